@@ -1,0 +1,1 @@
+"""Networks as Keras 3 code: no Ray, no files of the user."""

@@ -1,0 +1,1 @@
+"""What may be tuned: no Ray, no training."""

@@ -1,0 +1,1 @@
+"""The product: search, cache, report; everything that knows Ray, files or the user."""
