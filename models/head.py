@@ -1,0 +1,76 @@
+"""The classifier on top: pooling, one dense layer, dropout, L1/L2."""
+
+from __future__ import annotations
+
+import keras
+
+POOLINGS = ("flatten", "average")
+
+
+def head(
+    input_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    pooling: str = "flatten",
+    width: int = 256,
+    dropout: float = 0.5,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    seed: int = 0,
+) -> keras.Model:
+    """The article's top model: flatten, dense ReLU, dropout, output.
+
+    Args:
+        input_shape: Height, width and channels of the features, (H, W, C).
+        classes: Number of classes; two give one sigmoid unit, more a softmax.
+        pooling: `flatten` (the article) or `average` over height and width.
+        width: Units of the dense layer, 256 in the article.
+        dropout: Share of the dense layer's outputs dropped in training.
+        l1: Strength of the L1 penalty on the kernels of both dense layers.
+        l2: Strength of the L2 penalty on the same.
+        seed: Of the initial weights and of dropout.
+
+    Returns:
+        A model from features (B, H, W, C) to probabilities, (B, 1) for two classes, else
+        (B, classes).
+
+    Raises:
+        ValueError: If `pooling` is unknown.
+    """
+    inputs = keras.Input(input_shape, name="features")
+    if pooling == "flatten":
+        x = keras.layers.Flatten(name="flatten")(inputs)
+    elif pooling == "average":
+        x = keras.layers.GlobalAveragePooling2D(name="average")(inputs)
+    else:
+        raise ValueError(f"The value of `pooling` is {pooling!r}, but must be one of {POOLINGS}.")
+    outputs = classifier(x, classes, width=width, dropout=dropout, l1=l1, l2=l2, seed=seed)
+    return keras.Model(inputs, outputs, name="head")
+
+
+def classifier(
+    x: keras.KerasTensor,
+    classes: int,
+    *,
+    width: int,
+    dropout: float,
+    l1: float,
+    l2: float,
+    seed: int,
+) -> keras.KerasTensor:
+    """Dense ReLU, dropout and output on flat features (B, D); arguments as in `head`."""
+
+    def dense(units: int, activation: str, name: str, offset: int) -> keras.layers.Dense:
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            # Two layers of one seed would start with equal columns.
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed + offset),
+            kernel_regularizer=keras.regularizers.L1L2(l1, l2) if l1 or l2 else None,
+            name=name,
+        )
+
+    x = dense(width, "relu", "dense", 0)(x)
+    x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
+    units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
+    return dense(units, activation, "probability", 1)(x)

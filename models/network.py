@@ -1,0 +1,91 @@
+"""From a trial's hyperparameters to what it trains, and to the whole network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from models import vgg16
+from models.convnet import convnet
+from models.head import head
+
+
+def frontier(hyperparameters: Mapping[str, Any]) -> str:
+    """Where the frozen prefix of this network ends: at the picture for the small convnet."""
+    if hyperparameters["network"] == "convnet":
+        return vgg16.PICTURE
+    return vgg16.frontier(hyperparameters["unfrozen"])
+
+
+def trainable(
+    hyperparameters: Mapping[str, Any],
+    *,
+    image_size: int,
+    classes: int,
+    weights: Mapping[str, np.ndarray],
+    seed: int = 0,
+) -> keras.Model:
+    """The part of the network that learns: from the frontier to probabilities.
+
+    Args:
+        hyperparameters: Of one trial, as `search_spaces.levers.declare` returns them.
+        image_size: Side of the square pictures in pixels.
+        classes: Number of classes.
+        weights: VGG16's, which unfrozen layers start from; unused by the small convnet.
+        seed: Of the initial weights and of dropout.
+
+    Returns:
+        A model from features (B, H, W, C) at the frontier, or pixels (B, S, S, 3) in 0..255 for
+        the small convnet, to probabilities, (B, 1) for two classes, else (B, classes).
+    """
+    levers = {
+        "dropout": hyperparameters["dropout"],
+        "l1": hyperparameters.get("l1", 0.0),
+        "l2": hyperparameters.get("l2", 0.0),
+        "seed": seed,
+    }
+    if hyperparameters["network"] == "convnet":
+        return convnet(image_size, classes, **levers)
+    top = head(vgg16.output_shape(vgg16.TOP, image_size), classes, **levers)
+    start = frontier(hyperparameters)
+    if start == vgg16.TOP:
+        return top
+    suffix = vgg16.section(start, vgg16.TOP, image_size, weights, trainable=True)
+    return keras.Sequential([suffix, top], name="suffix_and_head")
+
+
+def whole(
+    hyperparameters: Mapping[str, Any],
+    trained: keras.Model,
+    *,
+    image_size: int,
+    weights: Mapping[str, np.ndarray],
+    preprocessing: str,
+) -> keras.Model:
+    """Resizing, preprocessing, frozen prefix and trained part as one network.
+
+    Built of Keras' own layers alone, so that it loads in safe mode without this project.
+
+    Args:
+        hyperparameters: Of the trial that trained it.
+        trained: What `trainable` returned for them, with the weights to keep.
+        image_size: Side of the square pictures the trial saw, in pixels.
+        weights: VGG16's, for the frozen prefix.
+        preprocessing: What the frozen prefix expects, see `models.vgg16.preprocess`.
+
+    Returns:
+        A model from pictures (B, height, width, 3) of any size, uint8 or float in 0..255, to the
+        probabilities of `trained`.
+    """
+    inputs = keras.Input((None, None, 3), name="pictures")
+    x = keras.layers.Resizing(image_size, image_size, antialias=True, name="resize")(inputs)
+    end = frontier(hyperparameters)
+    if hyperparameters["network"] == "vgg16":
+        prefix = vgg16.section(
+            vgg16.PICTURE, end, image_size, weights, preprocessing=preprocessing
+        )
+        x = prefix(x)
+    return keras.Model(inputs, trained(x), name="little_data_classifier")

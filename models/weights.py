@@ -1,0 +1,164 @@
+"""Where VGG16's weights come from: ImageNet's through Keras, a file, or random numbers."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from models.vgg16 import CONVS, LAYERS
+
+# File and MD5 of keras.applications.VGG16(weights="imagenet", include_top=False).
+IMAGENET_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+IMAGENET_MD5 = "6d6bbae143d832006294945121d1f1fc"
+IMAGENET_URL = (
+    f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{IMAGENET_FILE}"
+)
+SUFFIXES = (".h5", ".npz")
+
+
+class WeightsError(Exception):
+    """Weights that cannot be had or read: one line that says what, where and the ways out."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """VGG16's convolution weights.
+
+    Attributes:
+        source: `imagenet`, `random` or the file they came from.
+        arrays: float32 by name: `block1_conv1/kernel` (3, 3, in, out), `block1_conv1/bias` (out,).
+        checksum: Hex SHA-256 over all arrays, so the same numbers have it whatever file holds them.
+    """
+
+    source: str
+    arrays: Mapping[str, np.ndarray]
+    checksum: str
+
+
+@functools.lru_cache(maxsize=2)
+def load(source: str) -> Weights:
+    """VGG16's weights without the top.
+
+    Args:
+        source: `imagenet` (Keras' own cache, or a download, checked by MD5), `random` (He normal
+            with a fixed seed), or a file: `.h5` or `.weights.h5` as `save_weights` of Keras'
+            VGG16(include_top=False) writes it, or `.npz` with arrays named
+            `block1_conv1/kernel`, `block1_conv1/bias`, …
+
+    Raises:
+        WeightsError: If they cannot be had, or the file holds something else.
+    """
+    if source == "imagenet":
+        arrays = _from_keras(_imagenet_file())
+    elif source == "random":
+        arrays = _random()
+    else:
+        arrays = _from_file(Path(source))
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(arrays[name], dtype="<f4").tobytes())
+    return Weights(source, arrays, digest.hexdigest())
+
+
+def shapes() -> dict[str, tuple[int, ...]]:
+    """Shape of every array by name."""
+    found: dict[str, tuple[int, ...]] = {}
+    channels = 3
+    for layer in LAYERS:
+        if layer.kind == "conv":
+            found[f"{layer.name}/kernel"] = (3, 3, channels, layer.channels)
+            found[f"{layer.name}/bias"] = (layer.channels,)
+            channels = layer.channels
+    return found
+
+
+def _random() -> dict[str, np.ndarray]:
+    # He et al. 2015 (https://arxiv.org/abs/1502.01852): keeps the scale of the activations through
+    # thirteen ReLU layers, so that even random features carry the picture. NumPy's generator gives
+    # the same numbers on every backend.
+    generator = np.random.Generator(np.random.Philox(0))
+    arrays = {}
+    for name, shape in shapes().items():
+        scale = np.sqrt(2 / np.prod(shape[:-1])) if name.endswith("kernel") else 0.0
+        arrays[name] = (scale * generator.standard_normal(shape)).astype(np.float32)
+    return arrays
+
+
+def _imagenet_file() -> Path:
+    import keras
+
+    try:
+        return Path(
+            keras.utils.get_file(
+                IMAGENET_FILE, IMAGENET_URL, cache_subdir="models", file_hash=IMAGENET_MD5
+            )
+        )
+    except Exception as error:
+        # Keras raises a bare Exception when a download fails, ValueError when the hash differs.
+        raise WeightsError(
+            f"ImageNet weights are neither in Keras' cache nor to be downloaded ({_brief(error)}): "
+            f"put {IMAGENET_FILE} into ~/.keras/models, or give a file with --weights PATH, "
+            "or do without with --weights random."
+        ) from error
+
+
+def _brief(error: Exception) -> str:
+    # Keras repeats the address in front of the reason.
+    return str(error).rsplit(": ", 1)[-1].splitlines()[0].rstrip(".") or type(error).__name__
+
+
+def _from_file(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise WeightsError(f"No such weights file: {path}. Give imagenet, random or a path.")
+    if path.suffix not in SUFFIXES:
+        raise WeightsError(f"The weights file {path} must end in one of {', '.join(SUFFIXES)}.")
+    arrays = _from_npz(path) if path.suffix == ".npz" else _from_keras(path)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise WeightsError(f"The weights file {path} holds numbers that are not finite, in {name}.")
+    return arrays
+
+
+def _from_npz(path: Path) -> dict[str, np.ndarray]:
+    arrays = {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for name, shape in shapes().items():
+                if name not in file:
+                    raise WeightsError(f"The weights file {path} has no array {name!r}.")
+                array = file[name]
+                if array.shape != shape:
+                    raise WeightsError(
+                        f"In the weights file {path}, {name} has shape {array.shape}, "
+                        f"but must have {shape}."
+                    )
+                arrays[name] = array.astype(np.float32)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"The weights file {path} cannot be read: {error}.") from error
+    return arrays
+
+
+def _from_keras(path: Path) -> dict[str, np.ndarray]:
+    # Keras reads its own formats, old and new; a model of its own is the safest reader.
+    import keras
+
+    model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
+    try:
+        model.load_weights(path)
+    except Exception as error:
+        # Whatever h5py or Keras stumble over, the user's way out is the same.
+        raise WeightsError(
+            f"The weights file {path} does not hold VGG16 without its top ({_brief(error)})."
+        ) from error
+    arrays = {}
+    for name in CONVS:
+        kernel, bias = model.get_layer(name).get_weights()
+        arrays[f"{name}/kernel"], arrays[f"{name}/bias"] = kernel, bias
+    return arrays

@@ -1,0 +1,73 @@
+"""The article's three experiments as fixed points of the space of levers.
+
+"Building powerful image classification models using very little data" (F. Chollet, 2016). The
+figures are the article's own words, and the best validation accuracy in the printed runs of its
+code (2,000 training and 800 validation photos, 50 epochs).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from search_spaces import levers
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment of the article.
+
+    Attributes:
+        name: What the command line calls it.
+        title: For people.
+        article: Validation accuracy in the article's words.
+        article_accuracy: Best epoch's validation accuracy of the printed run.
+        point: What it fixes in the space of levers.
+    """
+
+    name: str
+    title: str
+    article: str
+    article_accuracy: float
+    point: dict[str, Any]
+
+    def hyperparameters(self, epochs: int) -> dict[str, Any]:
+        """All hyperparameters of the experiment as a trial of `epochs` epochs."""
+        point = dict(self.point)
+        if point.get("unfrozen"):
+            point["head_epochs"] = epochs
+        return levers.complete(point, epochs)
+
+
+EXPERIMENTS = (
+    Experiment(
+        "convnet",
+        "Small convnet from scratch",
+        "75-80 %",
+        0.810,
+        {"network": "convnet", "augmentation": "article"},
+    ),
+    Experiment(
+        "bottleneck",
+        "Bottleneck features of VGG16",
+        "90 %",
+        0.91,
+        {"network": "vgg16", "augmentation": "none", "unfrozen": 0},
+    ),
+    Experiment(
+        "fine_tune",
+        "Fine-tuning VGG16's last block",
+        "93 %",
+        0.941,
+        {"network": "vgg16", "augmentation": "article", "unfrozen": 3, "fine_tune_rate": 1e-4},
+    ),
+)
+NAMES = tuple(experiment.name for experiment in EXPERIMENTS)
+
+
+def named(hyperparameters: dict[str, Any], epochs: int) -> str | None:
+    """The experiment that these hyperparameters are, None if they are none of the three."""
+    for experiment in EXPERIMENTS:
+        if experiment.hyperparameters(epochs) == hyperparameters:
+            return experiment.name
+    return None

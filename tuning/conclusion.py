@@ -1,0 +1,89 @@
+"""The end of a run: the best model, its one look at the test split, the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tuning import records, report, summary
+from tuning.export import export, rebuild
+from tuning.options import Options
+from tuning.records import Ledger, Manner
+from tuning.report.facts import Facts
+from tuning.report.words import in_words, interval, percent
+from tuning.setting import Setting
+from tuning.training import load_arrays, predict, score, weights_file
+
+KEPT_WEIGHTS = 5  # best trials whose weights stay in the run folder
+
+
+def conclude(
+    options: Options,
+    setting: Setting,
+    ledger: Ledger,
+    manner: Manner,
+    command: str,
+    seconds: float,
+) -> Facts:
+    """Exports the best trial's model, tests it once, writes the report.
+
+    Args:
+        options: What the user asked for.
+        setting: What all trials shared.
+        ledger: What happened.
+        manner: How the trials were run.
+        command: What the user typed.
+        seconds: Wall time of the trials.
+    """
+    folder = options.folder
+    tried = [ledger.records[number] for number in sorted(ledger.records)]
+    ranking = records.ranking(tried)
+    test, model = None, None
+    if ranking:
+        best = ranking[0]
+        trained = rebuild(
+            setting, best.hyperparameters, load_arrays(weights_file(folder, best.number))
+        )
+        model = export(setting, best.hyperparameters, trained, folder / "best")
+        if setting.dataset.test is not None:
+            split = setting.dataset.test
+            test = score(predict(setting, best.hyperparameters, trained, split), split.labels)
+    for record in ranking[KEPT_WEIGHTS:]:
+        weights_file(folder, record.number).unlink(missing_ok=True)
+    outcome = summary.Outcome(
+        command=command,
+        seconds=seconds,
+        manner=manner,
+        test=test,
+        model=None if model is None else str(model.relative_to(folder)),
+    )
+    cache = setting.cache.journal.statistics() if setting.cache.journal else {}
+    facts = summary.facts(options, setting, tried, ranking[0] if ranking else None, cache, outcome)
+    report.write(facts, folder)
+    return facts
+
+
+def in_short(facts: Facts, folder: Path) -> str:
+    """What the terminal says at the end."""
+    lines = []
+    run = [each for each in facts["experiments"] if each["trial"] is not None]
+    if run:
+        lines.append(f"{'experiment':<34}{'article':>10}{'best':>9}{'last':>9}{'95 % interval':>19}{'seconds':>9}")
+    for each in run:
+        lines.append(
+            f"{each['title']:<34}{each['article']:>10}{percent(each['best_accuracy']):>9}"
+            f"{percent(each['last_accuracy']):>9}{interval(each['interval']):>19}"
+            f"{each['seconds']:>9.1f}"
+        )
+    best = facts["best"]
+    if best is None:
+        lines.append("No trial finished an epoch.")
+    else:
+        score = best["validation"]
+        lines.append(f"best: trial {best['trial']}, {in_words(best['hyperparameters'])}")
+        lines.append(f"  validation accuracy {percent(score['accuracy'])} ({interval(score['interval'])})")
+        if best["test"]:
+            score = best["test"]
+            lines.append(f"  test accuracy {percent(score['accuracy'])} ({interval(score['interval'])})")
+        lines.append(f"  model {folder / str(best['model'])}")
+    lines.append(f"report: {folder / 'report.html'}")
+    return "\n".join(lines)

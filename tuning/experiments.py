@@ -1,0 +1,47 @@
+"""The article's experiments alone, one after the other in this process.
+
+They go through the same cache and training as every trial of a search.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from search_spaces.experiments import EXPERIMENTS
+from tuning.interrupt import gentle
+from tuning.options import Options
+from tuning.records import Ledger, Manner
+from tuning.setting import Setting
+from tuning.training import Trial, TrialError, save_best
+
+
+def run(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> Manner:
+    """Runs the experiments that the options name, in the article's order."""
+    import keras
+
+    chosen = [each for each in EXPERIMENTS if each.name in (options.experiments or ())]
+    deadline = time.monotonic() + (options.time_budget or float("inf"))
+    with gentle() as interrupted:
+        for number, experiment in enumerate(chosen):
+            hyperparameters = experiment.hyperparameters(options.epochs)
+            ledger.start(number, hyperparameters)
+            keras.backend.clear_session()
+            trial = Trial(setting, hyperparameters)
+            status, reason = "finished", None
+            while trial.epoch < options.epochs:
+                if interrupted.is_set() or time.monotonic() > deadline:
+                    status = "interrupted"
+                    break
+                try:
+                    ledger.epoch(number, trial.run_epoch())
+                except TrialError as error:
+                    status, reason = "failed", str(error)
+                    break
+                save_best(trial, folder, number)
+            ledger.end(number, status, reason)
+            if status == "interrupted":
+                break
+    gpus = [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
+    return Manner(interrupted.is_set(), 1, float(bool(gpus)), os.cpu_count() or 1)

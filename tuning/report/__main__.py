@@ -1,0 +1,35 @@
+"""Makes the report of a run again: ``python -m tuning.report RUN``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tuning.errors import UserError
+from tuning.report.facts import load
+from tuning.report.render import render
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tuning.report",
+        description="Makes report.html, report.md and trials.csv again from a run's report.json.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run folder, as in runs/NAME")
+    run: Path = parser.parse_args(arguments).run
+    try:
+        render(load(run), run)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: cannot write the report into {run}: {error.strerror}", file=sys.stderr)
+        return 2
+    print(run / "report.html")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

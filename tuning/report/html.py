@@ -1,0 +1,74 @@
+"""The report as one web page that needs nothing else: no network, no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import jinja2
+
+from tuning.report import story, words
+from tuning.report.facts import Facts
+
+MOST_ROWS = 500  # the best ones; a longer table is slow to sort, and trials.csv has them all
+
+
+def html(facts: Facts) -> str:
+    """Renders ``template.html``; everything from the facts is escaped there."""
+    # Late: Plotly takes a second to import, and not everybody who imports this makes a page.
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    from tuning.report.plots import plots
+
+    figures = plots(facts)
+    titles = story.experiment_titles(facts)
+    shared = story.constants(facts["trials"])
+    names = story.hyperparameter_names(facts["trials"])
+    template = _environment().get_template("template.html")
+    return template.render(
+        facts=facts,
+        best=facts["best"],
+        story=story,
+        titles=titles,
+        ranked=story.ranked(facts["trials"])[:MOST_ROWS],
+        shared=shared,
+        varying=[name for name in names if name not in shared],
+        scale=_scale(facts),
+        plots=figures,
+        # Plotly's own code, which Plotly itself puts into pages as it is.
+        plotly=Markup(get_plotlyjs()) if figures else "",
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tuning.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for write in (words.percent, words.interval, words.duration, words.value):
+        environment.filters[write.__name__] = _unbroken(write)
+    environment.filters["label"] = words.label
+    environment.globals.update(count=words.count)
+    return environment
+
+
+def _unbroken(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Keeps a number and its unit on one line."""
+    return lambda item: write(item).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _scale(facts: Facts) -> tuple[float, float]:
+    """Ends of the axis on which the experiments are drawn, on whole tens of percent."""
+    shares = [experiment["article_accuracy"] for experiment in facts["experiments"]]
+    for experiment in facts["experiments"]:
+        shares += list(experiment["interval"] or [])
+    if facts["best"] is not None:
+        shares += list(facts["best"]["validation"]["interval"])
+    lowest = min(shares, default=0.5)
+    return max(int(10 * lowest - 0.5) / 10, 0.0), 1.0

@@ -1,0 +1,72 @@
+"""Writes the report's files into the run folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from tuning.report.facts import FILE_NAME, Facts
+from tuning.report.html import html
+from tuning.report.markdown import markdown
+from tuning.report.story import hyperparameter_names
+
+
+def write(facts: Facts, folder: Path) -> None:
+    """Writes ``report.json``, then what is rendered from it.
+
+    Every file appears whole or not at all, so a reader never sees half a report; ``report.json``
+    comes first, so the facts are safe whatever happens next.
+    """
+    text = json.dumps(_finite(facts), ensure_ascii=False, indent=1, allow_nan=False)
+    _replace(folder / FILE_NAME, text + "\n")
+    render(json.loads(text), folder)
+
+
+def render(facts: Facts, folder: Path) -> None:
+    """Writes ``report.md``, ``report.html`` and ``trials.csv``."""
+    _replace(folder / "trials.csv", trials_csv(facts))
+    _replace(folder / "report.md", markdown(facts))
+    _replace(folder / "report.html", html(facts))
+
+
+def trials_csv(facts: Facts) -> str:
+    """One row a trial, in their order; hyperparameters that do not apply are empty."""
+    fixed = ["number", "status", "reason", "best_validation_accuracy", "best_epoch", "epochs"]
+    names = hyperparameter_names(facts["trials"])
+    # A trial has its own "epochs" (trained); the hyperparameter is the most it was allowed.
+    columns = [f"hyperparameter_{name}" if name in fixed else name for name in names]
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow([*fixed, "seconds", *columns])
+    for trial in facts["trials"]:
+        row = [trial["number"], trial["status"], trial["reason"], trial["best_accuracy"]]
+        row += [trial["best_epoch"], trial["epochs"], trial["seconds"]]
+        writer.writerow([*row, *(trial["hyperparameters"].get(name) for name in names)])
+    return target.getvalue()
+
+
+def _finite(content: Any) -> Any:
+    """Replaces NaN and infinities, which JSON does not know, by None."""
+    if isinstance(content, dict):
+        return {key: _finite(item) for key, item in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(item) for item in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def _replace(path: Path, text: str) -> None:
+    """Writes a file whole: beside its place first, then moved there."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)

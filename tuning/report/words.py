@@ -1,0 +1,118 @@
+"""Numbers and hyperparameters as a reader likes to see them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+MISSING = "–"
+
+_NETWORKS = {"vgg16": "VGG16", "convnet": "small convnet"}
+_LABELS = {
+    "epochs": "Epochs at most",
+    "fine_tune_rate": "Fine-tuning rate",
+    "l1": "L1",
+    "l2": "L2",
+    "unfrozen": "Unfrozen conv layers",
+}
+
+
+def in_words(hyperparameters: Mapping[str, Any]) -> str:
+    """Gives the short phrase for a configuration; keys that are absent are passed over.
+
+    >>> in_words({"network": "vgg16", "unfrozen": 3, "augmentation": "article", "dropout": 0.5})
+    'VGG16, 3 conv layers unfrozen, article augmentation, dropout 0.5'
+    """
+    phrases = []
+    network = hyperparameters.get("network")
+    if network is not None:
+        phrases.append(_NETWORKS.get(network, str(network)))
+    unfrozen = hyperparameters.get("unfrozen")
+    if unfrozen is not None and network != "convnet":
+        layers = "conv layer" if unfrozen == 1 else "conv layers"
+        phrases.append(f"{unfrozen} {layers} unfrozen" if unfrozen else "all conv layers frozen")
+    augmentation = hyperparameters.get("augmentation")
+    if augmentation is not None:
+        phrases.append(f"{'no' if augmentation == 'none' else augmentation} augmentation")
+    dropout = hyperparameters.get("dropout")
+    if dropout is not None:
+        phrases.append(f"dropout {value(dropout)}" if dropout else "no dropout")
+    if "regularization" in hyperparameters:
+        phrases.append(_penalty(hyperparameters))
+    return ", ".join(phrases)
+
+
+def _penalty(hyperparameters: Mapping[str, Any]) -> str:
+    kind = hyperparameters["regularization"]
+    if kind == "none":
+        return "no penalty"
+    names = ("l1", "l2") if kind == "both" else (str(kind),)
+    parts = []
+    for name in names:
+        strength = hyperparameters.get(name)
+        parts.append(name.upper() if strength is None else f"{name.upper()} {value(strength)}")
+    return " and ".join(parts)
+
+
+def label(key: str) -> str:
+    """Names a hyperparameter: ``head_rate`` → ``Head rate``."""
+    return _LABELS.get(key, key.replace("_", " ").capitalize())
+
+
+def value(anything: object) -> str:
+    """Writes any JSON value; floats with three significant digits, ``1e-05`` as ``1e-5``."""
+    if anything is None:
+        return MISSING
+    if isinstance(anything, bool):
+        return "yes" if anything else "no"
+    if isinstance(anything, float):
+        mantissa, mark, exponent = f"{anything:.3g}".partition("e")
+        return f"{mantissa}e{int(exponent)}" if mark else mantissa
+    if isinstance(anything, list | tuple):
+        return ", ".join(value(item) for item in anything)
+    return str(anything)
+
+
+def percent(share: float | None) -> str:
+    """``0.934`` → ``93.4 %``."""
+    return MISSING if share is None else f"{100 * share:.1f} %"
+
+
+def interval(ends: Sequence[float] | None) -> str:
+    """``(0.915, 0.95)`` → ``91.5 to 95.0 %``."""
+    return MISSING if ends is None else f"{100 * ends[0]:.1f} to {percent(ends[1])}"
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """``1, "trial"`` → ``1 trial``; ``1200, "trial"`` → ``1,200 trials``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def duration(seconds: float | None) -> str:
+    """Writes a time with the two units that matter: ``45 s``, ``12 min 5 s``, ``3 h 20 min``."""
+    if seconds is None:
+        return MISSING
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h {minutes % 60} min"
+
+
+def size(number: int) -> str:
+    """``12582912`` → ``12.0 MiB``."""
+    if number < 1024:
+        return f"{number} bytes"
+    power = min((number.bit_length() - 1) // 10, 4)
+    return f"{number / 1024**power:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+
+
+def moment(iso: str) -> str:
+    """``2026-11-24T16:00:00+00:00`` → ``24 November 2026, 16:00 UTC``."""
+    when = datetime.fromisoformat(iso)
+    return f"{when.day} {when:%B %Y, %H:%M %Z}".strip()

@@ -1,0 +1,275 @@
+"""Ray Tune schedules the trials, Optuna proposes them.
+
+The only room, with the entry point, that knows Ray.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+
+import models
+import search_spaces
+import tuning
+from search_spaces import levers
+from search_spaces.experiments import EXPERIMENTS
+from search_spaces.optuna_bridge import OptunaHyperParameters
+from tuning.interrupt import gentle
+from tuning.options import Options
+from tuning.records import Ledger, Manner
+from tuning.searcher import LeverSearch
+from tuning.setting import Setting
+
+REDUCTION = 3  # of three trials at a rung, one goes on; ASHA's paper uses 3 to 4
+FIRST_RUNG = 0.1  # share of a trial's epochs before it may be stopped
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one trial gets."""
+
+    gpus: float
+    cpus: int
+    at_once: int
+
+
+def connect(address: str | None) -> None:
+    """Joins the cluster at `address`, or starts Ray on this machine alone.
+
+    The packages travel with Ray's runtime environment, so no node needs them installed.
+    """
+    # Ray's own lines would drown ours; what concerns the user is said by us.
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_SYNCER"] = "1"
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `_End` ends the search
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    packages = [str(Path(str(package.__file__)).parent) for package in (tuning, models, search_spaces)]
+    ray.init(
+        address=address,
+        include_dashboard=None if address else False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        runtime_env={
+            "py_modules": packages,
+            "env_vars": {
+                "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+                # Both frameworks would take a GPU's whole memory, also a trial's with half a GPU.
+                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+            },
+        },
+    )
+
+
+def resources(gpus_per_trial: float | None, cpus_per_trial: int | None) -> Resources:
+    """Shares out what the cluster has: one GPU a trial where there are GPUs, else CPUs.
+
+    Without GPUs up to four trials run at once: more would outrun the sampler, which learns from
+    finished trials.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    gpus = sum(node.get("GPU", 0) for node in nodes)
+    cpus = sum(node.get("CPU", 0) for node in nodes)
+    gpu = gpus_per_trial if gpus_per_trial is not None else (1.0 if gpus else 0.0)
+    if gpu:
+        fitting = [node for node in nodes if node.get("GPU", 0) >= gpu]
+        slots = sum(int(node["GPU"] / gpu) for node in fitting)
+        per_slot = [node.get("CPU", 1) // int(node["GPU"] / gpu) for node in fitting]
+        cpu = cpus_per_trial or int(max(1, min(per_slot, default=1)))
+    else:
+        cpu = cpus_per_trial or int(max(1, cpus // 4))
+        slots = sum(int(node.get("CPU", 0) // cpu) for node in nodes)
+    return Resources(gpu, cpu, slots)
+
+
+class Worker(tune.Trainable):  # type: ignore[misc]
+    """Runs one trial after the other in one process, an epoch a step."""
+
+    def setup(
+        self, config: dict[str, Any], setting: Setting, folder: Path, threads: int
+    ) -> None:
+        # Read by TensorFlow and OpenMP when they are first imported, which is after this.
+        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+            os.environ[name] = str(threads)
+        self.setting = setting
+        self.folder = folder
+        self._begin(config)
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        from tuning.training import Trial
+
+        self.config = config
+        self.trial = Trial(self.setting, config["hyperparameters"])
+
+    def step(self) -> dict[str, Any]:
+        from tuning.training import save_best
+
+        result: dict[str, Any] = self.trial.run_epoch()
+        save_best(self.trial, self.folder, self.config["number"])
+        result["done"] = self.trial.epoch >= self.config["hyperparameters"]["epochs"]
+        return result
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        import keras
+
+        # Keras keeps every model's state until told to forget it.
+        self.trial = None
+        keras.backend.clear_session()
+        self._begin(new_config)
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """The best weights lie in the run folder; there is nothing more to keep."""
+
+
+class Halving(ASHAScheduler):  # type: ignore[misc]
+    """Asynchronous successive halving that lets the article's experiments run to their end.
+
+    Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020,
+    https://arxiv.org/abs/1810.05934). The experiments are what every other trial is compared with,
+    so they count at each rung, but are not stopped there.
+    """
+
+    def __init__(self, epochs: int, protected: int) -> None:
+        super().__init__(
+            time_attr="training_iteration",
+            max_t=epochs,
+            grace_period=max(1, round(FIRST_RUNG * epochs)),
+            reduction_factor=REDUCTION,
+        )
+        self.protected = protected
+        self.stopped: set[int] = set()
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision: str = super().on_trial_result(tune_controller, trial, result)
+        if decision != TrialScheduler.STOP or result["done"]:
+            return decision
+        if trial.config["number"] < self.protected:
+            return str(TrialScheduler.CONTINUE)
+        self.stopped.add(trial.config["number"])
+        return decision
+
+
+class _End(tune.Stopper):  # type: ignore[misc]
+    """Ends the search when its time is over or the user says so."""
+
+    def __init__(self, seconds: float | None, interrupted: threading.Event) -> None:
+        self.deadline = time.monotonic() + (seconds or float("inf"))
+        self.interrupted = interrupted
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.interrupted.is_set() or time.monotonic() > self.deadline
+
+
+@dataclass
+class _Told(tune.Callback):  # type: ignore[misc]
+    """Tells the ledger what Ray Tune reports."""
+
+    ledger: Ledger
+    scheduler: Halving
+    epochs: dict[int, int] = field(default_factory=dict)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.ledger.start(trial.config["number"], trial.config["hyperparameters"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self.ledger.epoch(trial.config["number"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        number = trial.config["number"]
+        record = self.ledger.records[number]
+        if record.epochs >= record.hyperparameters["epochs"]:
+            self.ledger.end(number, "finished")
+        else:
+            self.ledger.end(number, "stopped" if number in self.scheduler.stopped else "interrupted")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.ledger.end(trial.config["number"], "failed", _reason(trial))
+
+
+def _reason(trial: Any) -> str:
+    """The last line of what went wrong, without the traceback."""
+    error = trial.get_error()
+    cause = getattr(error, "cause", None) or error
+    lines = [line for line in str(cause).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it ended without a word"
+
+
+def search(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> Manner:
+    """Searches the levers; the article's experiments are the first points tried.
+
+    Args:
+        options: What the user asked for.
+        setting: What all trials share.
+        ledger: Is told what happens.
+        folder: The run folder; gets `study.db`, `weights/` and Ray Tune's state in `tune/`.
+    """
+    connect(options.address)
+    share = resources(options.gpus_per_trial, options.cpus_per_trial)
+    first = [each.hyperparameters(options.epochs) for each in EXPERIMENTS][: options.trials]
+    searcher = LeverSearch(
+        space=Levers(options.epochs),
+        metric="best_accuracy",
+        mode="max",
+        points_to_evaluate=first,
+        sampler=optuna.samplers.TPESampler(
+            multivariate=True, group=True, constant_liar=True, seed=options.seed
+        ),
+        storage=optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}"),
+        study_name=folder.name,
+    )
+    scheduler = Halving(options.epochs, protected=len(first))
+    parameters = tune.with_parameters(Worker, setting=setting, folder=folder, threads=share.cpus)
+    with gentle() as interrupted:
+        tuner = tune.Tuner(
+            tune.with_resources(parameters, {"CPU": share.cpus, "GPU": share.gpus}),
+            tune_config=tune.TuneConfig(
+                metric="best_accuracy",
+                mode="max",
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=options.trials,
+                max_concurrent_trials=share.at_once,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(folder),
+                stop=_End(options.time_budget, interrupted),
+                callbacks=[_Told(ledger, scheduler)],
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        finally:
+            searcher.close()
+    return Manner(interrupted.is_set(), share.at_once, share.gpus, share.cpus)
+
+
+@dataclass(frozen=True)
+class Levers:
+    """The space, as Optuna's trials are asked for it."""
+
+    epochs: int
+
+    def __call__(self, trial: optuna.Trial) -> dict[str, Any]:
+        return levers.declare(OptunaHyperParameters(trial), self.epochs)

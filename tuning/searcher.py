@@ -1,0 +1,52 @@
+"""Ray's OptunaSearch, telling Optuna what really happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from ray.tune.search.optuna import OptunaSearch
+
+
+class LeverSearch(OptunaSearch):  # type: ignore[misc]
+    """Proposes `{"number", "hyperparameters"}` and tells Optuna how each trial ended.
+
+    Ray's own tells an early stop as COMPLETE with the last value, and leaves a trial RUNNING when
+    telling fails. Here a trial that ran all its epochs is COMPLETE with its best epoch's value,
+    one that was stopped is PRUNED (the samplers read its intermediate values), all others FAIL.
+    """
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        hyperparameters = super().suggest(trial_id)
+        if hyperparameters is None:
+            return None
+        return {"number": self._ot_trials[trial_id].number, "hyperparameters": hyperparameters}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        trial = self._ot_trials[trial_id]
+        trial.report(result["validation_accuracy"], result["training_iteration"])
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        trial = self._ot_trials[trial_id]
+        if error or not result or "best_accuracy" not in result:
+            self._ot_study.tell(trial, state=TrialState.FAIL)
+        elif result["done"] and result["training_iteration"] >= self._epochs(result):
+            self._ot_study.tell(trial, result["best_accuracy"])
+        else:
+            self._ot_study.tell(trial, state=TrialState.PRUNED)
+
+    @staticmethod
+    def _epochs(result: dict[str, Any]) -> int:
+        return int(result["config"]["hyperparameters"]["epochs"])
+
+    def close(self) -> None:
+        """Trials that the end of the search cut off are no longer running."""
+        for trial in self._ot_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._ot_study.tell(trial.number, state=TrialState.FAIL)
+
+    @property
+    def study(self) -> optuna.Study:
+        return self._ot_study

@@ -1,0 +1,44 @@
+"""What all trials of a search share.
+
+Apart from training, so that a worker process can take it over before Keras is imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from models.weights import load as load_weights
+from tuning.dataset import Dataset
+from tuning.features import FeatureCache, Frozen
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all trials of a search share. Travels to worker processes; holds paths, not pixels.
+
+    Attributes:
+        dataset: The pictures and their splits.
+        cache: The feature cache.
+        weights: Where VGG16's weights come from, see `models.weights.load`.
+        preprocessing: `rescale` or `imagenet`, see `models.vgg16.preprocess`.
+        views: Number of views of an augmentation policy; epoch e trains on view e modulo this.
+        seed: Of initial weights, dropout and the order of pictures.
+    """
+
+    dataset: Dataset
+    cache: FeatureCache
+    weights: str
+    preprocessing: str = "rescale"
+    views: int = 8
+    seed: int = 0
+
+    @cached_property
+    def frozen(self) -> Frozen:
+        """The frozen network; reads the weights at first use."""
+        return Frozen(load_weights(self.weights), self.preprocessing, self.dataset.image_size)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The weights are read again, by each worker once.
+        return {name: value for name, value in self.__dict__.items() if name != "frozen"}
