@@ -110,8 +110,9 @@ def _imagenet_file() -> Path:
 
 
 def _brief(error: Exception) -> str:
-    # Keras repeats the address in front of the reason.
-    return str(error).rsplit(": ", 1)[-1].splitlines()[0].rstrip(".") or type(error).__name__
+    # Keras repeats the address and an HTTP status, if any, in front of the reason.
+    reason = str(error).rsplit(": ", 1)[-1].rsplit(" -- ", 1)[-1].strip()
+    return reason.splitlines()[0].rstrip(".") if reason else type(error).__name__
 
 
 def _from_file(path: Path) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ def run(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> Man
 
     chosen = [each for each in EXPERIMENTS if each.name in (options.experiments or ())]
     deadline = time.monotonic() + (options.time_budget or float("inf"))
-    with gentle() as interrupted:
+    with gentle() as interrupt:
         for number, experiment in enumerate(chosen):
             hyperparameters = experiment.hyperparameters(options.epochs)
             ledger.start(number, hyperparameters)
@@ -31,7 +31,7 @@ def run(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> Man
             trial = Trial(setting, hyperparameters)
             status, reason = "finished", None
             while trial.epoch < options.epochs:
-                if interrupted.is_set() or time.monotonic() > deadline:
+                if interrupt.raised or time.monotonic() > deadline:
                     status = "interrupted"
                     break
                 try:
@@ -44,4 +44,4 @@ def run(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> Man
             if status == "interrupted":
                 break
     gpus = [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
-    return Manner(interrupted.is_set(), 1, float(bool(gpus)), os.cpu_count() or 1)
+    return Manner(interrupt.raised, 1, float(bool(gpus)), os.cpu_count() or 1)

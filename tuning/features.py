@@ -296,7 +296,8 @@ def _forward(
         rows = np.asarray(source[first : first + CHUNK], dtype=np.float32)
         # A chunk that is always full is compiled once.
         full = np.concatenate([rows, np.zeros((CHUNK - len(rows), *rows.shape[1:]), np.float32)])
-        outputs = model.predict_on_batch(full)
+        found = model.predict_on_batch(full)
+        outputs = found if len(ends) > 1 else [found]
         yield [np.asarray(output)[: len(rows)] for output in outputs]
 
 

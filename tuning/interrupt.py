@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 NOTE = "Ending after the epochs that are running; Ctrl-C again leaves at once."
 
 
+@dataclass
+class Interrupt:
+    """Whether the user wants the run to end."""
+
+    raised: bool = False
+
+
 @contextmanager
-def gentle() -> Iterator[threading.Event]:
-    """Sets the event at the first SIGINT; from the second on, SIGINT does what it did before."""
-    event = threading.Event()
+def gentle() -> Iterator[Interrupt]:
+    """Raises the flag at the first SIGINT; from the second on, SIGINT does what it did before."""
+    interrupt = Interrupt()
     before = signal.getsignal(signal.SIGINT)
 
     def first(number: int, frame: FrameType | None) -> None:
-        event.set()
+        interrupt.raised = True
         signal.signal(signal.SIGINT, before)
         print(f"\n{NOTE}", flush=True)
 
     signal.signal(signal.SIGINT, first)
     try:
-        yield event
+        yield interrupt
     finally:
         signal.signal(signal.SIGINT, before)

@@ -15,7 +15,8 @@ if __package__ in (None, ""):
 import argparse
 import csv
 import json
-import os
+
+from tuning.quiet import import_keras
 
 BATCH = 64  # pictures in memory at a time
 
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: no model in {options.run} (looked for {model_file})", file=sys.stderr)
         return 2
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_keras()
     import keras
     import numpy as np
 

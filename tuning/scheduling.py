@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
+import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import tuning
 from search_spaces import levers
 from search_spaces.experiments import EXPERIMENTS
 from search_spaces.optuna_bridge import OptunaHyperParameters
-from tuning.interrupt import gentle
+from tuning.interrupt import Interrupt, gentle
 from tuning.options import Options
 from tuning.records import Ledger, Manner
 from tuning.searcher import LeverSearch
@@ -60,7 +60,7 @@ def connect(address: str | None) -> None:
         address=address,
         include_dashboard=None if address else False,
         log_to_driver=False,
-        logging_level=logging.ERROR,
+        logging_level=logging.CRITICAL,
         runtime_env={
             "py_modules": packages,
             "env_vars": {
@@ -166,15 +166,15 @@ class Halving(ASHAScheduler):  # type: ignore[misc]
 class _End(tune.Stopper):  # type: ignore[misc]
     """Ends the search when its time is over or the user says so."""
 
-    def __init__(self, seconds: float | None, interrupted: threading.Event) -> None:
+    def __init__(self, seconds: float | None, interrupt: Interrupt) -> None:
         self.deadline = time.monotonic() + (seconds or float("inf"))
-        self.interrupted = interrupted
+        self.interrupt = interrupt
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return self.interrupted.is_set() or time.monotonic() > self.deadline
+        return self.interrupt.raised or time.monotonic() > self.deadline
 
 
 @dataclass
@@ -183,7 +183,9 @@ class _Told(tune.Callback):  # type: ignore[misc]
 
     ledger: Ledger
     scheduler: Halving
-    epochs: dict[int, int] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its set-up; the view of a terminal is no part of it
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.ledger.start(trial.config["number"], trial.config["hyperparameters"])
@@ -206,11 +208,14 @@ class _Told(tune.Callback):  # type: ignore[misc]
 
 
 def _reason(trial: Any) -> str:
-    """The last line of what went wrong, without the traceback."""
-    error = trial.get_error()
-    cause = getattr(error, "cause", None) or error
-    lines = [line for line in str(cause).splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it ended without a word"
+    """The last line of what went wrong, without traceback and module."""
+    lines = Path(trial.error_file).read_text().split("\n")
+    last = next((line for line in reversed(lines) if line.strip()), "it ended without a word")
+    return re.sub(r"^([\w.]+\.)?(TrialError: )?", "", last.strip())
+
+
+def _folder_name(trial: Any) -> str:
+    return f"{trial.config['number']:04d}"
 
 
 def search(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> Manner:
@@ -238,7 +243,7 @@ def search(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> 
     )
     scheduler = Halving(options.epochs, protected=len(first))
     parameters = tune.with_parameters(Worker, setting=setting, folder=folder, threads=share.cpus)
-    with gentle() as interrupted:
+    with gentle() as interrupt:
         tuner = tune.Tuner(
             tune.with_resources(parameters, {"CPU": share.cpus, "GPU": share.gpus}),
             tune_config=tune.TuneConfig(
@@ -249,11 +254,12 @@ def search(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> 
                 num_samples=options.trials,
                 max_concurrent_trials=share.at_once,
                 reuse_actors=True,
+                trial_dirname_creator=_folder_name,
             ),
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(folder),
-                stop=_End(options.time_budget, interrupted),
+                stop=_End(options.time_budget, interrupt),
                 callbacks=[_Told(ledger, scheduler)],
                 verbose=0,
             ),
@@ -262,7 +268,7 @@ def search(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> 
             tuner.fit()
         finally:
             searcher.close()
-    return Manner(interrupted.is_set(), share.at_once, share.gpus, share.cpus)
+    return Manner(interrupt.raised, share.at_once, share.gpus, share.cpus)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ if __package__ in (None, ""):
     # Run as a script: the packages lie beside this file's folder, installed or not.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-import os
 import shlex
 import time
 import warnings
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tuning.errors import UserError
 from tuning.options import Options, parse
+from tuning.quiet import import_keras
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,10 +43,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: Options, arguments: list[str]) -> int:
     """Options to dataset to cache to search to report."""
-    # TensorFlow's and Ray's lines would drown ours; TensorFlow reads this when it is imported.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.simplefilter("ignore")
+    warnings.simplefilter("ignore")  # of libraries, to each other's authors
     from rich.console import Console
+
+    console = Console(soft_wrap=True)
+    dataset = load_data(options, console)
+    import_keras()
+    weights = choose_weights(options, console)
 
     from tuning import conclusion, experiments
     from tuning.features import FeatureCache
@@ -55,9 +58,6 @@ def run(options: Options, arguments: list[str]) -> int:
     from tuning.records import Ledger
     from tuning.setting import Setting
 
-    console = Console(soft_wrap=True)
-    dataset = load_data(options, console)
-    weights = choose_weights(options, console)
     folder = options.create_folder()
     journal = Journal(folder / "cache.jsonl")
     setting = Setting(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import optuna
 from optuna.trial import TrialState
 from ray.tune.search.optuna import OptunaSearch
 
@@ -17,10 +16,15 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
     one that was stopped is PRUNED (the samplers read its intermediate values), all others FAIL.
     """
 
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._epochs: dict[str, int] = {}
+
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         hyperparameters = super().suggest(trial_id)
         if hyperparameters is None:
             return None
+        self._epochs[trial_id] = hyperparameters["epochs"]
         return {"number": self._ot_trials[trial_id].number, "hyperparameters": hyperparameters}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -33,20 +37,12 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         trial = self._ot_trials[trial_id]
         if error or not result or "best_accuracy" not in result:
             self._ot_study.tell(trial, state=TrialState.FAIL)
-        elif result["done"] and result["training_iteration"] >= self._epochs(result):
+        elif result["training_iteration"] >= self._epochs[trial_id]:
             self._ot_study.tell(trial, result["best_accuracy"])
         else:
             self._ot_study.tell(trial, state=TrialState.PRUNED)
-
-    @staticmethod
-    def _epochs(result: dict[str, Any]) -> int:
-        return int(result["config"]["hyperparameters"]["epochs"])
 
     def close(self) -> None:
         """Trials that the end of the search cut off are no longer running."""
         for trial in self._ot_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._ot_study.tell(trial.number, state=TrialState.FAIL)
-
-    @property
-    def study(self) -> optuna.Study:
-        return self._ot_study
