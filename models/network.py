@@ -84,8 +84,6 @@ def whole(
     x = keras.layers.Resizing(image_size, image_size, antialias=True, name="resize")(inputs)
     end = frontier(hyperparameters)
     if hyperparameters["network"] == "vgg16":
-        prefix = vgg16.section(
-            vgg16.PICTURE, end, image_size, weights, preprocessing=preprocessing
-        )
+        prefix = vgg16.section(vgg16.PICTURE, end, image_size, weights, preprocessing=preprocessing)
         x = prefix(x)
     return keras.Model(inputs, trained(x), name="little_data_classifier")

@@ -155,7 +155,9 @@ def preprocess(pixels: Any, preprocessing: str) -> Any:
         bgr = keras.ops.flip(pixels, axis=-1)
         means = [-mean for mean in IMAGENET_MEANS_BGR]
         return keras.layers.Rescaling(1.0, offset=means, name="minus_means")(bgr)
-    raise ValueError(f"The value of `preprocessing` is {preprocessing!r}, but must be {PREPROCESSING}.")
+    raise ValueError(
+        f"The value of `preprocessing` is {preprocessing!r}, but must be {PREPROCESSING}."
+    )
 
 
 def _apply(x: Any, start: str, end: str) -> Any:
@@ -184,7 +186,14 @@ def _between(start: str, end: str) -> tuple[Layer, ...]:
 
 def table(image_size: int) -> str:
     """VGG16's structure as text: a row a frontier, for pictures of `image_size` pixels a side."""
-    head = ("layer", "output shape", "parameters", "MFLOP", "cached, KiB/picture", "unfrozen cut here")
+    head = (
+        "layer",
+        "output shape",
+        "parameters",
+        "MFLOP",
+        "cached, KiB/picture",
+        "unfrozen cut here",
+    )
     rows: list[tuple[str, ...]] = [head]
     parameters = 0
     for index, name in enumerate(FRONTIERS):

@@ -16,9 +16,7 @@ from models.vgg16 import CONVS, LAYERS
 # File and MD5 of keras.applications.VGG16(weights="imagenet", include_top=False).
 IMAGENET_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_MD5 = "6d6bbae143d832006294945121d1f1fc"
-IMAGENET_URL = (
-    f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{IMAGENET_FILE}"
-)
+IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{IMAGENET_FILE}"
 SUFFIXES = (".h5", ".npz")
 
 
@@ -123,7 +121,9 @@ def _from_file(path: Path) -> dict[str, np.ndarray]:
     arrays = _from_npz(path) if path.suffix == ".npz" else _from_keras(path)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
-            raise WeightsError(f"The weights file {path} holds numbers that are not finite, in {name}.")
+            raise WeightsError(
+                f"The weights file {path} holds numbers that are not finite, in {name}."
+            )
     return arrays
 
 

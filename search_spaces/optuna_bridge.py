@@ -55,7 +55,9 @@ def suggest(trial: optuna.Trial, hp: kinds.HyperParameter) -> Any:
                 step = 1 if log else hp.step
                 return trial.suggest_int(hp.name, hp.min_value, hp.max_value, step=step, log=log)
             return trial.suggest_float(hp.name, hp.min_value, hp.max_value, step=hp.step, log=log)
-        raise ValueError(f"The sampling of {hp.name!r} is {hp.sampling!r}, but must be linear or log.")
+        raise ValueError(
+            f"The sampling of {hp.name!r} is {hp.sampling!r}, but must be linear or log."
+        )
     raise ValueError(f"The kind of {hp.name!r} is {type(hp).__name__}, which Optuna cannot answer.")
 
 

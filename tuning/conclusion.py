@@ -65,14 +65,22 @@ def conclude(
 def in_short(facts: Facts, folder: Path) -> str:
     """What the terminal says at the end."""
     lines = []
+    row = "{:<34}{:>10}{:>9}{:>9}{:>19}{:>9}"
     run = [each for each in facts["experiments"] if each["trial"] is not None]
     if run:
-        lines.append(f"{'experiment':<34}{'article':>10}{'best':>9}{'last':>9}{'95 % interval':>19}{'seconds':>9}")
+        lines.append(
+            row.format("experiment", "article", "best", "last", "95 % interval", "seconds")
+        )
     for each in run:
         lines.append(
-            f"{each['title']:<34}{each['article']:>10}{percent(each['best_accuracy']):>9}"
-            f"{percent(each['last_accuracy']):>9}{interval(each['interval']):>19}"
-            f"{each['seconds']:>9.1f}"
+            row.format(
+                each["title"],
+                each["article"],
+                percent(each["best_accuracy"]),
+                percent(each["last_accuracy"]),
+                interval(each["interval"]),
+                f"{each['seconds']:.1f}",
+            )
         )
     best = facts["best"]
     if best is None:
@@ -80,10 +88,14 @@ def in_short(facts: Facts, folder: Path) -> str:
     else:
         score = best["validation"]
         lines.append(f"best: trial {best['trial']}, {in_words(best['hyperparameters'])}")
-        lines.append(f"  validation accuracy {percent(score['accuracy'])} ({interval(score['interval'])})")
+        lines.append(
+            f"  validation accuracy {percent(score['accuracy'])} ({interval(score['interval'])})"
+        )
         if best["test"]:
             score = best["test"]
-            lines.append(f"  test accuracy {percent(score['accuracy'])} ({interval(score['interval'])})")
+            lines.append(
+                f"  test accuracy {percent(score['accuracy'])} ({interval(score['interval'])})"
+            )
         lines.append(f"  model {folder / str(best['model'])}")
     lines.append(f"report: {folder / 'report.html'}")
     return "\n".join(lines)

@@ -62,14 +62,17 @@ class Entry:
 
     @property
     def key(self) -> str:
+        """Hex SHA-256 of the identity."""
         return self.folder.name
 
     @property
     def array(self) -> Path:
+        """The file of the features."""
         return self.folder / "features.npy"
 
     @property
     def header(self) -> Path:
+        """The file that says what the features are."""
         return self.folder / "entry.json"
 
 
@@ -98,7 +101,11 @@ class FeatureCache:
         return {**self.__dict__, "_open": {}, "_seconds": {}}
 
     def features(
-        self, split: Split, frozen: Frozen, frontier: str, view: View = View()  # noqa: B008
+        self,
+        split: Split,
+        frozen: Frozen,
+        frontier: str,
+        view: View = View(),
     ) -> np.ndarray:
         """The frozen network's output at `frontier` for all pictures of `split`.
 
@@ -117,7 +124,7 @@ class FeatureCache:
         self._log("use", entry, hit=hit, seconds=seconds, bytes=entry.array.stat().st_size)
         return array
 
-    def key(self, split: Split, frozen: Frozen, frontier: str, view: View = View()) -> str:  # noqa: B008
+    def key(self, split: Split, frozen: Frozen, frontier: str, view: View = View()) -> str:
         """The entry's key: hex SHA-256 over the canonical JSON of all that its bytes depend on."""
         return self._entry(split, frozen, frontier, view).key
 
@@ -315,7 +322,8 @@ class _Writer:
         self.row = 0
 
     def append(self, output: np.ndarray) -> None:
-        values = output.astype(self.dtype)
+        with np.errstate(over="ignore"):  # looked for in the next line
+            values = output.astype(self.dtype)
         if self.dtype == "float16" and not np.isfinite(values).all() and np.isfinite(output).all():
             self._widen(output.shape[1:])
             values = output

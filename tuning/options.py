@@ -221,7 +221,11 @@ def _parser() -> argparse.ArgumentParser:
         help="end after 45s, 30m or 2h, whatever is still running",
     )
     search.add_argument(
-        "--seed", type=_at_least(0), default=0, metavar="N", help="of sampler and training (default 0)"
+        "--seed",
+        type=_at_least(0),
+        default=0,
+        metavar="N",
+        help="of sampler and training (default 0)",
     )
     place = parser.add_argument_group("place")
     place.add_argument("--name", help="of the run (default: date and time)")

@@ -55,7 +55,9 @@ def connect(address: str | None) -> None:
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_SYNCER"] = "1"
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `_End` ends the search
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    packages = [str(Path(str(package.__file__)).parent) for package in (tuning, models, search_spaces)]
+    packages = [
+        str(Path(str(package.__file__)).parent) for package in (tuning, models, search_spaces)
+    ]
     ray.init(
         address=address,
         include_dashboard=None if address else False,
@@ -98,9 +100,7 @@ def resources(gpus_per_trial: float | None, cpus_per_trial: int | None) -> Resou
 class Worker(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after the other in one process, an epoch a step."""
 
-    def setup(
-        self, config: dict[str, Any], setting: Setting, folder: Path, threads: int
-    ) -> None:
+    def setup(self, config: dict[str, Any], setting: Setting, folder: Path, threads: int) -> None:
         # Read by TensorFlow and OpenMP when they are first imported, which is after this.
         for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
             os.environ[name] = str(threads)
@@ -126,7 +126,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         import keras
 
         # Keras keeps every model's state until told to forget it.
-        self.trial = None
+        del self.trial
         keras.backend.clear_session()
         self._begin(new_config)
         return True
@@ -201,7 +201,9 @@ class _Told(tune.Callback):  # type: ignore[misc]
         if record.epochs >= record.hyperparameters["epochs"]:
             self.ledger.end(number, "finished")
         else:
-            self.ledger.end(number, "stopped" if number in self.scheduler.stopped else "interrupted")
+            self.ledger.end(
+                number, "stopped" if number in self.scheduler.stopped else "interrupted"
+            )
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.ledger.end(trial.config["number"], "failed", _reason(trial))

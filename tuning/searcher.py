@@ -21,6 +21,7 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         self._epochs: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        """The next trial's number and hyperparameters."""
         hyperparameters = super().suggest(trial_id)
         if hyperparameters is None:
             return None
@@ -28,12 +29,14 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         return {"number": self._ot_trials[trial_id].number, "hyperparameters": hyperparameters}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """An epoch is over."""
         trial = self._ot_trials[trial_id]
         trial.report(result["validation_accuracy"], result["training_iteration"])
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
+        """The trial is over."""
         trial = self._ot_trials[trial_id]
         if error or not result or "best_accuracy" not in result:
             self._ot_study.tell(trial, state=TrialState.FAIL)

@@ -136,7 +136,15 @@ def _experiment(
         "article_accuracy": experiment.article_accuracy,
     }
     if record is None or record.best_accuracy is None:
-        names = ("trial", "best_accuracy", "interval", "last_accuracy", "best_epoch", "epochs", "seconds")
+        names = (
+            "trial",
+            "best_accuracy",
+            "interval",
+            "last_accuracy",
+            "best_epoch",
+            "epochs",
+            "seconds",
+        )
         return told | dict.fromkeys(names)
     return told | {
         "trial": record.number,

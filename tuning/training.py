@@ -39,6 +39,7 @@ class Best:
     weights: list[np.ndarray] = field(default_factory=list, repr=False)
 
     def beaten_by(self, accuracy: float, loss: float) -> bool:
+        """Whether an epoch with these is better."""
         return (accuracy, -loss) > (self.accuracy, -self.loss)
 
 
@@ -63,12 +64,12 @@ class Trial:
         self.epoch = 0
         self.best = Best()
         self.frontier = network.frontier(hyperparameters)
-        dataset = setting.dataset
+        image_size, classes = setting.dataset.image_size, len(setting.dataset.classes)
         keras.utils.set_random_seed(setting.seed)
         self.model = network.trainable(
             hyperparameters,
-            image_size=dataset.image_size,
-            classes=len(dataset.classes),
+            image_size=image_size,
+            classes=classes,
             weights={} if self.on_pictures else setting.frozen.weights.arrays,
             seed=setting.seed,
         )
@@ -77,19 +78,15 @@ class Trial:
         self._compiled = self._training_model()
         self._compiled.compile(
             optimizer=_optimizer(hyperparameters),
-            loss="binary_crossentropy" if self.binary else "sparse_categorical_crossentropy",
+            loss="binary_crossentropy" if classes == 2 else "sparse_categorical_crossentropy",
             metrics=["accuracy"],
-            jit_compile=_jit(self.on_pictures),
+            jit_compile=_jit(self.frontier),
         )
 
     @property
     def on_pictures(self) -> bool:
         """Whether nothing is frozen below: every epoch then has a view of its own."""
         return self.frontier == vgg16.PICTURE
-
-    @property
-    def binary(self) -> bool:
-        return len(self.setting.dataset.classes) == 2
 
     def run_epoch(self) -> dict[str, float]:
         """Trains one epoch and evaluates it.
@@ -212,8 +209,12 @@ def _optimizer(hyperparameters: dict[str, Any]) -> keras.optimizers.Optimizer:
     return keras.optimizers.RMSprop(hyperparameters["head_rate"])
 
 
-def _jit(on_pictures: bool) -> bool | str:
-    return "auto" if keras.backend.backend() == "jax" else False
+def _jit(frontier: str) -> bool | str:
+    # Compiling (XLA) halves a head's epoch on CPU, and doubles that of convolutions; TensorFlow
+    # cannot compile the affine transform at all.
+    if keras.backend.backend() == "tensorflow":
+        return frontier == vgg16.TOP
+    return "auto"
 
 
 def _trained_head(setting: Setting, hyperparameters: dict[str, Any]) -> list[np.ndarray]:

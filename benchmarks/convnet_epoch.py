@@ -1,0 +1,83 @@
+"""Experiment 1: seconds per epoch here against a plain Keras run of the same network.
+
+Plain: pictures in memory, `model.fit` with Keras' random layers as augmentation, validation each
+epoch, as the Keras documentation writes it. Epochs of the two alternate in one process; printed are
+medians without each one's first epoch, which compiles.
+
+    python benchmarks/convnet_epoch.py [--data DIR] [--epochs N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from tuning.quiet import import_keras
+
+import_keras()
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+from models.convnet import convnet  # noqa: E402
+from search_spaces.experiments import EXPERIMENTS  # noqa: E402
+from tuning import dataset  # noqa: E402
+from tuning.features import FeatureCache  # noqa: E402
+from tuning.setting import Setting  # noqa: E402
+from tuning.training import Trial  # noqa: E402
+
+PHOTOS = Path(__file__).resolve().parent.parent.parent / "shared/data/cats_and_dogs"
+
+
+def plain(data: dataset.Dataset) -> Callable[[], None]:
+    augmentation = keras.Sequential(
+        [
+            keras.layers.RandomFlip("horizontal"),
+            keras.layers.RandomZoom((-0.2, 0.2), (-0.2, 0.2), fill_mode="nearest"),
+            keras.layers.RandomShear(0.0035, 0.0035, fill_mode="nearest"),
+        ]
+    )
+    inputs = keras.Input((data.image_size, data.image_size, 3))
+    model = keras.Model(inputs, convnet(data.image_size, 2)(augmentation(inputs)))
+    model.compile("rmsprop", "binary_crossentropy", metrics=["accuracy"])
+    train, validation = data.train, data.validation
+    x, v = (np.asarray(split.pictures, np.float32) for split in (train, validation))
+    y, w = (split.labels[:, None].astype("float32") for split in (train, validation))
+    return lambda: model.fit(x, y, batch_size=16, validation_data=(v, w), verbose=0)
+
+
+def ours(data: dataset.Dataset, cache: Path) -> Callable[[], None]:
+    trial = Trial(Setting(data, FeatureCache(cache), "random"), EXPERIMENTS[0].hyperparameters(50))
+    return lambda: trial.run_epoch()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, default=PHOTOS)
+    parser.add_argument("--epochs", type=int, default=6)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        data = dataset.load(options.data, cache=Path(folder))
+        ways = {"plain Keras": plain(data), "this project": ours(data, Path(folder))}
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(options.epochs):
+            for name, epoch in ways.items():
+                began = time.perf_counter()
+                epoch()
+                seconds[name].append(time.perf_counter() - began)
+    medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
+    print(f"{os.cpu_count()} CPUs, {keras.backend.backend()}, Keras {keras.__version__}")
+    for name, median in medians.items():
+        print(f"{name:<14}{median:8.2f} s per epoch")
+    print(f"ratio         {medians['this project'] / medians['plain Keras']:8.2f}")
+
+
+if __name__ == "__main__":
+    main()

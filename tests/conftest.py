@@ -1,0 +1,20 @@
+"""What several tests need: real photos, a cache of their own."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """1,000 + 400 photos each of cats and dogs, in the article's layout."""
+    folder = SHARED / "data" / "cats_and_dogs"
+    assert folder.is_dir(), f"The tests' photos are missing: {folder}"
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"

@@ -1,0 +1,138 @@
+"""A trial: the same losses as without the cache, the article's stages, its best epoch."""
+
+import keras
+import numpy as np
+import pytest
+
+from models import vgg16
+from models.head import head
+from search_spaces.experiments import EXPERIMENTS
+from tuning import dataset
+from tuning.features import FeatureCache
+from tuning.setting import Setting
+from tuning.training import Batches, Trial, TrialError, predict, score
+
+CONVNET, BOTTLENECK, FINE_TUNE = EXPERIMENTS
+
+
+@pytest.fixture
+def setting(photos, cache):
+    data = dataset.load(photos, cache=cache, image_size=64, per_class=(24, 10))
+    return Setting(data, FeatureCache(cache, "float32"), "random", views=2)
+
+
+@pytest.mark.slow
+def test_cached_features_train_as_the_uncached_network_does(photos, cache):
+    """The whole of VGG16 in Keras' own fit, block 5 and head trainable, fed with pictures."""
+    data = dataset.load(photos, cache=cache, image_size=64, per_class=(100, 40))
+    setting = Setting(data, FeatureCache(cache, "float32"), "random")
+    hyperparameters = FINE_TUNE.hyperparameters(2) | {"augmentation": "none", "head_epochs": 1}
+    trial = Trial(setting, hyperparameters)
+    start = trial.model.get_weights()
+    ours = [trial.run_epoch() for _ in range(2)]
+
+    weights = setting.frozen.weights.arrays
+    prefix = vgg16.section(vgg16.PICTURE, "block4_pool", 64, weights)
+    suffix = vgg16.section("block4_pool", "block5_pool", 64, weights, trainable=True)
+    top = head((2, 2, 512), 2, dropout=0.5, seed=setting.seed)
+    trained = keras.Sequential([suffix, top])
+    trained.set_weights(start)
+    full = keras.Sequential([prefix, suffix, top])
+    full.compile(keras.optimizers.SGD(1e-4, momentum=0.9), "binary_crossentropy")
+    train, validation = data.train, data.validation
+    for epoch in range(2):
+        order = np.random.default_rng((setting.seed, epoch)).permutation(len(train))
+        order = order[: len(order) // 16 * 16]
+        batches = Batches((np.asarray(train.pictures),), train.labels, order, 16)
+        loss = full.fit(batches, shuffle=False, verbose=0).history["loss"][0]
+        assert ours[epoch]["loss"] == pytest.approx(loss, rel=1e-4)
+        pixels = np.asarray(validation.pictures, np.float32)
+        found = full.predict(pixels, verbose=0)
+        wanted, _ = score(np.concatenate([1 - found, found], 1), validation.labels)
+        assert ours[epoch]["validation_loss"] == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.name)
+def test_the_same_trial_gives_the_same_curve(setting, experiment):
+    hyperparameters = experiment.hyperparameters(2)
+    curves = []
+    for _ in range(2):
+        keras.backend.clear_session()
+        trial = Trial(setting, hyperparameters)
+        curve = [trial.run_epoch() for _ in range(2)]
+        curves.append([(m["loss"], m["validation_loss"], m["accuracy"]) for m in curve])
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-5)
+
+
+def test_fine_tuning_starts_from_the_head_of_the_bottleneck_experiment(setting):
+    first = Trial(setting, BOTTLENECK.hyperparameters(2))
+    for _ in range(2):
+        first.run_epoch()
+    second = Trial(setting, FINE_TUNE.hyperparameters(2))
+    for ours, theirs in zip(
+        second.model.layers[-1].get_weights(), first.model.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_a_head_is_trained_once_for_all_that_share_it(setting):
+    heads = setting.cache.root / "heads"
+    point = FINE_TUNE.hyperparameters(1)
+    Trial(setting, point)
+    Trial(setting, point | {"fine_tune_rate": 3e-4, "augmentation": "flip", "unfrozen": 1})
+    assert len(list(heads.glob("*.npz"))) == 1
+    Trial(setting, point | {"dropout": 0.2})
+    assert len(list(heads.glob("*.npz"))) == 2
+
+
+def test_epochs_go_through_the_views_in_turn(setting, cache):
+    trial = Trial(setting, BOTTLENECK.hyperparameters(3) | {"augmentation": "flip"})
+    for _ in range(3):
+        trial.run_epoch()
+    identities = [path.read_text() for path in (cache / "features").glob("*/entry.json")]
+    views = {text for text in identities if '"flip"' in text and "block5_pool" in text}
+    assert len(views) == 2
+
+
+def test_the_best_epoch_is_kept(setting):
+    trial = Trial(setting, CONVNET.hyperparameters(4))
+    metrics = [trial.run_epoch() for _ in range(4)]
+    best = max(metrics, key=lambda m: (m["validation_accuracy"], -m["validation_loss"]))
+    assert trial.best.epoch == 1 + metrics.index(best)
+    trial.model.set_weights(trial.best.weights)
+    found = predict(setting, trial.hyperparameters, trial.model, setting.dataset.validation)
+    loss, accuracy = score(found, setting.dataset.validation.labels)
+    assert accuracy == best["validation_accuracy"]
+    assert loss == pytest.approx(best["validation_loss"], rel=1e-4)
+
+
+def test_more_classes_than_two(tmp_path, photos, cache):
+    for name, source, start in (("a", "cats", 0), ("b", "dogs", 0), ("c", "cats", 20)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for file in sorted((photos / "train" / source).iterdir())[start : start + 12]:
+            (tmp_path / "data" / name / file.name).symlink_to(file.resolve())
+    data = dataset.load(tmp_path / "data", cache=cache, image_size=48)
+    setting = Setting(data, FeatureCache(cache), "random")
+    for experiment in EXPERIMENTS:
+        trial = Trial(setting, experiment.hyperparameters(1))
+        assert np.isfinite(trial.run_epoch()["validation_loss"])
+        found = predict(setting, trial.hyperparameters, trial.model, data.validation)
+        assert found.shape == (len(data.validation), 3)
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_a_trial_that_diverges_says_so(setting):
+    trial = Trial(setting, BOTTLENECK.hyperparameters(3) | {"head_rate": 1e30})
+    with pytest.raises(TrialError, match=r"loss of epoch \d is (nan|inf)"):
+        for _ in range(3):
+            trial.run_epoch()
+
+
+def test_score_is_kerass():
+    generator = np.random.default_rng(0)
+    second = generator.random(50).astype(np.float32)
+    labels = generator.integers(0, 2, 50)
+    loss, accuracy = score(np.stack([1 - second, second], 1), labels)
+    wanted = keras.losses.BinaryCrossentropy()(labels.astype("float32"), second)
+    assert loss == pytest.approx(float(wanted), rel=1e-5)
+    assert accuracy == ((second > 0.5) == labels).mean()
