@@ -22,7 +22,7 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from tuning.quiet import import_keras
 
-import_keras()
+import_keras(Path(os.devnull))
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 

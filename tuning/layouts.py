@@ -49,7 +49,7 @@ def find(
     validation_folder = next((root / n for n in VALIDATION_NAMES if (root / n).is_dir()), None)
     if top is not root and validation_folder:
         test_folder = root / "test"
-        splits = [
+        splits: list[ByClass] = [
             train,
             _by_class(validation_folder),
             _by_class(test_folder) if test_folder.is_dir() else {},
@@ -57,6 +57,11 @@ def find(
         for name, split in zip(("validation", "test"), splits[1:], strict=True):
             _same_classes(root, name, train, split)
         if per_class:
+            if len(per_class) > 2 and not splits[2]:
+                raise UserError(
+                    f"There is no folder {test_folder} to take {per_class[2]} pictures of each "
+                    "class from; leave the third number away."
+                )
             splits = [
                 _first(split, count, name)
                 for split, count, name in zip(

@@ -15,6 +15,7 @@ if __package__ in (None, ""):
 import argparse
 import csv
 import json
+import os
 
 from tuning.quiet import import_keras
 
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: no model in {options.run} (looked for {model_file})", file=sys.stderr)
         return 2
 
-    import_keras()
+    import_keras(Path(os.devnull))
     import keras
     import numpy as np
 

@@ -1,25 +1,29 @@
-"""Imports Keras without the lines that TensorFlow's native code prints while it loads."""
+"""Keeps the lines of TensorFlow's native code away from the user's terminal."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
+from pathlib import Path
 
 
-def import_keras() -> None:
-    """Imports Keras and its backend, silently unless that fails.
+def import_keras(log: Path) -> None:
+    """Imports Keras; what native code writes to stderr from now on goes to a file instead.
 
-    TensorFlow writes to the process's stderr before any setting of it is read, and real messages
-    drown in that. Errors are raised as ever.
+    TensorFlow and Ray print dozens of lines about a machine without GPU, and real messages drown
+    in them. Python's own stderr stays where it was.
+
+    Args:
+        log: The file that such lines are appended to.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    log.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        import keras  # noqa: F401
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(file, 2)
+    os.close(file)
+    import keras  # noqa: F401
+
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)

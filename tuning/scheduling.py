@@ -270,6 +270,9 @@ def search(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> 
             tuner.fit()
         finally:
             searcher.close()
+            for record in list(ledger.records.values()):
+                if record.status == "running":
+                    ledger.end(record.number, "interrupted")
     return Manner(interrupt.raised, share.at_once, share.gpus, share.cpus)
 
 

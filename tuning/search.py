@@ -48,7 +48,7 @@ def run(options: Options, arguments: list[str]) -> int:
 
     console = Console(soft_wrap=True)
     dataset = load_data(options, console)
-    import_keras()
+    import_keras(options.cache / "native.log")
     weights = choose_weights(options, console)
 
     from tuning import conclusion, experiments

@@ -38,6 +38,8 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
     ) -> None:
         """The trial is over."""
         trial = self._ot_trials[trial_id]
+        if result and "validation_accuracy" in result:
+            self.on_trial_result(trial_id, result)  # Tune tells a last epoch only here
         if error or not result or "best_accuracy" not in result:
             self._ot_study.tell(trial, state=TrialState.FAIL)
         elif result["training_iteration"] >= self._epochs[trial_id]:
