@@ -156,6 +156,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
     """
 
     def call(self, inputs: Any) -> Any:
+        """See the class."""
         pictures, affine, colour = inputs
         x = ops.image.affine_transform(
             ops.cast(pictures, "float32"), affine, interpolation="bilinear", fill_mode="nearest"
@@ -169,6 +170,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return ops.clip(x, 0, 255)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
+        """That of the pictures."""
         return input_shape[0]
 
 
@@ -185,7 +187,8 @@ def augment(pictures: np.ndarray, policy: str, view: int, digests: np.ndarray) -
         float32 (N, S, S, 3) in 0..255.
     """
     transforms = draw(policy, view, digests, pictures.shape[1])
-    return np.asarray(ops.convert_to_numpy(_layer()([pictures, *transforms])))
+    views: np.ndarray = ops.convert_to_numpy(_layer()([pictures, *transforms]))
+    return views
 
 
 @lru_cache(maxsize=1)

@@ -114,7 +114,7 @@ def section(
 ) -> keras.Model:
     """The layers of VGG16 behind frontier `start`, up to and with frontier `end`.
 
-    A section that starts at the picture takes pixels in 0..255 and preprocesses them itself, so
+    A section with the first layer takes pixels in 0..255 and preprocesses them itself, so
     `section(PICTURE, f)` is the prefix of a cut at f and `section(f, TOP)` its suffix: one after
     the other they are `keras.applications.VGG16(include_top=False)` for every f.
 
@@ -133,7 +133,7 @@ def section(
     import keras
 
     inputs = keras.Input(output_shape(start, image_size), name=start)
-    x = preprocess(inputs, preprocessing) if start == PICTURE else inputs
+    x = preprocess(inputs, preprocessing) if start == PICTURE != end else inputs
     model = keras.Model(inputs, _apply(x, start, end), name=f"{start}_to_{end}")
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,6 +67,21 @@ def load(source: str) -> Weights:
     return Weights(source, arrays, digest.hexdigest())
 
 
+def check(source: str) -> None:
+    """Sees at once, without reading it, whether `source` can be what `load` takes.
+
+    Raises:
+        WeightsError: If it is neither a known name nor a file with a known ending.
+    """
+    path = Path(source)
+    if source in ("imagenet", "random"):
+        return
+    if not path.is_file():
+        raise WeightsError(f"No such weights file: {path}. Give imagenet, random or a path.")
+    if path.suffix not in SUFFIXES:
+        raise WeightsError(f"The weights file {path} must end in one of {', '.join(SUFFIXES)}.")
+
+
 def shapes() -> dict[str, tuple[int, ...]]:
     """Shape of every array by name."""
     found: dict[str, tuple[int, ...]] = {}
@@ -99,10 +116,11 @@ def _imagenet_file() -> Path:
             )
         )
     except Exception as error:
+        home = os.environ.get("KERAS_HOME", "~/.keras")
         # Keras raises a bare Exception when a download fails, ValueError when the hash differs.
         raise WeightsError(
             f"ImageNet weights are neither in Keras' cache nor to be downloaded ({_brief(error)}): "
-            f"put {IMAGENET_FILE} into ~/.keras/models, or give a file with --weights PATH, "
+            f"put {IMAGENET_FILE} into {home}/models, or give a file with --weights PATH, "
             "or do without with --weights random."
         ) from error
 
@@ -114,10 +132,7 @@ def _brief(error: Exception) -> str:
 
 
 def _from_file(path: Path) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise WeightsError(f"No such weights file: {path}. Give imagenet, random or a path.")
-    if path.suffix not in SUFFIXES:
-        raise WeightsError(f"The weights file {path} must end in one of {', '.join(SUFFIXES)}.")
+    check(str(path))
     arrays = _from_npz(path) if path.suffix == ".npz" else _from_keras(path)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
@@ -128,21 +143,26 @@ def _from_file(path: Path) -> dict[str, np.ndarray]:
 
 
 def _from_npz(path: Path) -> dict[str, np.ndarray]:
+    if not zipfile.is_zipfile(path):
+        raise WeightsError(f"The weights file {path} is no NumPy archive, or not all of one.")
     arrays = {}
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            for name, shape in shapes().items():
-                if name not in file:
-                    raise WeightsError(f"The weights file {path} has no array {name!r}.")
+    with np.load(path, allow_pickle=False) as file:
+        for name, shape in shapes().items():
+            if name not in file:
+                raise WeightsError(f"The weights file {path} has no array {name!r}.")
+            try:
                 array = file[name]
-                if array.shape != shape:
-                    raise WeightsError(
-                        f"In the weights file {path}, {name} has shape {array.shape}, "
-                        f"but must have {shape}."
-                    )
-                arrays[name] = array.astype(np.float32)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"The weights file {path} cannot be read: {error}.") from error
+                if array.shape == shape:
+                    arrays[name] = array.astype(np.float32)
+                    continue
+            except Exception as error:
+                # zipfile, zlib and NumPy have a dozen ways to say that bytes are damaged.
+                raise WeightsError(
+                    f"In the weights file {path}, {name} cannot be read ({_brief(error)})."
+                ) from error
+            raise WeightsError(
+                f"In the weights file {path}, {name} has shape {array.shape}, but must have {shape}."
+            )
     return arrays
 
 
@@ -151,8 +171,14 @@ def _from_keras(path: Path) -> dict[str, np.ndarray]:
     import keras
 
     model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
+    for name, shape in shapes().items():
+        # Keras leaves what a file lacks as it was: it must not look like weights.
+        layer, kind = name.split("/")
+        getattr(model.get_layer(layer), kind).assign(np.full(shape, np.nan, np.float32))
     try:
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.load_weights(path)
     except Exception as error:
         # Whatever h5py or Keras stumble over, the user's way out is the same.
         raise WeightsError(
@@ -161,5 +187,9 @@ def _from_keras(path: Path) -> dict[str, np.ndarray]:
     arrays = {}
     for name in CONVS:
         kernel, bias = model.get_layer(name).get_weights()
+        if np.isnan(kernel).all():
+            raise WeightsError(
+                f"The weights file {path} does not hold VGG16 without its top ({name} is missing)."
+            )
         arrays[f"{name}/kernel"], arrays[f"{name}/bias"] = kernel, bias
     return arrays

@@ -86,6 +86,7 @@ class Dataset:
 
     @property
     def splits(self) -> tuple[Split, ...]:
+        """Those that there are."""
         return tuple(each for each in (self.train, self.validation, self.test) if each is not None)
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -232,20 +233,18 @@ def _decode(
                 pixels.write(result.tobytes())
                 digests.append(hashlib.blake2b(result.tobytes(), digest_size=16).digest())
         shape = (len(digests), image_size, image_size, 3)
-        if digests:
-            raw = np.memmap(draft / "pixels", np.uint8, "r", shape=shape)
-        else:
-            raw = np.zeros(shape, np.uint8)
-        with (draft / "pictures.npy").open("wb") as file:
-            np.save(file, raw)
-            file.flush()
-            os.fsync(file.fileno())
+        # NumPy cannot map an empty file.
+        raw = np.memmap(draft / "pixels", np.uint8, "r", shape=shape) if digests else None
+        with (draft / "pictures.npy").open("wb") as array:
+            np.save(array, np.zeros(shape, np.uint8) if raw is None else raw)
+            array.flush()
+            os.fsync(array.fileno())
         (draft / "pixels").unlink()
         entry = {"digests": b"".join(digests).hex(), "broken": broken}
-        with (draft / "entry.json").open("w") as file:
-            json.dump(entry, file)
-            file.flush()
-            os.fsync(file.fileno())
+        with (draft / "entry.json").open("w") as header:
+            json.dump(entry, header)
+            header.flush()
+            os.fsync(header.fileno())
         if _read(folder) is None:  # else another process was faster
             shutil.rmtree(folder, ignore_errors=True)
             draft.rename(folder)
@@ -261,7 +260,8 @@ def _broken(reasons: dict[str, str], total: int, root: Path) -> list[str]:
     if len(reasons) > MAX_BROKEN * total:
         raise UserError(
             f"{len(reasons)} of {total} files in {root} are no readable pictures, more than "
-            f"{MAX_BROKEN:.0%}; remove them: {'; '.join(head)}{'; …' if len(reasons) > NAMED else ''}"
+            f"{MAX_BROKEN:.0%}; remove them: {'; '.join(head)}"
+            + ("; …" if len(reasons) > NAMED else "")
         )
     lines = [f"skipped {line}" for line in head]
     if len(reasons) > NAMED:

@@ -89,7 +89,7 @@ def draw(dog: bool, generator: np.random.Generator) -> Image.Image:
                 end = (x + way * 1.15 * radius, y + (0.35 + 2 * slope) * radius)
                 pen.line([start, end], fill=(30, 30, 30, 255), width=SCALE)
     turn = float(between(-12, 12))
-    move = tuple(int(side * between(-0.06, 0.06)) for _ in range(2))
+    move = (int(side * between(-0.06, 0.06)), int(side * between(-0.06, 0.06)))
     head = head.rotate(turn, Image.Resampling.BICUBIC)
     canvas.paste(head, move, head)
     if generator.random() < 0.2:

@@ -155,7 +155,7 @@ class FeatureCache:
         except (OSError, ValueError):
             return None
         try:
-            array = np.load(entry.array, mmap_mode="r", allow_pickle=False)
+            array: np.ndarray = np.load(entry.array, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError):
             return None
         whole = (

@@ -26,6 +26,7 @@ class Files:
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """Names, sorted."""
         return tuple(self.train)
 
 
@@ -131,7 +132,7 @@ def _first(split: ByClass, count: int, name: str) -> ByClass:
 
 
 def _in_order(files: ByClass, per_class: tuple[int, ...]) -> Files:
-    """The first so many to train, the next to validation, then to test, as the article took them."""
+    """The first so many to train, the next to validation, then to test, as in the article."""
     for label, found in files.items():
         _enough(label, len(found), sum(per_class), f"({' + '.join(map(str, per_class))})")
     splits: list[ByClass] = []

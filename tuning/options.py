@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from models import weights
 from models.vgg16 import PREPROCESSING
 from search_spaces.experiments import NAMES
 from tuning.errors import UserError
@@ -120,6 +121,10 @@ def _check(options: Options) -> None:
         raise UserError(
             f"--name {options.name!r} must be a plain folder name: letters, digits and . _ - + @."
         )
+    try:
+        weights.check(options.weights)
+    except weights.WeightsError as error:
+        raise UserError(str(error)) from error
     if options.folder.exists():
         raise UserError(f"The run folder {options.folder} is there already; choose another --name.")
 
@@ -175,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     network = parser.add_argument_group("network")
     network.add_argument(
         "--weights",
+        type=_source,
         default="imagenet",
         metavar="WHICH",
         help="of VGG16: imagenet (Keras' cache or download), random, or a file: .h5, .weights.h5, "
@@ -259,6 +265,11 @@ def _parser() -> argparse.ArgumentParser:
         help="(default: an equal share for each trial)",
     )
     return parser
+
+
+def _source(text: str) -> str:
+    # A file is meant where the user stands, also when workers stand elsewhere.
+    return text if text in ("imagenet", "random") else str(Path(text).expanduser().absolute())
 
 
 def _at_least(low: int) -> Any:

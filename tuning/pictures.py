@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 
 class UnreadablePicture(Exception):
@@ -42,7 +42,7 @@ def decode(path: Path, size: int) -> np.ndarray:
                 upright = ImageOps.exif_transpose(image)
                 small = _rgb(upright).resize((size, size), Image.Resampling.BILINEAR)
         return np.asarray(small)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise UnreadablePicture("it is no picture that can be read") from None
     except Image.DecompressionBombError:
         raise UnreadablePicture(

@@ -57,6 +57,7 @@ class Record:
 
     @property
     def epochs(self) -> int:
+        """Trained so far."""
         return len(self.curve["validation_accuracy"])
 
     @property
@@ -69,6 +70,7 @@ class Record:
 
     @property
     def best_accuracy(self) -> float | None:
+        """Validation accuracy of the best epoch, None before the first."""
         return None if self.best_epoch is None else self.at_best("validation_accuracy")
 
     def at_best(self, name: str) -> float:

@@ -101,6 +101,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after the other in one process, an epoch a step."""
 
     def setup(self, config: dict[str, Any], setting: Setting, folder: Path, threads: int) -> None:
+        """Begins the first trial; the other arguments are the same for all."""
         # Read by TensorFlow and OpenMP when they are first imported, which is after this.
         for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
             os.environ[name] = str(threads)
@@ -115,6 +116,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         self.trial = Trial(self.setting, config["hyperparameters"])
 
     def step(self) -> dict[str, Any]:
+        """Trains an epoch."""
         from tuning.training import save_best
 
         result: dict[str, Any] = self.trial.run_epoch()
@@ -123,6 +125,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         return result
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begins the next trial in the same process."""
         import keras
 
         # Keras keeps every model's state until told to forget it.
@@ -154,6 +157,7 @@ class Halving(ASHAScheduler):  # type: ignore[misc]
         self.stopped: set[int] = set()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Whether the trial goes on."""
         decision: str = super().on_trial_result(tune_controller, trial, result)
         if decision != TrialScheduler.STOP or result["done"]:
             return decision
@@ -283,4 +287,5 @@ class Levers:
     epochs: int
 
     def __call__(self, trial: optuna.Trial) -> dict[str, Any]:
+        """The hyperparameters of one trial."""
         return levers.declare(OptunaHyperParameters(trial), self.epochs)

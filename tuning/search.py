@@ -119,18 +119,15 @@ def choose_weights(options: Options, console: Console) -> str:
         return options.weights  # never asked for
     from models.weights import WeightsError, load
 
-    source = options.weights
-    if source not in ("imagenet", "random"):
-        source = str(Path(source).expanduser().resolve())
     try:
-        load(source)
+        load(options.weights)
     except WeightsError as error:
-        if options.data or source != "imagenet":
+        if options.data or options.weights != "imagenet":
             raise UserError(str(error)) from error
         console.print(f"warning: {error}", markup=False, highlight=False)
         console.print("warning: The demo goes on with random weights.", highlight=False)
         return "random"
-    return source
+    return options.weights
 
 
 if __name__ == "__main__":
