@@ -23,15 +23,15 @@ sys.path[0] = str(Path(__file__).resolve().parent.parent)
 from tuning.quiet import import_keras
 
 import_keras(Path(os.devnull))
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
+import keras
+import numpy as np
 
-from models.convnet import convnet  # noqa: E402
-from search_spaces.experiments import EXPERIMENTS  # noqa: E402
-from tuning import dataset  # noqa: E402
-from tuning.features import FeatureCache  # noqa: E402
-from tuning.setting import Setting  # noqa: E402
-from tuning.training import Trial  # noqa: E402
+from models.convnet import convnet
+from search_spaces.experiments import EXPERIMENTS
+from tuning import dataset
+from tuning.features import FeatureCache
+from tuning.setting import Setting
+from tuning.training import Trial
 
 PHOTOS = Path(__file__).resolve().parent.parent.parent / "shared/data/cats_and_dogs"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import textwrap
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -126,9 +127,11 @@ def _imagenet_file() -> Path:
 
 
 def _brief(error: Exception) -> str:
-    # Keras repeats the address and an HTTP status, if any, in front of the reason.
-    reason = str(error).rsplit(": ", 1)[-1].rsplit(" -- ", 1)[-1].strip()
-    return reason.splitlines()[0].rstrip(".") if reason else type(error).__name__
+    # Keras puts the address in front of why a download failed, and whole arrays behind the rest.
+    reason = str(error).rsplit(" -- ", 1)[-1]
+    for tail in (" Example error", " Target variable"):
+        reason = reason.split(tail, 1)[0]
+    return textwrap.shorten(reason, 160, placeholder="…").rstrip(".") or type(error).__name__
 
 
 def _from_file(path: Path) -> dict[str, np.ndarray]:
@@ -171,10 +174,6 @@ def _from_keras(path: Path) -> dict[str, np.ndarray]:
     import keras
 
     model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
-    for name, shape in shapes().items():
-        # Keras leaves what a file lacks as it was: it must not look like weights.
-        layer, kind = name.split("/")
-        getattr(model.get_layer(layer), kind).assign(np.full(shape, np.nan, np.float32))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -187,9 +186,5 @@ def _from_keras(path: Path) -> dict[str, np.ndarray]:
     arrays = {}
     for name in CONVS:
         kernel, bias = model.get_layer(name).get_weights()
-        if np.isnan(kernel).all():
-            raise WeightsError(
-                f"The weights file {path} does not hold VGG16 without its top ({name} is missing)."
-            )
         arrays[f"{name}/kernel"], arrays[f"{name}/bias"] = kernel, bias
     return arrays

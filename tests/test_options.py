@@ -78,7 +78,7 @@ def test_mistakes_in_data_leave_no_run_folder(tmp_path, capsys):
     missing = str(tmp_path / "nowhere")
     runs = tmp_path / "runs"
     assert search.main(["--data", missing, "--runs", str(runs), "--cache", str(tmp_path)]) == 2
-    out, err = capsys.readouterr()
+    _, err = capsys.readouterr()
     assert err == f"error: No such data folder: {missing}.\n"
     assert not runs.exists()
 

@@ -53,7 +53,7 @@ def searched(photos, tmp_path_factory):
 
 
 def test_a_search_ends_with_report_and_model(searched):
-    folder, out, err = searched
+    folder, out, _ = searched
     facts = json.loads((folder / "report.json").read_text())
     report.check(facts)
     assert len(facts["trials"]) == 8
@@ -174,7 +174,7 @@ def test_interrupting_ends_gently(photos, tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     facts = json.loads((journal.parent / "report.json").read_text())
     assert facts["run"]["interrupted"]

@@ -124,8 +124,7 @@ def test_more_classes_than_two(tmp_path, photos, cache):
 def test_a_trial_that_diverges_says_so(setting):
     trial = Trial(setting, BOTTLENECK.hyperparameters(3) | {"head_rate": 1e30})
     with pytest.raises(TrialError, match=r"loss of epoch \d is (nan|inf)"):
-        for _ in range(3):
-            trial.run_epoch()
+        any(trial.run_epoch() is None for _ in range(3))
 
 
 def test_score_is_kerass():
