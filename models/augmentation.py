@@ -137,7 +137,7 @@ def _uniform(policy: str, view: int, digests: np.ndarray) -> np.ndarray:
         blocks.append(hashlib.blake2b(raw, person=b"view/1", key=seed).digest())
         blocks.append(hashlib.blake2b(raw, person=b"view/2", key=seed).digest())
     words = np.frombuffer(b"".join(blocks), dtype="<u8").reshape(len(digests), 16)
-    return (words[:, :DRAWS] >> np.uint64(11)) * 2.0**-53
+    return np.asarray((words[:, :DRAWS] >> np.uint64(11)) * 2.0**-53)
 
 
 def _matrix(*entries: np.ndarray) -> np.ndarray:

@@ -64,13 +64,14 @@ def classifier(
         return keras.layers.Dense(
             units,
             activation=activation,
-            # Two layers of one seed would start with equal columns.
+            # Two layers of one seed would draw equal numbers.
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed + offset),
             kernel_regularizer=keras.regularizers.L1L2(l1, l2) if l1 or l2 else None,
             name=name,
         )
 
     x = dense(width, "relu", "dense", 0)(x)
-    x = keras.layers.Dropout(dropout, seed=seed, name="dropout")(x)
+    # With the seed of a kernel, the first mask would be drawn from that kernel's numbers.
+    x = keras.layers.Dropout(dropout, seed=seed + 2, name="dropout")(x)
     units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
     return dense(units, activation, "probability", 1)(x)

@@ -81,7 +81,9 @@ def whole(
         probabilities of `trained`.
     """
     inputs = keras.Input((None, None, 3), name="pictures")
-    x = keras.layers.Resizing(image_size, image_size, antialias=True, name="resize")(inputs)
+    # The layer Resizing would do the same, but a model with it drops out when it is called (not in
+    # `predict`): its `training` is True unless told otherwise, and the layers behind it follow.
+    x = keras.ops.image.resize(inputs, (image_size, image_size), antialias=True)
     end = frontier(hyperparameters)
     if hyperparameters["network"] == "vgg16":
         prefix = vgg16.section(vgg16.PICTURE, end, image_size, weights, preprocessing=preprocessing)

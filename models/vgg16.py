@@ -20,7 +20,7 @@ PICTURE = "picture"  # the frontier before the first layer: nothing is frozen
 TOP = "block5_pool"  # the frontier behind the last layer: everything is frozen
 
 PREPROCESSING = ("rescale", "imagenet")
-# Means of ImageNet's blue, green and red channels, as in keras.applications.imagenet_utils ("caffe").
+# Means of ImageNet's blue, green and red, as in keras.applications.imagenet_utils ("caffe").
 IMAGENET_MEANS_BGR = (103.939, 116.779, 123.68)
 
 
@@ -145,7 +145,7 @@ def section(
 def preprocess(pixels: Any, preprocessing: str) -> Any:
     """Pixels (B, H, W, 3) in 0..255 to what the first layer takes.
 
-    Only layers and operations of Keras itself, so that an exported model loads without this project.
+    Only layers and operations of Keras itself: an exported model loads without this project.
     """
     import keras
 

@@ -164,7 +164,8 @@ def _from_npz(path: Path) -> dict[str, np.ndarray]:
                     f"In the weights file {path}, {name} cannot be read ({_brief(error)})."
                 ) from error
             raise WeightsError(
-                f"In the weights file {path}, {name} has shape {array.shape}, but must have {shape}."
+                f"In the weights file {path}, {name} has shape {array.shape}, "
+                f"but must have {shape}."
             )
     return arrays
 

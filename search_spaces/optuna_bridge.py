@@ -5,6 +5,7 @@ A space declared once with `keras_tuner.HyperParameters` can so be searched by a
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import keras_tuner
@@ -48,23 +49,25 @@ def suggest(trial: optuna.Trial, hp: kinds.HyperParameter) -> Any:
     if isinstance(hp, (kinds.Int, kinds.Float)):
         if hp.sampling == "log" and hp.step is not None:
             # Optuna knows no logarithmic steps: the grid's points become a choice.
-            return trial.suggest_categorical(hp.name, _log_grid(hp))
+            number = int if isinstance(hp, kinds.Int) else float
+            return trial.suggest_categorical(hp.name, [number(value) for value in hp.values])
         if hp.sampling in ("linear", "log"):
             log = hp.sampling == "log"
             if isinstance(hp, kinds.Int):
                 step = 1 if log else hp.step
-                return trial.suggest_int(hp.name, hp.min_value, hp.max_value, step=step, log=log)
-            return trial.suggest_float(hp.name, hp.min_value, hp.max_value, step=hp.step, log=log)
+                last = hp.max_value - (hp.max_value - hp.min_value) % step
+                return trial.suggest_int(hp.name, hp.min_value, last, step=step, log=log)
+            return trial.suggest_float(hp.name, hp.min_value, _last(hp), step=hp.step, log=log)
         raise ValueError(
             f"The sampling of {hp.name!r} is {hp.sampling!r}, but must be linear or log."
         )
     raise ValueError(f"The kind of {hp.name!r} is {type(hp).__name__}, which Optuna cannot answer.")
 
 
-def _log_grid(hp: kinds.Int | kinds.Float) -> list[float]:
-    grid = []
-    value = hp.min_value
-    while value <= hp.max_value:
-        grid.append(value)
-        value *= hp.step
-    return grid
+def _last(hp: kinds.Float) -> float:
+    """The greatest value that linear steps reach; Optuna warns of a rest in every trial."""
+    if hp.step is None:
+        return float(hp.max_value)
+    # In decimals, since in binary 1.0 is less than ten steps of 0.1.
+    span, step = Decimal(str(hp.max_value)) - Decimal(str(hp.min_value)), Decimal(str(hp.step))
+    return float(Decimal(str(hp.max_value)) - span % step)

@@ -59,9 +59,7 @@ def test_fine_tuning_trains_what_the_article_trains():
     weights = load_weights("random").arrays
     trained = network.trainable(point, image_size=150, classes=2, weights=weights)
     assert sum(np.prod(w.shape) for w in trained.trainable_weights) == 9_177_089
-    whole = network.whole(
-        point, trained, image_size=150, weights=weights, preprocessing="rescale"
-    )
+    whole = network.whole(point, trained, image_size=150, weights=weights, preprocessing="rescale")
     assert whole.count_params() == 16_812_353
     assert sum(np.prod(w.shape) for w in whole.trainable_weights) == 9_177_089
 
@@ -104,10 +102,11 @@ def test_dropout_works_in_training_alone():
 def test_dropout_drops_its_share():
     model = head((1, 1, 8), 2, width=4096, dropout=0.8)
     hidden = keras.Model(model.input, model.get_layer("dropout").output)
-    features = some(8, 1, 1, 8)
+    features = some(1, 1, 1, 8)
     on = values(hidden(features)) > 0
-    dropped = (values(hidden(features, training=True)) == 0) & on
-    assert dropped.sum() / on.sum() == pytest.approx(0.8, abs=0.02)
+    dropped = values(hidden(features, training=True)) == 0
+    assert on.sum() > 1000
+    assert dropped[on].mean() == pytest.approx(0.8, abs=0.03)
 
 
 @pytest.mark.parametrize("make", [small_head, small_convnet])

@@ -52,7 +52,7 @@ def test_prefix_then_suffix_is_keras_vgg16(cut, pictures, wanted, weights):
 @pytest.mark.parametrize("size", [32, 64, 75, 150])
 def test_table_agrees_with_keras_layers(size):
     layers = keras_vgg16(size).layers[1:]
-    assert vgg16.FRONTIERS == ("picture", *(layer.name for layer in layers))
+    assert ("picture", *(layer.name for layer in layers)) == vgg16.FRONTIERS
     total = 0
     for below, layer in zip(vgg16.FRONTIERS, layers, strict=False):
         assert vgg16.output_shape(layer.name, size) == tuple(layer.output.shape[1:])

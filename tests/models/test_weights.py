@@ -271,5 +271,9 @@ except WeightsError as error:
     assert done.returncode == 0, done.stderr
     said = done.stdout.split("said: ", 1)[1]
     assert said.count("\n") == 1
-    for way_out in (f"{IMAGENET_FILE} into {tmp_path}/models", "--weights PATH", "--weights random"):
+    for way_out in (
+        f"{IMAGENET_FILE} into {tmp_path}/models",
+        "--weights PATH",
+        "--weights random",
+    ):
         assert way_out in said
