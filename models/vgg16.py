@@ -134,6 +134,8 @@ def section(
 
     inputs = keras.Input(output_shape(start, image_size), name=start)
     x = preprocess(inputs, preprocessing) if start == PICTURE != end else inputs
+    if start == end:  # Keras before 3.13 refuses a model without a layer
+        x = keras.layers.Identity(name="identity")(x)
     model = keras.Model(inputs, _apply(x, start, end), name=f"{start}_to_{end}")
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D):
