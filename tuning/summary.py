@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from search_spaces import experiments
@@ -114,7 +115,7 @@ def _weights(setting: Setting, records: list[Record]) -> Any:
         "can do, so these accuracies say nothing of what ImageNet weights would reach.",
     }
     other = (
-        f"VGG16 started from {setting.weights}, not from ImageNet's weights: compare the "
+        f"VGG16 started from {Path(setting.weights).name}, not from ImageNet's weights: compare the "
         "article's figures with care."
     )
     return {
