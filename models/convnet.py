@@ -16,6 +16,7 @@ def convnet(
     l1: float = 0.0,
     l2: float = 0.0,
     seed: int = 0,
+    adjustable: bool = False,
 ) -> keras.Model:
     """Three 3x3 convolutions (32, 32, 64), each with ReLU and 2x2 max pooling; 64 dense units.
 
@@ -30,6 +31,7 @@ def convnet(
         l1: Strength of the L1 penalty on the dense kernels.
         l2: Strength of the L2 penalty on the same.
         seed: Of the initial weights and of dropout.
+        adjustable: Whether dropout and penalties are variables, see `models.adjustable`.
 
     Returns:
         A model from pixels (B, S, S, 3) in 0..255 to probabilities, (B, 1) for two classes, else
@@ -47,5 +49,14 @@ def convnet(
         )(x)
         x = keras.layers.MaxPooling2D(2, name=f"pool{index}")(x)
     x = keras.layers.Flatten(name="flatten")(x)
-    outputs = classifier(x, classes, width=width, dropout=dropout, l1=l1, l2=l2, seed=seed)
+    outputs = classifier(
+        x,
+        classes,
+        width=width,
+        dropout=dropout,
+        l1=l1,
+        l2=l2,
+        seed=seed,
+        adjustable=adjustable,
+    )
     return keras.Model(inputs, outputs, name="convnet")

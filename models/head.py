@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from models.adjustable import Levers
+
 POOLINGS = ("flatten", "average")
 
 
@@ -17,6 +19,7 @@ def head(
     l1: float = 0.0,
     l2: float = 0.0,
     seed: int = 0,
+    adjustable: bool = False,
 ) -> keras.Model:
     """The article's top model: flatten, dense ReLU, dropout, output.
 
@@ -29,6 +32,7 @@ def head(
         l1: Strength of the L1 penalty on the kernels of both dense layers.
         l2: Strength of the L2 penalty on the same.
         seed: Of the initial weights and of dropout.
+        adjustable: Whether dropout and penalties are variables, see `models.adjustable`.
 
     Returns:
         A model from features (B, H, W, C) to probabilities, (B, 1) for two classes, else
@@ -44,7 +48,16 @@ def head(
         x = keras.layers.GlobalAveragePooling2D(name="average")(inputs)
     else:
         raise ValueError(f"The value of `pooling` is {pooling!r}, but must be one of {POOLINGS}.")
-    outputs = classifier(x, classes, width=width, dropout=dropout, l1=l1, l2=l2, seed=seed)
+    outputs = classifier(
+        x,
+        classes,
+        width=width,
+        dropout=dropout,
+        l1=l1,
+        l2=l2,
+        seed=seed,
+        adjustable=adjustable,
+    )
     return keras.Model(inputs, outputs, name="head")
 
 
@@ -57,21 +70,27 @@ def classifier(
     l1: float,
     l2: float,
     seed: int,
+    adjustable: bool = False,
 ) -> keras.KerasTensor:
     """Dense ReLU, dropout and output on flat features (B, D); arguments as in `head`."""
+    # Two layers of one seed would draw equal numbers.
+    if adjustable:
+        drop = Levers(seed + 2)
+        penalty = drop.penalty(l1 > 0, l2 > 0) if l1 or l2 else None
+        drop.restart(0, dropout, l1, l2)
+    else:
+        drop = keras.layers.Dropout(dropout, seed=seed + 2, name="dropout")
+        penalty = keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
 
     def dense(units: int, activation: str, name: str, offset: int) -> keras.layers.Dense:
         return keras.layers.Dense(
             units,
             activation=activation,
-            # Two layers of one seed would draw equal numbers.
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed + offset),
-            kernel_regularizer=keras.regularizers.L1L2(l1, l2) if l1 or l2 else None,
+            kernel_regularizer=penalty,
             name=name,
         )
 
-    x = dense(width, "relu", "dense", 0)(x)
-    # With the seed of a kernel, the first mask would be drawn from that kernel's numbers.
-    x = keras.layers.Dropout(dropout, seed=seed + 2, name="dropout")(x)
+    x = drop(dense(width, "relu", "dense", 0)(x))
     units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
     return dense(units, activation, "probability", 1)(x)

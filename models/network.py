@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from models import vgg16
+from models.adjustable import Levers
 from models.convnet import convnet
 from models.head import head
 
@@ -26,7 +27,10 @@ def trainable(
     image_size: int,
     classes: int,
     weights: Mapping[str, np.ndarray],
+    preprocessing: str = "rescale",
     seed: int = 0,
+    start: str | None = None,
+    adjustable: bool = False,
 ) -> keras.Model:
     """The part of the network that learns: from the frontier to probabilities.
 
@@ -35,26 +39,71 @@ def trainable(
         image_size: Side of the square pictures in pixels.
         classes: Number of classes.
         weights: VGG16's, which unfrozen layers start from; unused by the small convnet.
+        preprocessing: What pixels go through before VGG16, see `models.vgg16.preprocess`.
         seed: Of the initial weights and of dropout.
+        start: A frontier below the network's own: the frozen layers between come in front.
+        adjustable: Whether dropout and penalties are variables that `restart` sets.
 
     Returns:
-        A model from features (B, H, W, C) at the frontier, or pixels (B, S, S, 3) in 0..255 for
-        the small convnet, to probabilities, (B, 1) for two classes, else (B, classes).
+        A model from features (B, H, W, C) at the frontier, or pixels (B, S, S, 3) in 0..255 where
+        that is the picture, to probabilities, (B, 1) for two classes, else (B, classes).
     """
-    levers = {
-        "dropout": hyperparameters["dropout"],
-        "l1": hyperparameters.get("l1", 0.0),
-        "l2": hyperparameters.get("l2", 0.0),
-        "seed": seed,
-    }
+    levers: dict[str, Any] = {"seed": seed, "adjustable": adjustable, **strengths(hyperparameters)}
     if hyperparameters["network"] == "convnet":
         return convnet(image_size, classes, **levers)
     top = head(vgg16.output_shape(vgg16.TOP, image_size), classes, **levers)
-    start = frontier(hyperparameters)
-    if start == vgg16.TOP:
-        return top
-    suffix = vgg16.section(start, vgg16.TOP, image_size, weights, trainable=True)
-    return keras.Sequential([suffix, top], name="suffix_and_head")
+    cut = frontier(hyperparameters)
+    parts = [top]
+    for low, high, learns in ((cut, vgg16.TOP, True), (start or cut, cut, False)):
+        if low != high:
+            section = vgg16.section(
+                low, high, image_size, weights, preprocessing=preprocessing, trainable=learns
+            )
+            parts.insert(0, section)
+    return keras.Sequential(parts, name="suffix_and_head") if len(parts) > 1 else top
+
+
+def strengths(hyperparameters: Mapping[str, Any]) -> dict[str, float]:
+    """The levers that do not change a network's shape: `dropout`, `l1`, `l2`."""
+    return {
+        "dropout": hyperparameters["dropout"],
+        "l1": hyperparameters.get("l1", 0.0),
+        "l2": hyperparameters.get("l2", 0.0),
+    }
+
+
+def restart(
+    model: keras.Model,
+    hyperparameters: Mapping[str, Any],
+    weights: Mapping[str, np.ndarray],
+    seed: int,
+) -> None:
+    """Makes a network what `trainable` would have built for other strengths and another seed.
+
+    Args:
+        model: What `trainable` built with seed 0 and `adjustable`.
+        hyperparameters: Whose network has the same shape.
+        weights: VGG16's.
+        seed: Of the initial weights and of dropout.
+    """
+    for layer in _flat(model):
+        if isinstance(layer, Levers):
+            layer.restart(seed, **strengths(hyperparameters))
+        elif layer.trainable_weights and layer.name in vgg16.CONVS:
+            layer.set_weights([weights[f"{layer.name}/kernel"], weights[f"{layer.name}/bias"]])
+        elif layer.trainable_weights:
+            # Built with seed 0, a layer has its offset from the network's seed for a seed.
+            drawn = keras.initializers.GlorotUniform(seed=layer.kernel_initializer.seed + seed)
+            layer.kernel.assign(drawn(layer.kernel.shape))
+            layer.bias.assign(keras.ops.zeros(layer.bias.shape))
+
+
+def _flat(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _flat(layer)
+        else:
+            yield layer
 
 
 def whole(

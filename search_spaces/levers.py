@@ -18,12 +18,15 @@ REGULARIZATIONS = ("none", "l1", "l2", "both")
 MAX_UNFROZEN = 6
 
 
-def declare(hp: keras_tuner.HyperParameters, epochs: int) -> dict[str, Any]:
+def declare(
+    hp: keras_tuner.HyperParameters, epochs: int, max_unfrozen: int = MAX_UNFROZEN
+) -> dict[str, Any]:
     """Asks `hp` for every hyperparameter of one trial.
 
     Args:
         hp: Answers with the values of one trial.
         epochs: Epochs of a trial that is not stopped early.
+        max_unfrozen: The most conv layers of VGG16 that are trained, of 13.
 
     Returns:
         The active hyperparameters by name, plain and JSON-able. Those that do not matter in this
@@ -45,8 +48,8 @@ def declare(hp: keras_tuner.HyperParameters, epochs: int) -> dict[str, Any]:
         with hp.conditional_scope("regularization", [penalty, "both"]):
             values[penalty] = hp.Float(penalty, low, high, sampling="log")
     with hp.conditional_scope("network", ["vgg16"]):
-        values["unfrozen"] = hp.Int("unfrozen", 0, MAX_UNFROZEN)
-        with hp.conditional_scope("unfrozen", list(range(1, MAX_UNFROZEN + 1))):
+        values["unfrozen"] = hp.Int("unfrozen", 0, max_unfrozen)
+        with hp.conditional_scope("unfrozen", list(range(1, max_unfrozen + 1))):
             values["fine_tune_rate"] = hp.Float(
                 "fine_tune_rate", 1e-6, 1e-3, sampling="log", default=1e-4
             )

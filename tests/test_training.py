@@ -8,9 +8,11 @@ from models import vgg16
 from models.head import head
 from search_spaces.experiments import EXPERIMENTS
 from tuning import dataset
+from tuning.export import export
 from tuning.features import FeatureCache
+from tuning.learner import Batches, probabilities
 from tuning.setting import Setting
-from tuning.training import Batches, Trial, TrialError, predict, score
+from tuning.training import Trial, TrialError, score
 
 CONVNET, BOTTLENECK, FINE_TUNE = EXPERIMENTS
 
@@ -28,15 +30,16 @@ def test_cached_features_train_as_the_uncached_network_does(photos, cache):
     setting = Setting(data, FeatureCache(cache, "float32"), "random")
     hyperparameters = FINE_TUNE.hyperparameters(2) | {"augmentation": "none", "head_epochs": 1}
     trial = Trial(setting, hyperparameters)
-    start = trial.model.get_weights()
+    start = trial.weights
     ours = [trial.run_epoch() for _ in range(2)]
 
     weights = setting.frozen.weights.arrays
     prefix = vgg16.section(vgg16.PICTURE, "block4_pool", 64, weights)
     suffix = vgg16.section("block4_pool", "block5_pool", 64, weights, trainable=True)
-    top = head((2, 2, 512), 2, dropout=0.5, seed=setting.seed)
+    top = head((2, 2, 512), 2, dropout=0.5, adjustable=True)
     trained = keras.Sequential([suffix, top])
-    trained.set_weights(start)
+    for variable, value in zip(trained.trainable_variables, start, strict=True):
+        variable.assign(value)
     full = keras.Sequential([prefix, suffix, top])
     full.compile(keras.optimizers.SGD(1e-4, momentum=0.9), "binary_crossentropy")
     train, validation = data.train, data.validation
@@ -57,7 +60,6 @@ def test_the_same_trial_gives_the_same_curve(setting, experiment):
     hyperparameters = experiment.hyperparameters(2)
     curves = []
     for _ in range(2):
-        keras.backend.clear_session()
         trial = Trial(setting, hyperparameters)
         curve = [trial.run_epoch() for _ in range(2)]
         curves.append([(m["loss"], m["validation_loss"], m["accuracy"]) for m in curve])
@@ -68,10 +70,9 @@ def test_fine_tuning_starts_from_the_head_of_the_bottleneck_experiment(setting):
     first = Trial(setting, BOTTLENECK.hyperparameters(2))
     for _ in range(2):
         first.run_epoch()
+    head = first.weights
     second = Trial(setting, FINE_TUNE.hyperparameters(2))
-    for ours, theirs in zip(
-        second.model.layers[-1].get_weights(), first.model.get_weights(), strict=True
-    ):
+    for ours, theirs in zip(second.weights[-len(head) :], head, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
@@ -94,14 +95,14 @@ def test_epochs_go_through_the_views_in_turn(setting, cache):
     assert len(views) == 2
 
 
-def test_the_best_epoch_is_kept(setting):
+def test_the_best_epoch_is_kept(setting, tmp_path):
     trial = Trial(setting, CONVNET.hyperparameters(4))
     metrics = [trial.run_epoch() for _ in range(4)]
     best = max(metrics, key=lambda m: (m["validation_accuracy"], -m["validation_loss"]))
     assert trial.best.epoch == 1 + metrics.index(best)
-    trial.model.set_weights(trial.best.weights)
-    found = predict(setting, trial.hyperparameters, trial.model, setting.dataset.validation)
-    loss, accuracy = score(found, setting.dataset.validation.labels)
+    validation = setting.dataset.validation
+    model, _ = export(setting, trial.hyperparameters, trial.best.weights, tmp_path)
+    loss, accuracy = score(probabilities(model, validation.pictures), validation.labels)
     assert accuracy == best["validation_accuracy"]
     assert loss == pytest.approx(best["validation_loss"], rel=1e-4)
 
@@ -116,7 +117,7 @@ def test_more_classes_than_two(tmp_path, photos, cache):
     for experiment in EXPERIMENTS:
         trial = Trial(setting, experiment.hyperparameters(1))
         assert np.isfinite(trial.run_epoch()["validation_loss"])
-        found = predict(setting, trial.hyperparameters, trial.model, data.validation)
+        found = trial.probabilities(data.validation)
         assert found.shape == (len(data.validation), 3)
         np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from tuning import records, report, summary
-from tuning.export import export, rebuild
+from tuning.best import load_arrays, weights_file
+from tuning.export import export
+from tuning.learner import probabilities
 from tuning.options import Options
 from tuning.records import Ledger, Manner
 from tuning.report.facts import Facts
 from tuning.report.words import in_words, interval, percent
 from tuning.setting import Setting
-from tuning.training import load_arrays, predict, score, weights_file
+from tuning.training import score
 
 KEPT_WEIGHTS = 5  # best trials whose weights stay in the run folder
 
@@ -37,16 +39,14 @@ def conclude(
     folder = options.folder
     tried = [ledger.records[number] for number in sorted(ledger.records)]
     ranking = records.ranking(tried)
-    test, model = None, None
+    test, path = None, None
     if ranking:
         best = ranking[0]
-        trained = rebuild(
-            setting, best.hyperparameters, load_arrays(weights_file(folder, best.number))
-        )
-        model = export(setting, best.hyperparameters, trained, folder / "best")
-        if setting.dataset.test is not None:
-            split = setting.dataset.test
-            test = score(predict(setting, best.hyperparameters, trained, split), split.labels)
+        weights = load_arrays(weights_file(folder, best.number))
+        model, path = export(setting, best.hyperparameters, weights, folder / "best")
+        split = setting.dataset.test
+        if split is not None:
+            test = score(probabilities(model, split.pictures), split.labels)
     for record in ranking[KEPT_WEIGHTS:]:
         weights_file(folder, record.number).unlink(missing_ok=True)
     outcome = summary.Outcome(
@@ -54,7 +54,7 @@ def conclude(
         seconds=seconds,
         manner=manner,
         test=test,
-        model=None if model is None else str(model.relative_to(folder)),
+        model=None if path is None else str(path.relative_to(folder)),
     )
     cache = setting.cache.journal.statistics() if setting.cache.journal else {}
     facts = summary.facts(options, setting, tried, ranking[0] if ranking else None, cache, outcome)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from search_spaces.experiments import EXPERIMENTS
@@ -17,7 +18,13 @@ from tuning.setting import Setting
 from tuning.training import Trial, TrialError, save_best
 
 
-def run(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> Manner:
+def run(
+    options: Options,
+    setting: Setting,
+    ledger: Ledger,
+    folder: Path,
+    watch: Callable[[int, int], None],
+) -> Manner:
     """Runs the experiments that the options name, in the article's order."""
     import keras
 
@@ -27,7 +34,6 @@ def run(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> Man
         for number, experiment in enumerate(chosen):
             hyperparameters = experiment.hyperparameters(options.epochs)
             ledger.start(number, hyperparameters)
-            keras.backend.clear_session()
             trial = Trial(setting, hyperparameters)
             status, reason = "finished", None
             while trial.epoch < options.epochs:

@@ -14,24 +14,9 @@ from models import network
 from tuning.setting import Setting
 
 
-def rebuild(
-    setting: Setting, hyperparameters: dict[str, Any], weights: list[np.ndarray]
-) -> keras.Model:
-    """The trained part of a trial, from its hyperparameters and the weights it kept."""
-    model = network.trainable(
-        hyperparameters,
-        image_size=setting.dataset.image_size,
-        classes=len(setting.dataset.classes),
-        weights=_vgg16(setting, hyperparameters),
-        seed=setting.seed,
-    )
-    model.set_weights(weights)
-    return model
-
-
 def export(
-    setting: Setting, hyperparameters: dict[str, Any], trained: keras.Model, folder: Path
-) -> Path:
+    setting: Setting, hyperparameters: dict[str, Any], weights: list[np.ndarray], folder: Path
+) -> tuple[keras.Model, Path]:
     """Writes `model.keras` and `classes.json` into `folder`.
 
     The model takes pictures (B, height, width, 3) of any size, in 0..255, and gives probabilities:
@@ -39,15 +24,31 @@ def export(
     `keras.saving.load_model` in safe mode, without this project. `classes.json` names the classes
     in order and the side, in pixels, of the pictures that the trial saw.
 
+    Args:
+        setting: What all trials share.
+        hyperparameters: Of the trial.
+        weights: That it kept, see `training.Trial.weights`.
+        folder: Is made.
+
     Returns:
-        The model's path.
+        The model and its path.
     """
     dataset = setting.dataset
+    # The small convnet must not ask for weights that nobody has.
+    frozen = setting.frozen.weights.arrays if hyperparameters["network"] == "vgg16" else {}
+    trained = network.trainable(
+        hyperparameters,
+        image_size=dataset.image_size,
+        classes=len(dataset.classes),
+        weights=frozen,
+        preprocessing=setting.preprocessing,
+    )
+    trained.set_weights(weights)
     model = network.whole(
         hyperparameters,
         trained,
         image_size=dataset.image_size,
-        weights=_vgg16(setting, hyperparameters),
+        weights=frozen,
         preprocessing=setting.preprocessing,
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,11 +58,4 @@ def export(
     os.replace(draft, path)
     facts = {"classes": dataset.classes, "image_size": dataset.image_size}
     (folder / "classes.json").write_text(json.dumps(facts, indent=1) + "\n")
-    return path
-
-
-def _vgg16(setting: Setting, hyperparameters: dict[str, Any]) -> Any:
-    # The small convnet must not ask for weights that nobody has.
-    if hyperparameters["network"] == "convnet":
-        return {}
-    return setting.frozen.weights.arrays
+    return model, path

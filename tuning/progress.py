@@ -40,6 +40,7 @@ class Progress(AbstractContextManager["Progress"]):
         self.began = time.monotonic()
         self.last_line = self.began
         self.records: dict[int, Record] = {}
+        self.building = ""  # ahead of the first trial
         self.live = Live(
             get_renderable=self._table, console=console, refresh_per_second=2, transient=True
         )
@@ -68,6 +69,20 @@ class Progress(AbstractContextManager["Progress"]):
             now = record.curve["validation_accuracy"][-1]
             of = f"{record.epochs}/{record.hyperparameters['epochs']}"
             self._line(f"trial {record.number} epoch {of}: accuracy {now:.3f}{self._so_far()}")
+
+    def ahead(self, done: int, pictures: int) -> None:
+        """Takes in how many pictures' features were built before the first trial, of how many."""
+        seconds = time.monotonic() - self.began
+        rate = done / seconds if seconds else 0.0
+        left = duration((pictures - done) / rate) if rate else "some time"
+        self.building = (
+            f"features: {done:,} of {pictures:,} pictures, {rate:.0f} a second, about {left} left"
+        )
+        over = done >= pictures
+        if not self.console.is_terminal and (over or time.monotonic() - self.last_line > QUIET):
+            self._line(self.building)
+        if over:
+            self.building = ""
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()
@@ -123,7 +138,8 @@ class Progress(AbstractContextManager["Progress"]):
         over = sum(record.status != "running" for record in self.records.values())
         elapsed = duration(time.monotonic() - self.began)
         head = Text(f"{over} of {self.trials} trials | {elapsed}{self._so_far()}", style="bold")
-        return Group(head, table, Text(self._building(), style="italic"))
+        building = self.building or self._building()
+        return Group(head, table, Text(building, style="italic"))
 
     def _building(self) -> str:
         under_way: dict[str, str] = {}

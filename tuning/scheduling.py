@@ -5,106 +5,42 @@ The only room, with the entry point, that knows Ray.
 
 from __future__ import annotations
 
-import logging
-import os
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-import ray
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-import models
-import search_spaces
-import tuning
 from search_spaces import levers
 from search_spaces.experiments import EXPERIMENTS
 from search_spaces.optuna_bridge import OptunaHyperParameters
+from tuning import ahead
+from tuning.cluster import connect, resources
 from tuning.interrupt import Interrupt, gentle
 from tuning.options import Options
 from tuning.records import Ledger, Manner
 from tuning.searcher import LeverSearch
 from tuning.setting import Setting
+from tuning.threads import bind
 
 REDUCTION = 3  # of three trials at a rung, one goes on; ASHA's paper uses 3 to 4
 FIRST_RUNG = 0.1  # share of a trial's epochs before it may be stopped
 
 
-@dataclass(frozen=True)
-class Resources:
-    """What one trial gets."""
-
-    gpus: float
-    cpus: int
-    at_once: int
-
-
-def connect(address: str | None) -> None:
-    """Joins the cluster at `address`, or starts Ray on this machine alone.
-
-    The packages travel with Ray's runtime environment, so no node needs them installed.
-    """
-    # Ray's own lines would drown ours; what concerns the user is said by us.
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_SYNCER"] = "1"
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # `_End` ends the search
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    packages = [
-        str(Path(str(package.__file__)).parent) for package in (tuning, models, search_spaces)
-    ]
-    ray.init(
-        address=address,
-        include_dashboard=None if address else False,
-        log_to_driver=False,
-        logging_level=logging.CRITICAL,
-        runtime_env={
-            "py_modules": packages,
-            "env_vars": {
-                "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-                # Both frameworks would take a GPU's whole memory, also a trial's with half a GPU.
-                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-            },
-        },
-    )
-
-
-def resources(gpus_per_trial: float | None, cpus_per_trial: int | None) -> Resources:
-    """Shares out what the cluster has: one GPU a trial where there are GPUs, else CPUs.
-
-    Without GPUs up to four trials run at once: more would outrun the sampler, which learns from
-    finished trials.
-    """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    gpus = sum(node.get("GPU", 0) for node in nodes)
-    cpus = sum(node.get("CPU", 0) for node in nodes)
-    gpu = gpus_per_trial if gpus_per_trial is not None else (1.0 if gpus else 0.0)
-    if gpu:
-        fitting = [node for node in nodes if node.get("GPU", 0) >= gpu]
-        slots = sum(int(node["GPU"] / gpu) for node in fitting)
-        per_slot = [node.get("CPU", 1) // int(node["GPU"] / gpu) for node in fitting]
-        cpu = cpus_per_trial or int(max(1, min(per_slot, default=1)))
-    else:
-        cpu = cpus_per_trial or int(max(1, cpus // 4))
-        slots = sum(int(node.get("CPU", 0) // cpu) for node in nodes)
-    return Resources(gpu, cpu, slots)
-
-
 class Worker(tune.Trainable):  # type: ignore[misc]
     """Runs one trial after the other in one process, an epoch a step."""
 
-    def setup(self, config: dict[str, Any], setting: Setting, folder: Path, threads: int) -> None:
+    def setup(
+        self, config: dict[str, Any], setting: Setting, folder: Path, threads: int | None
+    ) -> None:
         """Begins the first trial; the other arguments are the same for all."""
-        # Read by TensorFlow and OpenMP when they are first imported, which is after this.
-        for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
-            os.environ[name] = str(threads)
+        if threads:
+            bind(threads)
         self.setting = setting
         self.folder = folder
         self._begin(config)
@@ -126,11 +62,6 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Begins the next trial in the same process."""
-        import keras
-
-        # Keras keeps every model's state until told to forget it.
-        del self.trial
-        keras.backend.clear_session()
         self._begin(new_config)
         return True
 
@@ -217,27 +148,38 @@ def _reason(trial: Any) -> str:
     """The last line of what went wrong, without traceback and module."""
     lines = Path(trial.error_file).read_text().split("\n")
     last = next((line for line in reversed(lines) if line.strip()), "it ended without a word")
-    return re.sub(r"^([\w.]+\.)?(TrialError: )?", "", last.strip())
+    return re.sub(r"^([\w.]+\.)?((Trial|User)Error: )?", "", last.strip())
 
 
 def _folder_name(trial: Any) -> str:
     return f"{trial.config['number']:04d}"
 
 
-def search(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> Manner:
+def search(
+    options: Options,
+    setting: Setting,
+    ledger: Ledger,
+    folder: Path,
+    watch: Callable[[int, int], None],
+) -> Manner:
     """Searches the levers; the article's experiments are the first points tried.
 
     Args:
         options: What the user asked for.
         setting: What all trials share.
-        ledger: Is told what happens.
+        ledger: Is told what happens to trials.
         folder: The run folder; gets `study.db`, `weights/` and Ray Tune's state in `tune/`.
+        watch: Is told how many pictures' features are built ahead of the first trial, and of how
+            many.
     """
     connect(options.address)
     share = resources(options.gpus_per_trial, options.cpus_per_trial)
-    first = [each.hyperparameters(options.epochs) for each in EXPERIMENTS][: options.trials]
+    first = [each.hyperparameters(options.epochs) for each in EXPERIMENTS]
+    # As far as they lie in the space.
+    first = [each for each in first if each.get("unfrozen", 0) <= options.max_unfrozen]
+    first = first[: options.trials]
     searcher = LeverSearch(
-        space=Levers(options.epochs),
+        space=Levers(options.epochs, options.max_unfrozen),
         metric="best_accuracy",
         mode="max",
         points_to_evaluate=first,
@@ -248,8 +190,10 @@ def search(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> 
         study_name=folder.name,
     )
     scheduler = Halving(options.epochs, protected=len(first))
-    parameters = tune.with_parameters(Worker, setting=setting, folder=folder, threads=share.cpus)
+    parameters = tune.with_parameters(Worker, setting=setting, folder=folder, threads=share.threads)
     with gentle() as interrupt:
+        end = _End(options.time_budget, interrupt)
+        ahead.build(setting, first, share, watch, end.stop_all)
         tuner = tune.Tuner(
             tune.with_resources(parameters, {"CPU": share.cpus, "GPU": share.gpus}),
             tune_config=tune.TuneConfig(
@@ -265,7 +209,7 @@ def search(options: Options, setting: Setting, ledger: Ledger, folder: Path) -> 
             run_config=tune.RunConfig(
                 name="tune",
                 storage_path=str(folder),
-                stop=_End(options.time_budget, interrupt),
+                stop=end,
                 callbacks=[_Told(ledger, scheduler)],
                 verbose=0,
             ),
@@ -285,7 +229,8 @@ class Levers:
     """The space, as Optuna's trials are asked for it."""
 
     epochs: int
+    max_unfrozen: int
 
     def __call__(self, trial: optuna.Trial) -> dict[str, Any]:
         """The hyperparameters of one trial."""
-        return levers.declare(OptunaHyperParameters(trial), self.epochs)
+        return levers.declare(OptunaHyperParameters(trial), self.epochs, self.max_unfrozen)

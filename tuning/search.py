@@ -52,7 +52,7 @@ def run(options: Options, arguments: list[str]) -> int:
     weights = choose_weights(options, console)
 
     from tuning import conclusion, experiments
-    from tuning.features import FeatureCache
+    from tuning.features import FeatureCache, cost
     from tuning.journal import Journal
     from tuning.progress import Progress
     from tuning.records import Ledger
@@ -62,7 +62,14 @@ def run(options: Options, arguments: list[str]) -> int:
     journal = Journal(folder / "cache.jsonl")
     setting = Setting(
         dataset=dataset,
-        cache=FeatureCache(options.cache.resolve(), options.feature_dtype, journal=journal),
+        cache=FeatureCache(
+            options.cache.resolve(),
+            options.feature_dtype,
+            lowest=options.store_from or cost.lowest_stored(dataset.image_size),
+            limit=options.cache_limit,
+            verify=options.verify_cache,
+            journal=journal,
+        ),
         weights=weights,
         preprocessing=options.preprocessing,
         views=options.views,
@@ -78,7 +85,7 @@ def run(options: Options, arguments: list[str]) -> int:
     began = time.monotonic()
     with Progress(trials, journal, options.time_budget, console) as progress:
         ledger = Ledger(Journal(folder / "trials.jsonl"), progress.update)
-        manner = run_trials(options, setting, ledger, folder)
+        manner = run_trials(options, setting, ledger, folder, progress.ahead)
     seconds = time.monotonic() - began
     command = shlex.join(["python", "tuning/search.py", *arguments])
     facts = conclusion.conclude(options, setting, ledger, manner, command, seconds)

@@ -115,8 +115,8 @@ def _weights(setting: Setting, records: list[Record]) -> Any:
         "can do, so these accuracies say nothing of what ImageNet weights would reach.",
     }
     other = (
-        f"VGG16 started from {Path(setting.weights).name}, not from ImageNet's weights: compare the "
-        "article's figures with care."
+        f"VGG16 started from {Path(setting.weights).name}, not from ImageNet's weights: compare "
+        "the article's figures with care."
     )
     return {
         "source": setting.weights,

@@ -1,0 +1,73 @@
+"""Dropout and penalties whose strengths are variables.
+
+A network built of them is compiled once and trained with any strengths, where Keras' own layers
+would be compiled again for each. It computes the same; what is exported has Keras' own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+class Levers(keras.layers.Layer):  # type: ignore[misc]
+    """Dropout as `keras.layers.Dropout`, which also holds the strengths of a network's penalties.
+
+    Args:
+        seed: Of the masks.
+        name: Of the layer.
+
+    Attributes:
+        rate: Variable, the share of inputs dropped in training, in [0, 1).
+        l1: Variable, strength of `penalty` on absolute values.
+        l2: Variable, strength of `penalty` on squares.
+    """
+
+    def __init__(self, seed: int, name: str = "dropout") -> None:
+        super().__init__(name=name)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.rate, self.l1, self.l2 = (
+            self.add_weight(shape=(), initializer="zeros", trainable=False, name=each)
+            for each in ("rate", "l1", "l2")
+        )
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """See the class; inputs and outputs (B, D)."""
+        if not training:
+            return inputs
+        kept = 1 - ops.cast(self.rate, inputs.dtype)
+        draws = keras.random.uniform(
+            ops.shape(inputs), dtype=inputs.dtype, seed=self.seed_generator
+        )
+        return ops.where(draws < kept, inputs / kept, ops.zeros_like(inputs))
+
+    def restart(self, seed: int, dropout: float, l1: float, l2: float) -> None:
+        """Sets the strengths, and the masks to those of `seed` more than the layer's own."""
+        for variable, value in ((self.rate, dropout), (self.l1, l1), (self.l2, l2)):
+            variable.assign(value)
+        state = self.seed_generator.state
+        state.assign(ops.convert_to_tensor([self.seed + seed, 0], dtype=state.dtype))
+
+    def penalty(self, l1: bool, l2: bool) -> keras.regularizers.Regularizer:
+        """A regularizer of these strengths, as `keras.regularizers.L1L2`; one or both of them."""
+        return _Penalty(self, l1, l2)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """That of the inputs."""
+        return input_shape
+
+
+class _Penalty(keras.regularizers.Regularizer):  # type: ignore[misc]
+    def __init__(self, levers: Levers, l1: bool, l2: bool) -> None:
+        self.levers, self.l1, self.l2 = levers, l1, l2
+
+    def __call__(self, x: Any) -> Any:
+        total = 0.0
+        if self.l1:
+            total = total + self.levers.l1 * ops.sum(ops.abs(x))
+        if self.l2:
+            total = total + self.levers.l2 * ops.sum(ops.square(x))
+        return total

@@ -1,0 +1,179 @@
+"""Builds, before the first trial, the features that the points to be tried first will need."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+import ray
+
+from models import vgg16
+from tuning.cluster import Resources
+from tuning.dataset import Split
+from tuning.features import Frozen, View
+from tuning.features.entry import BLOCK, PLAIN, Overflow
+from tuning.features.forward import Pass
+from tuning.setting import Setting
+
+MOST_BLOCKS = 4  # of a shard, so that progress is seen
+ATTEMPTS = 4  # at a shard whose process died
+
+
+class Stopped(Exception):
+    """The user or the clock ended it."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """One entry that a trial will read."""
+
+    split: Split
+    frontier: str
+    view: View
+
+
+def needs(setting: Setting, points: list[dict[str, Any]]) -> list[Need]:
+    """The entries that are missing for trials of these hyperparameters, shallow ones first."""
+    dataset, cache = setting.dataset, setting.cache
+    found: dict[tuple[str, str, View], Need] = {}
+
+    def add(split: Split, frontier: str, view: View = PLAIN) -> None:
+        found.setdefault((split.name, frontier, view), Need(split, frontier, view))
+
+    for point in points:
+        if point["network"] != "vgg16":
+            continue
+        if point["unfrozen"]:
+            add(dataset.train, vgg16.TOP)  # its head is trained alone first
+        start = cache.start(vgg16.frontier(point["unfrozen"]))
+        if start == vgg16.PICTURE:
+            continue
+        add(dataset.validation, start)
+        policy = point["augmentation"]
+        views = min(setting.views, point["epochs"]) if policy != "none" else 1
+        for number in range(views):
+            add(dataset.train, start, View(policy, number))
+    missing = [
+        each
+        for each in found.values()
+        if not cache.holds(each.split, setting.frozen, each.frontier, each.view)
+    ]
+    return sorted(missing, key=lambda each: vgg16.FRONTIERS.index(each.frontier))
+
+
+def build(
+    setting: Setting,
+    points: list[dict[str, Any]],
+    share: Resources,
+    watch: Callable[[int, int], None],
+    stop: Callable[[], bool],
+) -> None:
+    """Builds what `points` need on all GPUs, or CPUs, at once.
+
+    Args:
+        setting: What all trials share.
+        points: Hyperparameters of the trials to come.
+        share: What one builder gets, and how many there is room for.
+        watch: Is told how many pictures have gone through the network, and how many will.
+        stop: Asked between shards whether to end here.
+    """
+    missing = needs(setting, points)
+    if not missing:
+        return
+    with _Builders(setting, share, sum(len(e.split) for e in missing), watch, stop) as builders:
+        # Depths of one view follow each other, since the deeper starts from the shallower.
+        views: dict[tuple[str, View], list[Need]] = {}
+        for each in missing:
+            views.setdefault((each.split.name, each.view), []).append(each)
+        with ThreadPoolExecutor(builders.passes_at_once) as pool:
+            try:
+                list(pool.map(builders.build, views.values()))
+            except Stopped:
+                pool.shutdown(cancel_futures=True)
+
+
+class _Builders:
+    """Processes that run shards of passes."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        share: Resources,
+        pictures: int,
+        watch: Callable[[int, int], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.setting, self.watch, self.stop = setting, watch, stop
+        self.done, self.pictures = 0, pictures
+        blocks = math.ceil(len(setting.dataset.train) / BLOCK)
+        self.blocks = min(MOST_BLOCKS, math.ceil(blocks / share.at_once))
+        self.passes_at_once = 1 + math.ceil(share.at_once / math.ceil(blocks / self.blocks))
+        self.free: SimpleQueue[Any] = SimpleQueue()
+        options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_restarts": -1}
+        self.actors = [
+            ray.remote(_Builder).options(**options).remote(setting, share.threads)
+            for _ in range(share.at_once)
+        ]
+        for actor in self.actors:
+            self.free.put(actor)
+        self.pool = ThreadPoolExecutor(share.at_once)
+
+    def __enter__(self) -> _Builders:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.pool.shutdown(cancel_futures=True)
+        for actor in self.actors:
+            ray.kill(actor)  # and its GPU is free for trials
+
+    def build(self, needs: list[Need]) -> None:
+        cache, frozen = self.setting.cache, self.setting.frozen
+        for each in needs:
+            cache.build(each.split, frozen, each.frontier, each.view, self.run)
+
+    def run(self, job: Pass, frozen: Frozen) -> list[list[str]]:
+        found = list(self.pool.map(lambda rows: self._shard(job, rows), job.shards(self.blocks)))
+        return [[one for shard in found for one in shard[draft]] for draft in range(len(found[0]))]
+
+    def _shard(self, job: Pass, rows: range) -> list[list[str]]:
+        if self.stop():
+            raise Stopped
+        actor = self.free.get()
+        try:
+            for _ in range(ATTEMPTS):
+                try:
+                    found = ray.get(actor.run.remote(job, rows))
+                    break
+                except ray.exceptions.RayActorError as error:
+                    lost = error
+            else:
+                raise lost
+        finally:
+            self.free.put(actor)
+        if isinstance(found, str):
+            raise Overflow(found)
+        self.done += len(rows)
+        self.watch(self.done, max(self.done, self.pictures))
+        return found  # type: ignore[no-any-return]
+
+
+class _Builder:
+    """Runs in a process of its own."""
+
+    def __init__(self, setting: Setting, threads: int | None) -> None:
+        if threads:
+            from tuning.threads import bind
+
+            bind(threads)
+        self.setting = setting
+
+    def run(self, job: Pass, rows: range) -> list[list[str]] | str:
+        """Checksums as `Pass.run` gives them, or the frontier that float16 cannot hold."""
+        try:
+            return job.run(self.setting.frozen, rows)
+        except Overflow as overflow:
+            return overflow.frontier

@@ -1,0 +1,74 @@
+"""Shows and tends the feature cache: `python -m tuning.features list|verify|prune`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tuning.arguments import default_cache, size_in_bytes
+from tuning.errors import UserError
+from tuning.features import store
+from tuning.report.words import count, duration, size
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns 0, 1 where damage was found, 2 for a mistake."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tuning.features", description="Shows and tends the feature cache."
+    )
+    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR")
+    actions = parser.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", help="what is there, the least recently used first")
+    actions.add_parser("verify", help="compare with checksums; damaged entries are removed")
+    prune = actions.add_parser("prune", help="remove the least recently used entries")
+    prune.add_argument(
+        "--limit", type=size_in_bytes, required=True, metavar="SIZE", help="20GB, 500MB, 0"
+    )
+    options = parser.parse_args(arguments)
+    folder = options.cache / "features"
+    try:
+        if not folder.is_dir():
+            raise UserError(f"No feature cache in {options.cache} (looked for {folder}).")
+        if options.action == "list":
+            return _list(folder)
+        if options.action == "verify":
+            return _verify(folder)
+        return _prune(folder, options.limit)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _list(folder: Path) -> int:
+    found = store.entries(folder)
+    for each in found:
+        age = duration(max(0.0, time.time() - each.used))
+        print(f"{each.folder.name[:12]}  {size(each.bytes):>10}  used {age:>12} ago  {each.label}")
+    print(f"{count(len(found), 'entry', 'entries')}, {size(sum(each.bytes for each in found))}")
+    return 0
+
+
+def _verify(folder: Path) -> int:
+    damaged = 0
+    for each, fault in store.verify(folder):
+        if fault:
+            damaged += 1
+        print(f"{each.folder.name[:12]}  {each.label}: {'removed, ' + fault if fault else 'whole'}")
+    return 1 if damaged else 0
+
+
+def _prune(folder: Path, limit: int) -> int:
+    removed = store.prune(folder, limit)
+    left = store.entries(folder)
+    print(
+        f"removed {count(len(removed), 'entry', 'entries')}, "
+        f"{size(sum(each.bytes for each in removed))}; "
+        f"left {count(len(left), 'entry', 'entries')}, {size(sum(each.bytes for each in left))}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+"""Features on disk, mapped into memory, built by whoever needs them first."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models import vgg16
+from tuning.dataset import Split
+from tuning.errors import UserError
+from tuning.features import store
+from tuning.features.entry import (
+    PLAIN,
+    Damaged,
+    Draft,
+    Entry,
+    Frozen,
+    Overflow,
+    Stored,
+    View,
+    digest,
+    identify,
+    read,
+)
+from tuning.features.forward import Pass
+from tuning.features.rights import FileRights, Rights
+from tuning.journal import Journal
+
+# Frontiers kept whenever a forward pass goes through them: 2 % of the pass's time in writing buys
+# that no later trial, which unfreezes more layers, starts again at the picture.
+KEPT_IN_PASSING = ("block3_pool", "block4_pool", "block5_pool")
+
+# Does the work of a pass and returns the checksums as `Pass.run` does.
+Runner = Callable[[Pass, Frozen], list[list[str]]]
+
+
+@dataclass
+class FeatureCache:
+    """Features on disk under `root`; see the package.
+
+    Attributes:
+        root: The cache's folder, shared by all processes, searches and users.
+        dtype: `float16` (half the bytes; an entry that would overflow is kept as float32) or
+            `float32`.
+        lowest: The lowest frontier that is stored, see `features.cost`; what lies below is
+            recomputed from the pictures.
+        limit: Bytes that all features may take, None for no limit; the least recently used entries
+            make room, but never one in use.
+        verify: Whether entries are compared with their checksums before their first use.
+        journal: Where builds and uses are written down, None for nowhere.
+        rights: Who may build; None: the processes of this machine agree by file locks.
+    """
+
+    root: Path
+    dtype: str = "float16"
+    lowest: str = "block3_pool"
+    limit: int | None = None
+    verify: bool = False
+    journal: Journal | None = None
+    rights: Rights | None = None
+    _open: dict[str, Stored] = field(default_factory=dict, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Travels to workers as paths; maps would travel as their contents.
+        return {**self.__dict__, "_open": {}}
+
+    def start(self, frontier: str) -> str:
+        """Where a network that is cut at `frontier` begins: there, or at the picture.
+
+        Below `lowest` storing costs more than recomputing: the frozen layers then become a part
+        of the network that is trained, and run in each step.
+        """
+        order = vgg16.FRONTIERS.index
+        return frontier if order(frontier) >= order(self.lowest) else vgg16.PICTURE
+
+    def features(
+        self, split: Split, frozen: Frozen, frontier: str, view: View = PLAIN
+    ) -> np.ndarray:
+        """The frozen network's output at `frontier` for all pictures of `split`.
+
+        Returns:
+            A read-only memory map, (N, H, W, C) in the entry's number type.
+
+        Raises:
+            UserError: If the disk has no room for them.
+        """
+        entry = self._entry(split, frozen, frontier, view)
+        stored, hit = self._open.get(entry.key) or self._read(entry), True
+        if stored is None:
+            stored, hit = self._build_once(entry, frozen)
+        self._open[entry.key] = stored
+        self._log("use", entry, hit=hit, seconds=stored.seconds, bytes=stored.bytes)
+        return stored.array
+
+    def build(
+        self, split: Split, frozen: Frozen, frontier: str, view: View, runner: Runner
+    ) -> None:
+        """Makes sure that the features are there, letting `runner` do the work if they are not."""
+        entry = self._entry(split, frozen, frontier, view)
+        if self._read(entry) is None:
+            self._build_once(entry, frozen, runner)
+
+    def holds(self, split: Split, frozen: Frozen, frontier: str, view: View) -> bool:
+        """Whether the features are there and whole."""
+        return self._read(self._entry(split, frozen, frontier, view)) is not None
+
+    def key(self, split: Split, frozen: Frozen, frontier: str, view: View = PLAIN) -> str:
+        """The entry's key: hex SHA-256 over the canonical JSON of all that its bytes depend on."""
+        return self._entry(split, frozen, frontier, view).key
+
+    def release(self) -> None:
+        """Lets go of all maps, so that their entries may make room for others."""
+        self._open.clear()
+
+    def right(self, name: str) -> AbstractContextManager[None]:
+        """A context that one process at a time is in, of all that share this cache."""
+        return (self.rights or FileRights(self.root / "locks")).hold(name)
+
+    @property
+    def folder(self) -> Path:
+        """Where the entries lie."""
+        return self.root / "features"
+
+    def _entry(self, split: Split, frozen: Frozen, frontier: str, view: View) -> Entry:
+        return identify(self.folder, split, frozen, frontier, view, self.dtype)
+
+    def _read(self, entry: Entry) -> Stored | None:
+        """The entry, None where there is none or it is damaged."""
+        try:
+            return read(entry.folder, entry.identity, full=self.verify)
+        except (FileNotFoundError, Damaged):
+            return None
+
+    # --- building
+
+    def _build_once(
+        self, entry: Entry, frozen: Frozen, runner: Runner | None = None
+    ) -> tuple[Stored, bool]:
+        """The entry, and whether somebody else had built it when our turn came."""
+        # One right for all depths of a view, so that what a pass keeps in passing has one builder.
+        with self.right(digest({**entry.identity, "frontier": None})):
+            try:
+                return read(entry.folder, entry.identity, full=self.verify), True
+            except FileNotFoundError:
+                pass
+            except Damaged as fault:
+                self._log("damaged", entry, reason=str(fault))
+            self._build(entry, frozen, runner or _here)
+            return read(entry.folder, entry.identity), False
+
+    def _build(self, entry: Entry, frozen: Frozen, runner: Runner) -> None:
+        """Runs the frozen layers from the nearest stored frontier and stores what is asked for."""
+        began = time.perf_counter()
+        wide: set[str] = set()  # frontiers whose values float16 cannot hold
+        while True:
+            job = self._plan(entry, frozen, wide)
+            try:
+                self._make_room(job)
+                self._log("building", entry, start=job.start)
+                for draft in job.drafts:
+                    draft.create()
+                self._publish(job, frozen, runner(job, frozen), began)
+                return
+            except Overflow as overflow:
+                self._log("overflow", entry, at=overflow.frontier)
+                wide.add(overflow.frontier)
+            except OSError as error:
+                raise UserError(
+                    f"The features of {entry} cannot be written to {self.folder}: {error.strerror}."
+                ) from error
+            finally:
+                for draft in job.drafts:
+                    draft.discard()
+
+    def _plan(self, entry: Entry, frozen: Frozen, wide: set[str]) -> Pass:
+        order = vgg16.FRONTIERS.index
+        start, source = vgg16.PICTURE, None
+        for frontier in reversed(vgg16.FRONTIERS[order(self.lowest) : order(entry.frontier)]):
+            candidate = self._entry(entry.split, frozen, frontier, entry.view)
+            if self._read(candidate) is not None:
+                start, source = frontier, candidate
+                break
+        above = max(order(start) + 1, order(self.lowest))
+        passed = [f for f in KEPT_IN_PASSING if above <= order(f) < order(entry.frontier)]
+        drafts = []
+        for frontier in (*passed, entry.frontier):
+            shape = vgg16.output_shape(frontier, frozen.image_size)
+            target = self._entry(entry.split, frozen, frontier, entry.view)
+            dtype = "float32" if frontier in wide else self.dtype
+            drafts.append(Draft(target, dtype, (len(entry.split), *shape)))
+        return Pass(start, source, tuple(drafts))
+
+    def _make_room(self, job: Pass) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.limit is not None:
+            store.prune(self.folder, max(0, self.limit - job.bytes))
+        free = store.free_bytes(self.folder)
+        if job.bytes > free:
+            raise UserError(
+                f"The features of {job.target} need {job.bytes / 1e9:,.2f} GB, but "
+                f"{self.folder} has {free / 1e9:,.2f} GB free: make room, put the cache elsewhere "
+                "with --cache DIR, or let old entries go with --cache-limit."
+            )
+
+    def _publish(self, job: Pass, frozen: Frozen, checksums: list[list[str]], began: float) -> None:
+        seconds = time.perf_counter() - began
+        before = 0.0
+        if job.source is not None:
+            before = read(job.source.folder, job.source.identity).seconds
+        total = vgg16.flops(job.start, job.target.frontier, frozen.image_size)
+        for draft, found in zip(job.drafts, checksums, strict=True):
+            end = draft.entry.frontier
+            share = vgg16.flops(job.start, end, frozen.image_size) / total if total else 1.0
+            size = draft.publish(found, before + share * seconds)
+            # One pass made them all: its time is counted once, with the deepest.
+            spent = seconds if draft is job.drafts[-1] else 0.0
+            self._log(
+                "build", draft.entry, start=job.start, seconds=spent, bytes=size, dtype=draft.dtype
+            )
+
+    def _log(self, event: str, entry: Entry, **facts: Any) -> None:
+        if self.journal:
+            self.journal.write(
+                event=event,
+                key=entry.key,
+                split=entry.split.name,
+                pictures=len(entry.split),
+                frontier=entry.frontier,
+                view=str(entry.view),
+                **facts,
+            )
+
+
+def _here(job: Pass, frozen: Frozen) -> list[list[str]]:
+    return job.run(frozen, range(len(job.target.split)))

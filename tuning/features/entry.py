@@ -1,0 +1,327 @@
+"""One entry on disk: a folder with the features and a header that says what they are.
+
+Both are written beside their place and moved there whole or not at all. Who maps an entry holds a
+shared lock on its header, so that nobody removes it; whoever finds it damaged says why.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.weights import Weights
+from tuning.dataset import Split
+
+FORMAT = 2  # part of every key: raised when entries or augmentation policies change their meaning
+BLOCK = 64  # pictures of a forward pass and of a checksum; part of what an entry's bytes depend on
+
+
+@dataclass(frozen=True)
+class View:
+    """One look at every picture: an augmentation policy and the number of its draw."""
+
+    policy: str = "none"
+    number: int = 0
+
+    def __str__(self) -> str:
+        return self.policy if self.policy == "none" else f"{self.policy}/{self.number}"
+
+
+PLAIN = View()  # the pictures as they are
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The frozen network: VGG16's weights, what pixels go through before it, and their size."""
+
+    weights: Weights
+    preprocessing: str
+    image_size: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one entry is, and where.
+
+    Attributes:
+        folder: Where it lies; its name is the key, hex SHA-256 of the identity.
+        identity: All that its bytes depend on.
+        split: The pictures, a row each.
+        view: How they are looked at.
+        frontier: Whose output it holds.
+    """
+
+    folder: Path
+    identity: dict[str, Any]
+    split: Split
+    view: View
+    frontier: str
+
+    @property
+    def key(self) -> str:
+        """Hex SHA-256 of the identity."""
+        return self.folder.name
+
+    def __str__(self) -> str:
+        return f"{self.frontier} of {self.split.name}, view {self.view}"
+
+
+def identify(
+    root: Path, split: Split, frozen: Frozen, frontier: str, view: View, dtype: str
+) -> Entry:
+    """The entry for these features in the folder `root`, whether it is there or not."""
+    identity = {
+        "pictures": split.fingerprint,
+        "image_size": frozen.image_size,
+        "preprocessing": frozen.preprocessing,
+        "weights": frozen.weights.checksum,
+        "frontier": frontier,
+        "policy": view.policy,
+        "view": view.number,
+        "dtype": dtype,
+        "format": FORMAT,
+    }
+    return Entry(root / digest(identity), identity, split, view, frontier)
+
+
+def digest(identity: dict[str, Any]) -> str:
+    """Hex SHA-256 of the canonical JSON."""
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+# --- reading
+
+
+class Damaged(Exception):
+    """An entry that is not what it says; why, in a few words."""
+
+
+@dataclass
+class Stored:
+    """An entry, mapped; nobody removes it as long as this lives.
+
+    Attributes:
+        array: Read-only memory map, (N, H, W, C).
+        header: What stands beside it.
+        lock: The open header, under a shared lock.
+    """
+
+    array: np.ndarray
+    header: dict[str, Any]
+    lock: BufferedReader
+
+    @property
+    def seconds(self) -> float:
+        """Of forward pass from the picture that reading it spares."""
+        return float(self.header["seconds_from_picture"])
+
+    @property
+    def bytes(self) -> int:
+        """Of the features' file."""
+        return int(self.header["bytes"])
+
+
+def read(folder: Path, identity: dict[str, Any] | None = None, *, full: bool = False) -> Stored:
+    """Maps an entry, and notes that it was used.
+
+    Its size, shape and times are looked at; its content only where the file was touched since it
+    was written, or where `full` asks for it.
+
+    Args:
+        folder: The entry's.
+        identity: What it must be; None takes any whose folder bears its digest.
+        full: Whether to compare all checksums.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        Damaged: If it is not what it says.
+    """
+    try:
+        lock = (folder / "entry.json").open("rb")
+    except NotADirectoryError:
+        raise Damaged("a file lies in its place") from None
+    except FileNotFoundError:
+        if folder.exists():
+            raise Damaged("it has no header") from None
+        raise
+    except OSError as error:
+        raise Damaged(f"its header cannot be read: {error.strerror}") from None
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    try:
+        header = json.loads(lock.read())
+        known = header["identity"]
+        array: np.ndarray = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
+        status = (folder / "features.npy").stat()
+        shape, dtype, size = header["shape"], header["dtype"], header["bytes"]
+        checksums, modified = header["checksums"], header["modified"]
+    except FileNotFoundError:
+        lock.close()
+        if folder.exists():
+            raise Damaged("its features are missing") from None
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        lock.close()
+        raise Damaged(f"it cannot be read: {error}") from None
+    if known != identity if identity is not None else digest(known) != folder.name:
+        reason = "it holds something else than its place says"
+    elif status.st_size != size:
+        reason = f"it has {status.st_size:,} bytes instead of {size:,}"
+    elif list(array.shape) != shape or array.dtype.name != dtype:
+        reason = "its array is not the one that its header describes"
+    elif (full or status.st_mtime_ns != modified) and list(_checksums(array)) != checksums:
+        reason = "its content has changed"
+    else:
+        os.utime(folder / "entry.json")
+        return Stored(array, header, lock)
+    lock.close()
+    raise Damaged(reason)
+
+
+def _checksums(array: np.ndarray) -> Iterator[str]:
+    for first in range(0, len(array), BLOCK):
+        yield checksum(array[first : first + BLOCK])
+
+
+def checksum(rows: np.ndarray) -> str:
+    """Hex SHA-256 of the bytes of some rows."""
+    return hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
+
+
+# --- writing
+
+
+class Overflow(Exception):
+    """Finite values that float16 cannot hold (above 65,504).
+
+    Attributes:
+        frontier: Whose output they are.
+    """
+
+    def __init__(self, frontier: str) -> None:
+        super().__init__(frontier)
+        self.frontier = frontier
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An entry that is being written, perhaps by several processes, beside its place.
+
+    Attributes:
+        entry: What it will be.
+        dtype: Of the numbers.
+        shape: Of the whole array, (N, H, W, C).
+    """
+
+    entry: Entry
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where it is written. Only who has the right to build the entry may write there."""
+        return self.entry.folder.with_name(f".{self.entry.key}")
+
+    @property
+    def file(self) -> Path:
+        """The features."""
+        return self.folder / "features.npy"
+
+    @property
+    def row_bytes(self) -> int:
+        """Of one picture's features."""
+        return math.prod(self.shape[1:]) * np.dtype(self.dtype).itemsize
+
+    @property
+    def bytes(self) -> int:
+        """Of all features."""
+        return self.shape[0] * self.row_bytes
+
+    def create(self) -> None:
+        """Makes the file, for rows to be written in any order."""
+        shutil.rmtree(self.folder, ignore_errors=True)  # left by a builder that died
+        self.folder.mkdir(parents=True)
+        header = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(self.dtype)),
+            "fortran_order": False,
+            "shape": self.shape,
+        }
+        with self.file.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            file.truncate(file.tell() + self.bytes)
+
+    def write(self, first: int, output: np.ndarray) -> str:
+        """Writes the rows from `first` on.
+
+        Returns:
+            Their checksum.
+
+        Raises:
+            Overflow: If a finite value would not stay finite in the entry's number type.
+        """
+        with np.errstate(over="ignore"):  # looked for in the next line
+            rows = output.astype(self.dtype, copy=False)
+        if rows.dtype != output.dtype and np.isinf(rows).any() and np.isfinite(output).all():
+            raise Overflow(self.entry.frontier)
+        # Not through a map: a write into a hole of a full disk would kill the process.
+        with self.file.open("r+b") as file:
+            file.seek(-(self.shape[0] - first) * self.row_bytes, os.SEEK_END)
+            file.write(np.ascontiguousarray(rows).data)
+        return checksum(rows)
+
+    def publish(self, checksums: Sequence[str], seconds_from_picture: float) -> int:
+        """Moves the written entry to its place; returns the bytes of its features' file."""
+        with self.file.open("rb") as file:
+            os.fsync(file.fileno())
+        status = self.file.stat()
+        header = {
+            "identity": self.entry.identity,
+            "split": self.entry.split.name,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
+            "bytes": status.st_size,
+            "modified": status.st_mtime_ns,
+            "checksums": list(checksums),
+            "seconds_from_picture": seconds_from_picture,
+        }
+        with (self.folder / "entry.json").open("w") as text:
+            json.dump(header, text)
+            text.flush()
+            os.fsync(text.fileno())
+        remove(self.entry.folder)  # damaged: `read` refused it
+        self.folder.rename(self.entry.folder)
+        _sync(self.entry.folder.parent)
+        return status.st_size
+
+    def discard(self) -> None:
+        """Removes what was not published."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def remove(folder: Path) -> None:
+    """Takes an entry away; readers that have mapped it keep what they have."""
+    if folder.is_dir():
+        grave = folder.with_name(f".removed-{folder.name}-{os.getpid()}")
+        folder.rename(grave)
+        shutil.rmtree(grave)
+    else:
+        folder.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
