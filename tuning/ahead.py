@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from tuning.cluster import Resources
 from tuning.dataset import Split
 from tuning.features import Frozen, View
 from tuning.features.entry import BLOCK, PLAIN, Overflow
-from tuning.features.forward import Pass
+from tuning.features.forward import Pass, Written
 from tuning.setting import Setting
 
 MOST_BLOCKS = 4  # of a shard, so that progress is seen
@@ -135,11 +137,11 @@ class _Builders:
         for each in needs:
             cache.build(each.split, frozen, each.frontier, each.view, self.run)
 
-    def run(self, job: Pass, frozen: Frozen) -> list[list[str]]:
-        found = list(self.pool.map(lambda rows: self._shard(job, rows), job.shards(self.blocks)))
-        return [[one for shard in found for one in shard[draft]] for draft in range(len(found[0]))]
+    def run(self, job: Pass, frozen: Frozen) -> Written:
+        found = self.pool.map(lambda rows: self._shard(job, rows), job.shards(self.blocks))
+        return functools.reduce(operator.add, found)
 
-    def _shard(self, job: Pass, rows: range) -> list[list[str]]:
+    def _shard(self, job: Pass, rows: range) -> Written:
         if self.stop():
             raise Stopped
         actor = self.free.get()
@@ -171,8 +173,8 @@ class _Builder:
             bind(threads)
         self.setting = setting
 
-    def run(self, job: Pass, rows: range) -> list[list[str]] | str:
-        """Checksums as `Pass.run` gives them, or the frontier that float16 cannot hold."""
+    def run(self, job: Pass, rows: range) -> Written | str:
+        """What was written, or the frontier whose values float16 cannot hold."""
         try:
             return job.run(self.setting.frozen, rows)
         except Overflow as overflow:

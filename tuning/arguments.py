@@ -31,15 +31,18 @@ def size_in_bytes(text: str) -> int:
     return int(float(found[1]) * UNITS[found[2]])
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """Tells a mistake as `UserError`."""
+
     def error(self, message: str) -> NoReturn:
+        """Called by argparse."""
         # argparse prints the whole usage first, which pushes the mistake out of sight.
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line of `tuning/search.py`."""
-    parser = _Parser(
+    parser = Parser(
         prog="python tuning/search.py",
         description="Searches the best image classifier for little data: augmentation, dropout, "
         "L1/L2 and unfrozen layers of VGG16, on shared, cached features. Without --data it shows "

@@ -8,6 +8,7 @@ from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -41,6 +42,8 @@ class Progress(AbstractContextManager["Progress"]):
         self.last_line = self.began
         self.records: dict[int, Record] = {}
         self.building = ""  # ahead of the first trial
+        self._pictures = 0
+        self._ahead: list[tuple[float, int]] = []  # times, and pictures done by then
         self.live = Live(
             get_renderable=self._table, console=console, refresh_per_second=2, transient=True
         )
@@ -72,12 +75,15 @@ class Progress(AbstractContextManager["Progress"]):
 
     def ahead(self, done: int, pictures: int) -> None:
         """Takes in how many pictures' features were built before the first trial, of how many."""
-        seconds = time.monotonic() - self.began
-        rate = done / seconds if seconds else 0.0
-        left = duration((pictures - done) / rate) if rate else "some time"
-        self.building = (
-            f"features: {done:,} of {pictures:,} pictures, {rate:.0f} a second, about {left} left"
-        )
+        self._ahead.append((time.monotonic(), done))
+        self._pictures = pictures
+        self.building = f"features: {done:,} of {pictures:,} pictures"
+        # From the first report on: before it, the builders were starting.
+        (first, before), (last, _) = self._ahead[0], self._ahead[-1]
+        if last > first and done > before:
+            rate = (done - before) / (last - first)
+            left = duration((pictures - done) / rate)
+            self.building += f", {rate:.0f} a second, about {left} left"
         over = done >= pictures
         if not self.console.is_terminal and (over or time.monotonic() - self.last_line > QUIET):
             self._line(self.building)
@@ -138,8 +144,10 @@ class Progress(AbstractContextManager["Progress"]):
         over = sum(record.status != "running" for record in self.records.values())
         elapsed = duration(time.monotonic() - self.began)
         head = Text(f"{over} of {self.trials} trials | {elapsed}{self._so_far()}", style="bold")
-        building = self.building or self._building()
-        return Group(head, table, Text(building, style="italic"))
+        if not self._ahead or not self.building:
+            return Group(head, table, Text(self._building(), style="italic"))
+        bar = ProgressBar(self._pictures, self._ahead[-1][1], width=60)
+        return Group(head, bar, Text(self.building, style="italic"))
 
     def _building(self) -> str:
         under_way: dict[str, str] = {}

@@ -21,6 +21,7 @@ from search_spaces.experiments import EXPERIMENTS
 from search_spaces.optuna_bridge import OptunaHyperParameters
 from tuning import ahead
 from tuning.cluster import connect, resources
+from tuning.features.distributed import ActorRights
 from tuning.interrupt import Interrupt, gentle
 from tuning.options import Options
 from tuning.records import Ledger, Manner
@@ -173,6 +174,8 @@ def search(
             many.
     """
     connect(options.address)
+    if options.address:
+        setting.cache.rights = ActorRights()
     share = resources(options.gpus_per_trial, options.cpus_per_trial)
     first = [each.hyperparameters(options.epochs) for each in EXPERIMENTS]
     # As far as they lie in the space.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
 
-from tuning.arguments import default_cache, size_in_bytes
+from tuning.arguments import Parser, default_cache, size_in_bytes
 from tuning.errors import UserError
 from tuning.features import store
 from tuning.report.words import count, duration, size
@@ -15,7 +14,7 @@ from tuning.report.words import count, duration, size
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns 0, 1 where damage was found, 2 for a mistake."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tuning.features", description="Shows and tends the feature cache."
     )
     parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR")
@@ -26,9 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     prune.add_argument(
         "--limit", type=size_in_bytes, required=True, metavar="SIZE", help="20GB, 500MB, 0"
     )
-    options = parser.parse_args(arguments)
-    folder = options.cache / "features"
     try:
+        options = parser.parse_args(arguments)
+        folder = options.cache / "features"
         if not folder.is_dir():
             raise UserError(f"No feature cache in {options.cache} (looked for {folder}).")
         if options.action == "list":

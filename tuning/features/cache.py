@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from tuning.features.entry import (
     identify,
     read,
 )
-from tuning.features.forward import Pass
+from tuning.features.forward import Pass, Written
 from tuning.features.rights import FileRights, Rights
 from tuning.journal import Journal
 
@@ -36,8 +35,7 @@ from tuning.journal import Journal
 # that no later trial, which unfreezes more layers, starts again at the picture.
 KEPT_IN_PASSING = ("block3_pool", "block4_pool", "block5_pool")
 
-# Does the work of a pass and returns the checksums as `Pass.run` does.
-Runner = Callable[[Pass, Frozen], list[list[str]]]
+Runner = Callable[[Pass, Frozen], Written]  # does the work of a pass
 
 
 @dataclass
@@ -156,7 +154,6 @@ class FeatureCache:
 
     def _build(self, entry: Entry, frozen: Frozen, runner: Runner) -> None:
         """Runs the frozen layers from the nearest stored frontier and stores what is asked for."""
-        began = time.perf_counter()
         wide: set[str] = set()  # frontiers whose values float16 cannot hold
         while True:
             job = self._plan(entry, frozen, wide)
@@ -165,7 +162,7 @@ class FeatureCache:
                 self._log("building", entry, start=job.start)
                 for draft in job.drafts:
                     draft.create()
-                self._publish(job, frozen, runner(job, frozen), began)
+                self._publish(job, frozen, runner(job, frozen))
                 return
             except Overflow as overflow:
                 self._log("overflow", entry, at=overflow.frontier)
@@ -208,18 +205,18 @@ class FeatureCache:
                 "with --cache DIR, or let old entries go with --cache-limit."
             )
 
-    def _publish(self, job: Pass, frozen: Frozen, checksums: list[list[str]], began: float) -> None:
-        seconds = time.perf_counter() - began
+    def _publish(self, job: Pass, frozen: Frozen, written: Written) -> None:
         before = 0.0
         if job.source is not None:
             before = read(job.source.folder, job.source.identity).seconds
         total = vgg16.flops(job.start, job.target.frontier, frozen.image_size)
-        for draft, found in zip(job.drafts, checksums, strict=True):
+        for index, draft in enumerate(job.drafts):
             end = draft.entry.frontier
             share = vgg16.flops(job.start, end, frozen.image_size) / total if total else 1.0
-            size = draft.publish(found, before + share * seconds)
+            checksums = [block[index] for block in written.blocks]
+            size = draft.publish(checksums, before + share * written.seconds)
             # One pass made them all: its time is counted once, with the deepest.
-            spent = seconds if draft is job.drafts[-1] else 0.0
+            spent = written.seconds if draft is job.drafts[-1] else 0.0
             self._log(
                 "build", draft.entry, start=job.start, seconds=spent, bytes=size, dtype=draft.dtype
             )
@@ -237,5 +234,5 @@ class FeatureCache:
             )
 
 
-def _here(job: Pass, frozen: Frozen) -> list[list[str]]:
+def _here(job: Pass, frozen: Frozen) -> Written:
     return job.run(frozen, range(len(job.target.split)))

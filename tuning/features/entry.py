@@ -133,8 +133,14 @@ class Stored:
         return int(self.header["bytes"])
 
 
-def read(folder: Path, identity: dict[str, Any] | None = None, *, full: bool = False) -> Stored:
-    """Maps an entry, and notes that it was used.
+def read(
+    folder: Path,
+    identity: dict[str, Any] | None = None,
+    *,
+    full: bool = False,
+    use: bool = True,
+) -> Stored:
+    """Maps an entry.
 
     Its size, shape and times are looked at; its content only where the file was touched since it
     was written, or where `full` asks for it.
@@ -143,6 +149,7 @@ def read(folder: Path, identity: dict[str, Any] | None = None, *, full: bool = F
         folder: The entry's.
         identity: What it must be; None takes any whose folder bears its digest.
         full: Whether to compare all checksums.
+        use: Whether to note that it was used now.
 
     Raises:
         FileNotFoundError: If there is none.
@@ -183,7 +190,8 @@ def read(folder: Path, identity: dict[str, Any] | None = None, *, full: bool = F
     elif (full or status.st_mtime_ns != modified) and list(_checksums(array)) != checksums:
         reason = "its content has changed"
     else:
-        os.utime(folder / "entry.json")
+        if use:
+            os.utime(folder / "entry.json")
         return Stored(array, header, lock)
     lock.close()
     raise Damaged(reason)

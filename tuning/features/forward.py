@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,23 @@ from tuning.features.entry import BLOCK, Draft, Entry, Frozen, read
 
 if TYPE_CHECKING:
     import keras
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a pass, or a shard of it, has done.
+
+    Attributes:
+        blocks: For each block of pictures, the checksum in each draft.
+        seconds: Of one process.
+    """
+
+    blocks: list[list[str]]
+    seconds: float
+
+    def __add__(self, other: Written) -> Written:
+        """Both, one after the other."""
+        return Written(self.blocks + other.blocks, self.seconds + other.seconds)
 
 
 @dataclass(frozen=True)
@@ -45,20 +63,18 @@ class Pass:
         rows = len(self.target.split)
         return [range(f, min(f + blocks * BLOCK, rows)) for f in range(0, rows, blocks * BLOCK)]
 
-    def run(self, frozen: Frozen, rows: range) -> list[list[str]]:
+    def run(self, frozen: Frozen, rows: range) -> Written:
         """Computes and writes some pictures' features; `rows` starts at a whole block.
-
-        Returns:
-            For each draft, the checksums of its blocks.
 
         Raises:
             entry.Overflow: See `Draft.write`.
         """
-        checksums: list[list[str]] = [[] for _ in self.drafts]
-        for first, outputs in self._forward(frozen, rows):
-            for draft, output, found in zip(self.drafts, outputs, checksums, strict=True):
-                found.append(draft.write(first, output))
-        return checksums
+        began = time.perf_counter()
+        blocks = [
+            [draft.write(first, output) for draft, output in zip(self.drafts, outputs, strict=True)]
+            for first, outputs in self._forward(frozen, rows)
+        ]
+        return Written(blocks, time.perf_counter() - began)
 
     def _forward(self, frozen: Frozen, rows: range) -> Iterator[tuple[int, list[np.ndarray]]]:
         """Row number and outputs (rows, H, W, C) at each draft's frontier, block by block."""

@@ -51,14 +51,15 @@ def _entries(folder: Path) -> Iterator[Found]:
             continue  # a draft, or what is being removed
         try:
             files = list(each.iterdir()) if each.is_dir() else [each]
-            sizes = [file.stat() for file in files]
+            total = sum(file.stat().st_size for file in files)
+            used = each.stat().st_mtime
         except FileNotFoundError:
             continue  # removed by somebody else
         header: dict[str, Any] = {}
         with contextlib.suppress(OSError, ValueError):
+            used = (each / "entry.json").stat().st_mtime
             header = json.loads((each / "entry.json").read_text())
-        used = max((status.st_mtime for status in sizes), default=0.0)
-        yield Found(each, sum(status.st_size for status in sizes), used, header)
+        yield Found(each, total, used, header)
 
 
 def prune(folder: Path, limit: int) -> list[Found]:
@@ -101,7 +102,7 @@ def verify(folder: Path) -> Iterator[tuple[Found, str | None]]:
     """
     for found in entries(folder):
         try:
-            read(found.folder, full=True)
+            read(found.folder, full=True, use=False)
         except FileNotFoundError:
             continue
         except Damaged as fault:

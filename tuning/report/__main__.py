@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from tuning.arguments import Parser
 from tuning.errors import UserError
 from tuning.report.facts import load
 from tuning.report.render import render
@@ -13,13 +13,13 @@ from tuning.report.render import render
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m tuning.report",
         description="Makes report.html, report.md and trials.csv again from a run's report.json.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run folder, as in runs/NAME")
-    run: Path = parser.parse_args(arguments).run
     try:
+        run: Path = parser.parse_args(arguments).run
         render(load(run), run)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,0 +1,54 @@
+"""A few photos, and VGG16 with random weights, at a size at which a pass takes a second."""
+
+import os
+import subprocess
+
+import numpy as np
+import pytest
+
+from models import vgg16
+from models.augmentation import augment
+from models.weights import load as load_weights
+from tuning import dataset
+from tuning.features import FeatureCache, Frozen
+from tuning.journal import Journal
+
+
+@pytest.fixture
+def data(photos, cache):
+    return dataset.load(photos, cache=cache, image_size=48, per_class=(10, 4))
+
+
+@pytest.fixture(scope="session")
+def frozen():
+    return Frozen(load_weights("random"), "rescale", 48)
+
+
+@pytest.fixture
+def features(cache):
+    return FeatureCache(cache, "float32", journal=Journal(cache.parent / "cache.jsonl"))
+
+
+@pytest.fixture
+def expected():
+    def compute(split, frozen, frontier, view):
+        pixels = np.asarray(split.pictures, np.float32)
+        if view.policy != "none":
+            pixels = augment(pixels, view.policy, view.number, split.digests)
+        model = vgg16.section(vgg16.PICTURE, frontier, 48, frozen.weights.arrays)
+        return model.predict(pixels, verbose=0)
+
+    return compute
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of a megabyte, of which most is taken."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("only who may mount a disk can fill one up")
+    (folder / "taken").write_bytes(bytes(950_000))
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
