@@ -50,8 +50,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def _text(cell: object) -> str:
-    return f"{cell:.3g}" if isinstance(cell, float) and abs(cell) < 100 else (
-        f"{cell:,.0f}" if isinstance(cell, float) else str(cell)
+    return (
+        f"{cell:.3g}"
+        if isinstance(cell, float) and abs(cell) < 100
+        else (f"{cell:,.0f}" if isinstance(cell, float) else str(cell))
     )
 
 

@@ -75,7 +75,10 @@ def main() -> None:
         np.asarray(product[0, 0])
 
     depths = (0, 1, 3, 6)
-    ways: dict[str, Callable[[], object]] = {"matrices": multiply, "memory": lambda: np.copyto(other, array)}
+    ways: dict[str, Callable[[], object]] = {
+        "matrices": multiply,
+        "memory": lambda: np.copyto(other, array),
+    }
     ways |= {f"{n} unfrozen": suffix(n, options.pictures, frozen) for n in depths}
     seconds = interleaved(ways, options.rounds)
     rate = PRODUCTS * 2 * SIDE**3 / seconds["matrices"]
@@ -84,7 +87,9 @@ def main() -> None:
     for n in depths:
         measured = seconds[f"{n} unfrozen"]
         limit = flops(n) * options.pictures / rate
-        rows.append((f"{n} unfrozen", measured / options.pictures * 1e3, limit / measured, "arithmetic"))
+        rows.append(
+            (f"{n} unfrozen", measured / options.pictures * 1e3, limit / measured, "arithmetic")
+        )
     weights = 4 * 256 * int(np.prod(vgg16.output_shape(vgg16.TOP, SIZE)))
     limit = 7 * weights * (options.pictures // BATCH) / bandwidth
     measured = seconds["0 unfrozen"]

@@ -1,0 +1,92 @@
+"""A given list of trials on Ray Tune, one at a time, and what each of them took."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from search_spaces.levers import MAX_UNFROZEN
+from tuning.scheduling import Levers, Worker
+from tuning.searcher import LeverSearch
+from tuning.setting import Setting
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial cost, and what it reached.
+
+    Attributes:
+        seconds: From the end of the trial before it, or from the start, to its own end.
+        epochs: Seconds of each epoch, as the trial itself measured them.
+        accuracy: Of validation, after the last epoch.
+    """
+
+    seconds: float
+    epochs: list[float]
+    accuracy: float
+
+
+@dataclass
+class Watch(tune.Callback):  # type: ignore[misc]
+    """Collects outcomes in order of completion."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    last: float = field(default_factory=time.perf_counter)
+    results: list[dict[str, Any]] = field(default_factory=list)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        if "validation_accuracy" in result:
+            self.results.append(result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        now = time.perf_counter()
+        seconds = [result["seconds"] for result in self.results]
+        accuracy = self.results[-1]["validation_accuracy"] if self.results else 0.0
+        self.outcomes.append(Outcome(now - self.last, seconds, accuracy))
+        self.last, self.results = now, []
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+def run(trainable: Any, folder: Path, number: int, cpus: int, **config: Any) -> list[Outcome]:
+    """Runs `number` trials of any trainable; `config` goes to `tune.TuneConfig`."""
+    watch = Watch()
+    tuner = tune.Tuner(
+        tune.with_resources(trainable, {"CPU": cpus}),
+        param_space=config.pop("param_space", None),
+        tune_config=tune.TuneConfig(num_samples=number, max_concurrent_trials=1, **config),
+        run_config=tune.RunConfig(storage_path=str(folder), callbacks=[watch], verbose=0),
+    )
+    tuner.fit()
+    return watch.outcomes
+
+
+def run_points(
+    setting: Setting, points: list[dict[str, Any]], folder: Path, cpus: int
+) -> list[Outcome]:
+    """Runs trials of these hyperparameters as a search of this project does, in one worker."""
+    folder.mkdir(parents=True)
+    searcher = LeverSearch(
+        space=Levers(points[0]["epochs"], MAX_UNFROZEN),
+        metric="best_accuracy",
+        mode="max",
+        points_to_evaluate=points,
+    )
+    trainable = tune.with_parameters(Worker, setting=setting, folder=folder, threads=cpus)
+    return run(
+        trainable,
+        folder,
+        len(points),
+        cpus,
+        metric="best_accuracy",
+        mode="max",
+        search_alg=searcher,
+        reuse_actors=True,
+    )
