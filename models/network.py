@@ -98,6 +98,11 @@ def restart(
             layer.bias.assign(keras.ops.zeros(layer.bias.shape))
 
 
+def seeds(model: keras.Model) -> list[keras.Variable]:
+    """The states of the generators that draw dropout's masks, in a model of `trainable`."""
+    return [each.seed_generator.state for each in _flat(model) if isinstance(each, Levers)]
+
+
 def _flat(model: keras.Model) -> Iterator[keras.layers.Layer]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):

@@ -56,6 +56,26 @@ def test_cached_features_train_as_the_uncached_network_does(photos, cache):
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.name)
+def test_a_trial_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(setting, experiment, tmp_path):
+    hyperparameters = experiment.hyperparameters(4)
+    whole = Trial(setting, hyperparameters)
+    unbroken = [whole.run_epoch() for _ in range(4)]
+    begun = Trial(setting, hyperparameters)
+    for _ in range(2):
+        begun.run_epoch()
+    begun.save(tmp_path / "checkpoint.npz")
+    Trial(setting, hyperparameters | {"dropout": 0.1}).run_epoch()  # the network is another's now
+    resumed = Trial(setting, hyperparameters)
+    resumed.restore(tmp_path / "checkpoint.npz")
+    for metrics in unbroken[2:]:
+        found = resumed.run_epoch()
+        for name in ("loss", "validation_loss", "best_accuracy", "best_epoch"):
+            assert found[name] == pytest.approx(metrics[name], rel=1e-5)
+    for found, wanted in zip(resumed.best.weights, whole.best.weights, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda each: each.name)
 def test_the_same_trial_gives_the_same_curve(setting, experiment):
     hyperparameters = experiment.hyperparameters(2)
     curves = []

@@ -116,6 +116,20 @@ class Learner:
         """Copies of what is trained, in the order of `network.trainable`."""
         return [np.array(keras.ops.convert_to_numpy(v)) for v in self.model.trainable_variables]
 
+    @property
+    def state(self) -> list[np.ndarray]:
+        """Copies of all that training changes, for `restore`; in a process of the same backend."""
+        return [np.array(keras.ops.convert_to_numpy(v)) for v in self._changing()]
+
+    def restore(self, state: Sequence[np.ndarray]) -> None:
+        """Goes on from where `state` was taken, in this process or another."""
+        for variable, value in zip(self._changing(), state, strict=True):
+            variable.assign(value)
+
+    def _changing(self) -> list[Any]:
+        seeds = network.seeds(self.model)
+        return [*self.model.trainable_variables, *self._training.optimizer.variables, *seeds]
+
     def set_head(self, weights: Sequence[np.ndarray]) -> None:
         """Gives the classifier on top these weights."""
         variables = self.model.trainable_variables[-len(weights) :]

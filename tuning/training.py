@@ -10,7 +10,7 @@ import numpy as np
 
 from models import network, vgg16
 from models.augmentation import draw
-from tuning.best import Best, save_arrays, weights_file
+from tuning.best import Best, load_arrays, save_arrays, weights_file
 from tuning.dataset import Split
 from tuning.features import PLAIN, View
 from tuning.heads import trained_head
@@ -86,6 +86,20 @@ class Trial:
             "best_epoch": self.best.epoch,
             "seconds": time.perf_counter() - began,
         }
+
+    def save(self, path: Path) -> None:
+        """Writes what `restore` needs to go on after the last epoch, whole or not at all."""
+        best = self.best
+        scalars = np.array([self.epoch, best.epoch, best.accuracy, best.loss])
+        save_arrays(path, [scalars, *best.weights, *self._learner.state])
+
+    def restore(self, path: Path) -> None:
+        """Goes on where the trial of the same hyperparameters stood that wrote `path`."""
+        scalars, *arrays = load_arrays(path)
+        self.epoch, best_epoch = int(scalars[0]), int(scalars[1])
+        kept = len(self.weights) if best_epoch else 0
+        self.best = Best(best_epoch, float(scalars[2]), float(scalars[3]), arrays[:kept])
+        self._learner.restore(arrays[kept:])
 
     def train_epoch(self) -> dict[str, float]:
         """Trains one epoch and evaluates nothing; returns `loss` and `accuracy` of training."""
