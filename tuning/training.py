@@ -64,8 +64,9 @@ class Trial:
         """Trains one epoch and evaluates it.
 
         Returns:
-            `loss` (with penalties) and `accuracy` of training, `validation_loss` (without) and
-            `validation_accuracy`, `best_accuracy` and `best_epoch` so far, `seconds`.
+            `epoch` (epochs trained, this one counted), `loss` (with penalties) and `accuracy` of
+            training, `validation_loss` (without) and `validation_accuracy`, `best_accuracy` and
+            `best_epoch` so far, `seconds`.
 
         Raises:
             TrialError: If a loss is not finite.
@@ -80,6 +81,7 @@ class Trial:
             self.best = Best(self.epoch, accuracy, loss, self.weights)
         return {
             **metrics,
+            "epoch": self.epoch,
             "validation_loss": loss,
             "validation_accuracy": accuracy,
             "best_accuracy": self.best.accuracy,
