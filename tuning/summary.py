@@ -56,13 +56,18 @@ def facts(
         "run": {
             "name": options.name,
             "command": outcome.command,
+            "settings": "settings.toml",
             "seed": options.seed,
+            "began": None,
             "seconds": outcome.seconds,
+            "running": False,
             "interrupted": outcome.manner.interrupted,
+            "planned": len(options.experiments or ()) or options.trials,
             "trials_at_once": outcome.manner.at_once,
             "gpus_per_trial": outcome.manner.gpus,
             "cpus_per_trial": outcome.manner.cpus,
             "epochs": options.epochs,
+            "objectives": ["accuracy"],
         },
         "versions": _versions(),
         "hardware": {
@@ -84,8 +89,19 @@ def facts(
             for experiment in experiments.EXPERIMENTS
         ],
         "best": None if best is None else _best(best, dataset, outcome),
+        "confirmation": None,
+        "cross_validation": None,
+        "importances": None,
         "trials": [_trial(record, options.epochs) for record in records],
-        "cache": cache,  # type: ignore[typeddict-item]
+        "failures": [],
+        "warnings": [],
+        "cache": {"passes_computed": None, "passes_saved": None, **cache},  # type: ignore[typeddict-item]
+        "cost": {
+            "seconds": outcome.seconds,
+            "trial_seconds": sum(record.seconds for record in records),
+            "gpu_hours": None,
+            "price": None,
+        },
     }
 
 
@@ -169,13 +185,23 @@ def _best(record: Record, dataset: Dataset, outcome: Outcome) -> Any:
             len(dataset.validation),
         ),
         "test": _score(*outcome.test, len(dataset.test)) if outcome.test and dataset.test else None,
+        "mistakes": None,
         "model": outcome.model,
     }
 
 
 def _score(loss: float, accuracy: float, pictures: int) -> dict[str, Any]:
     low, high = evaluation.interval(accuracy, pictures)
-    return {"accuracy": accuracy, "interval": [low, high], "loss": loss, "pictures": pictures}
+    return {
+        "accuracy": accuracy,
+        "interval": [low, high],
+        "loss": loss,
+        "pictures": pictures,
+        "auc": None,
+        "recall": None,
+        "confusion": None,
+        "calibration": None,
+    }
 
 
 def _trial(record: Record, epochs: int) -> Any:
@@ -189,5 +215,8 @@ def _trial(record: Record, epochs: int) -> Any:
         "best_epoch": record.best_epoch,
         "best_accuracy": record.best_accuracy,
         "seconds": record.seconds,
+        "started": None,
+        "ended": None,
+        "worker": None,
         "curve": record.curve,
     }

@@ -1,32 +1,26 @@
 """What a report knows: the schema of ``report.json``, in one place.
 
 Everything shown in ``report.md``, ``report.html`` and ``trials.csv`` comes from these keys. A
-reader may rely on them for one `SCHEMA_VERSION`; new keys may appear without a new version.
-Accuracies are shares (0 to 1), times are seconds, sizes are bytes, epochs count from 1. A number
-that is not finite (the loss of a diverged trial) is ``null``.
+reader may rely on them for one `SCHEMA_VERSION`; new keys may appear without a new version. Every
+key is there; ``| None`` says which may be ``null``: what a run did not ask for, did not come to, or
+does not know yet while it is running.
+
+Accuracies and probabilities are shares (0 to 1), losses are mean cross-entropies in nats, times are
+seconds, sizes are bytes, epochs count from 1 and trials from 0. A number that is not finite (the
+loss of a diverged trial) is ``null``.
 """
 
 from __future__ import annotations
 
 import json
-import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import (
-    Any,
-    Literal,
-    TypedDict,
-    Union,
-    cast,
-    get_args,
-    get_origin,
-    get_type_hints,
-    is_typeddict,
-)
+from typing import Any, Literal, TypedDict, cast
 
 from tuning.errors import UserError
+from tuning.report import shapes
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE_NAME = "report.json"
 
 Interval = Sequence[float]
@@ -38,17 +32,22 @@ class Run(TypedDict):
 
     name: str
     command: str  # what to type to run it again
+    settings: str | None  # all options as TOML, relative to the run folder
     seed: int
-    seconds: float  # wall clock
+    began: str | None  # ISO 8601 with time zone
+    seconds: float  # wall clock up to now; pauses before a resume do not count
+    running: bool  # the report was made while the search went on
     interrupted: bool
-    trials_at_once: int
-    gpus_per_trial: float
-    cpus_per_trial: float
+    planned: int  # trials asked for
+    trials_at_once: int | None
+    gpus_per_trial: float | None
+    cpus_per_trial: float | None
     epochs: int  # the most that a trial may train
+    objectives: Sequence[str]  # what was optimised, see `tuning.choices.OBJECTIVES`
 
 
 class Hardware(TypedDict):
-    """Where it ran."""
+    """Where it ran: the machine that started the search."""
 
     machine: str
     cpus: int
@@ -63,13 +62,13 @@ class Data(TypedDict):
     image_size: int  # pixels a side
     counts: Mapping[str, Mapping[str, int]]  # split → class → pictures
     fingerprint: str  # SHA-256 over paths, contents and labels
-    warnings: Sequence[str]
+    warnings: Sequence[str]  # broken files, pictures that are in two splits
 
 
 class Weights(TypedDict):
     """What VGG16 starts from."""
 
-    source: str  # "imagenet", "random" or a file
+    source: str  # "imagenet", "random", a file, or "none" where no trial had VGG16
     checksum: str
     note: str | None  # what unusual weights mean for the accuracies
 
@@ -90,6 +89,21 @@ class Experiment(TypedDict):
     seconds: float | None
 
 
+class Bin(TypedDict):
+    """Pictures whose predicted class got about the same probability."""
+
+    confidence: float  # mean of these probabilities
+    accuracy: float  # share of them that is right
+    pictures: int  # at least 1: empty bins are left out
+
+
+class Calibration(TypedDict):
+    """Whether 90 % sure means 90 % right. Guo et al., https://arxiv.org/abs/1706.04599."""
+
+    error: float  # expected calibration error: mean |confidence - accuracy|, weighted by pictures
+    bins: Sequence[Bin]  # by rising confidence
+
+
 class Score(TypedDict):
     """How well a model does on one split."""
 
@@ -97,17 +111,75 @@ class Score(TypedDict):
     interval: Interval
     loss: float | None
     pictures: int
+    auc: float | None  # area under the ROC curve; several classes: mean of one against the rest
+    recall: Mapping[str, float] | None  # class → share of its pictures that is recognised
+    confusion: Sequence[Sequence[int]] | None  # pictures; rows true, columns predicted class
+    calibration: Calibration | None
+
+
+class Mistake(TypedDict):
+    """A picture that was taken for something else."""
+
+    file: str  # relative to the data folder
+    truth: str
+    predicted: str
+    probability: float  # that the model gave to `predicted`
+    thumbnail: str | None  # JPEG of at most 96 pixels a side, base64
+
+
+class Mistakes(TypedDict):
+    """What the best model gets wrong."""
+
+    split: Literal["test", "validation"]
+    wrong: int  # pictures of this split, of all of them
+    pictures: int  # of this split
+    most_confident: Sequence[Mistake]  # at most 12, the surest first
 
 
 class Best(TypedDict):
-    """The winner."""
+    """The winner: of the confirmation where there was one, else of the validation accuracy."""
 
     trial: int
     hyperparameters: Mapping[str, Any]
     epoch: int
     validation: Score
     test: Score | None  # None: there was no test split
+    mistakes: Mistakes | None
     model: str | None  # relative to the run folder
+
+
+class Candidate(TypedDict):
+    """A configuration that was trained again."""
+
+    trial: int
+    accuracies: Sequence[float]  # validation, best epoch, one for each seed
+    mean: float
+    sd: float  # of the sample (n - 1)
+
+
+class Confirmation(TypedDict):
+    """The best configurations trained again with fresh seeds; the best mean wins."""
+
+    repeats: int
+    seeds: Sequence[int]
+    candidates: Sequence[Candidate]
+    winner: int  # trial
+
+
+class CrossValidation(TypedDict):
+    """The winner trained on other divisions of all pictures but the test split."""
+
+    folds: int
+    accuracies: Sequence[float]  # of the part left out, one for each fold
+    mean: float
+    sd: float  # of the sample (n - 1)
+
+
+class Importances(TypedDict):
+    """Which lever decided the accuracy: shares that add up to 1 within a method."""
+
+    trials: int  # that they rest on
+    methods: Mapping[str, Mapping[str, float]]  # "fanova", "ped_anova" → lever → share
 
 
 class Curve(TypedDict):
@@ -123,14 +195,17 @@ class Trial(TypedDict):
     """One configuration that was tried."""
 
     number: int
-    status: Literal["finished", "stopped", "failed", "interrupted"]
+    status: Literal["running", "finished", "stopped", "failed", "interrupted"]
     reason: str | None  # why it was stopped or failed
     experiment: str | None  # the article's experiment that it reproduces
     hyperparameters: Mapping[str, Any]
     epochs: int  # trained
     best_epoch: int | None
     best_accuracy: float | None  # validation
-    seconds: float
+    seconds: float  # that it ran
+    started: float | None  # after the run's start, on the clock of `Run.seconds`
+    ended: float | None  # likewise; its last sign of life while it is running
+    worker: str | None  # the machine and process that ran it
     curve: Curve
 
 
@@ -141,9 +216,20 @@ class Cache(TypedDict):
     bytes: int
     builds: int
     hits: int
+    passes_computed: int | None  # pictures that went through frozen layers
+    passes_saved: int | None  # pictures whose features were read instead, once an epoch
     forward_seconds_spent: float  # computing entries
     forward_seconds_saved: float  # reading them instead of computing them again
     multiples: int  # entries computed more than once; anything but 0 is a defect
+
+
+class Cost(TypedDict):
+    """What the trials took; in the currency of `--price`, which is never named."""
+
+    seconds: float  # wall clock, as `Run.seconds`
+    trial_seconds: float  # of all trials added up
+    gpu_hours: float | None  # trials' hours times their GPUs; 0 on CPU
+    price: float | None  # None without --price
 
 
 class Facts(TypedDict):
@@ -158,8 +244,14 @@ class Facts(TypedDict):
     weights: Weights
     experiments: Sequence[Experiment]
     best: Best | None  # None: no trial finished an epoch
+    confirmation: Confirmation | None
+    cross_validation: CrossValidation | None
+    importances: Importances | None
     trials: Sequence[Trial]
+    failures: Sequence[str]  # one line for each reason, with the trials that it ended
+    warnings: Sequence[str]  # what a reader must know beside `Data.warnings` and `Weights.note`
     cache: Cache
+    cost: Cost
 
 
 def load(folder: Path) -> Facts:
@@ -193,41 +285,5 @@ def check(content: object) -> Facts:
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version != SCHEMA_VERSION:
         raise ValueError(f"its schema_version is {version!r}, but must be {SCHEMA_VERSION}")
-    _check(content, Facts, "")
+    shapes.expect(content, Facts)
     return cast(Facts, content)
-
-
-def _check(value: Any, hint: Any, where: str) -> None:
-    """Walks the type hints; ``where`` is the path so far, as in ``trials[3].epochs``."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        (inner,) = (argument for argument in arguments if argument is not type(None))
-        if value is not None:
-            _check(value, inner, where)
-    elif is_typeddict(hint):
-        _expect(isinstance(value, dict), value, where, "a table")
-        for key, inner in get_type_hints(hint).items():
-            name = f"{where}.{key}".lstrip(".")
-            if key not in value:
-                raise ValueError(f"{name} is missing")
-            _check(value[key], inner, name)
-    elif origin is Literal:
-        _expect(value in arguments, value, where, f"one of {', '.join(arguments)}")
-    elif isinstance(origin, type) and issubclass(origin, Mapping):
-        _expect(isinstance(value, dict), value, where, "a table")
-        for key, item in value.items():
-            _check(item, arguments[1], f"{where}.{key}")
-    elif isinstance(origin, type) and issubclass(origin, Sequence):
-        _expect(isinstance(value, list | tuple), value, where, "a list")
-        for index, item in enumerate(value):
-            _check(item, arguments[0], f"{where}[{index}]")
-    elif hint is not Any:
-        kinds = (int, float) if hint is float else (hint,)
-        matches = isinstance(value, kinds) and (hint is bool or not isinstance(value, bool))
-        _expect(matches, value, where, f"of type {hint.__name__}")
-
-
-def _expect(holds: bool, value: object, where: str, rule: str) -> None:
-    if not holds:
-        shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
-        raise ValueError(f"{where} is {shown}, but must be {rule}")
