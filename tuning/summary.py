@@ -1,29 +1,302 @@
-"""From what a run wrote down to the facts of its report."""
+"""From what a run wrote down to the facts of its report, at any time of the run."""
 
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
-import os
-import platform
-from dataclasses import dataclass
+import json
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 from search_spaces import experiments
-from tuning import evaluation
-from tuning.dataset import Dataset
+from tuning import evaluation, opening, records
+from tuning.errors import UserError
+from tuning.journal import Journal
+from tuning.opening import Opening
 from tuning.options import Options
 from tuning.records import Manner, Record
-from tuning.report.facts import SCHEMA_VERSION, Facts
+from tuning.report.facts import (
+    SCHEMA_VERSION,
+    Best,
+    Cache,
+    Confirmation,
+    Cost,
+    CrossValidation,
+    Experiment,
+    Facts,
+    Importances,
+    Mistakes,
+    Run,
+    Score,
+    Trial,
+)
+from tuning.report.render import finite, replace
 from tuning.setting import Setting
 
-PACKAGES = ("keras", "tensorflow", "jax", "ray", "optuna", "keras-tuner", "numpy", "pillow")
+FILE = "findings.json"  # in the run folder, from the end of the search on
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the end of a run found out; its report is made of this and of what was written before.
+
+    Attributes:
+        manner: How the trials were run.
+        trial: The winner's number, None if no trial finished an epoch.
+        validation: Of the winner; None: accuracy and loss as its trial told them.
+        test: Of the winner, None where there is no test split.
+        mistakes: Of the winner.
+        model: The exported model's path in the run folder.
+        confirmation: Repeats of the best configurations.
+        cross_validation: Of the winner's configuration.
+        importances: Of the levers.
+        warnings: What the user should know, a line each.
+    """
+
+    manner: Manner
+    trial: int | None = None
+    validation: Score | None = None
+    test: Score | None = None
+    mistakes: Mistakes | None = None
+    model: str | None = None
+    confirmation: Confirmation | None = None
+    cross_validation: CrossValidation | None = None
+    importances: Importances | None = None
+    warnings: Sequence[str] = ()
+
+    def write(self, folder: Path) -> None:
+        """Keeps it in the run folder, where `gather` finds it."""
+        text = json.dumps(finite(asdict(self)), ensure_ascii=False, indent=1, allow_nan=False)
+        replace(folder / FILE, text + "\n")
+
+
+def reopen(folder: Path) -> None:
+    """A search that is resumed has found nothing yet."""
+    (folder / FILE).unlink(missing_ok=True)
+
+
+def _findings(folder: Path) -> Findings | None:
+    path = folder / FILE
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Findings(**{**content, "manner": Manner(**content["manner"])})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
+
+
+def gather(folder: Path) -> Facts:
+    """Everything the report tells, from a run folder; see `tuning.report.facts` for the schema.
+
+    Reads `opening.json`, `trials.jsonl`, `cache.jsonl` and, once the search is over,
+    `findings.json`.
+
+    Raises:
+        UserError: The folder is none of a run that came to its first trial.
+    """
+    known = opening.read(folder)
+    journal = Journal(folder / "trials.jsonl")
+    tried = records.read(journal)
+    findings = _findings(folder)
+    clock = _Clock(journal.read())
+    seconds = records.elapsed(journal)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "run": _run(known, findings, seconds),
+        "versions": known["versions"],
+        "hardware": known["hardware"],
+        "data": known["data"],
+        "weights": known["weights"],
+        "experiments": [
+            _experiment(each, tried, _pictures(known, "validation"), known["epochs"])
+            for each in experiments.EXPERIMENTS
+        ],
+        "best": _best(tried, findings, known),
+        "confirmation": findings.confirmation if findings else None,
+        "cross_validation": findings.cross_validation if findings else None,
+        "importances": findings.importances if findings else None,
+        "trials": [_trial(record, known["epochs"], clock, findings is None) for record in tried],
+        "failures": _failures(tried),
+        "warnings": list(findings.warnings) if findings else [],
+        "cache": _cache(Journal(folder / "cache.jsonl")),
+        "cost": _cost(known, findings, tried, seconds),
+    }
+
+
+class _Clock:
+    """Seconds after the run's start, pauses between its sessions left out."""
+
+    def __init__(self, events: Sequence[dict[str, Any]]) -> None:
+        self.first = min((event["at"] for event in events), default=0.0)
+        pauses = [(b["at"], b["at"] - a["at"]) for a, b in pairwise(events) if _resumes(b)]
+        self.resumed = [at for at, _ in pauses]
+        self.lost = list(accumulate((length for _, length in pauses), initial=0.0))
+
+    def __call__(self, at: float) -> float:
+        return at - self.first - self.lost[bisect_right(self.resumed, at)]
+
+
+def _resumes(event: dict[str, Any]) -> bool:
+    return bool(event["event"] == "session")
+
+
+def _run(known: Opening, findings: Findings | None, seconds: float) -> Run:
+    manner = findings.manner if findings else None
+    return {
+        "name": known["name"],
+        "command": known["command"],
+        "settings": known["settings"],
+        "seed": known["seed"],
+        "began": known["began"],
+        "seconds": seconds,
+        "running": findings is None,
+        "interrupted": manner is not None and manner.interrupted,
+        "ended": manner and manner.ended,
+        "planned": known["planned"],
+        "trials_at_once": manner and manner.at_once,
+        "gpus_per_trial": manner and manner.gpus,
+        "cpus_per_trial": manner and manner.cpus,
+        "epochs": known["epochs"],
+        "objectives": known["objectives"],
+    }
+
+
+def _pictures(known: Opening, split: str) -> int:
+    return sum(known["data"]["counts"].get(split, {}).values())
+
+
+def _experiment(
+    experiment: experiments.Experiment, tried: list[Record], pictures: int, epochs: int
+) -> Experiment:
+    named = experiments.named
+    record = next(
+        (r for r in tried if r.epochs and named(r.hyperparameters, epochs) == experiment.name), None
+    )
+    found = record is not None and record.best_accuracy is not None
+    accuracy = record.best_accuracy if record else None
+    return {
+        "name": experiment.name,
+        "title": experiment.title,
+        "article": experiment.article,
+        "article_accuracy": experiment.article_accuracy,
+        "trial": record.number if record and found else None,
+        "best_accuracy": accuracy,
+        "interval": None if accuracy is None else list(evaluation.interval(accuracy, pictures)),
+        "last_accuracy": record.curve["validation_accuracy"][-1] if record else None,
+        "best_epoch": record.best_epoch if record else None,
+        "epochs": record.epochs if record else None,
+        "seconds": record.seconds if record else None,
+    }
+
+
+def _best(tried: list[Record], findings: Findings | None, known: Opening) -> Best | None:
+    ranking = records.ranking(tried)
+    if findings and findings.trial is not None:
+        ranking = [record for record in ranking if record.number == findings.trial]
+    if not ranking:
+        return None
+    record = ranking[0]
+    assert record.best_epoch is not None
+    return {
+        "trial": record.number,
+        "hyperparameters": record.hyperparameters,
+        "epoch": record.best_epoch,
+        "validation": (findings and findings.validation)
+        or score(
+            record.at_best("validation_accuracy"),
+            record.at_best("validation_loss"),
+            _pictures(known, "validation"),
+        ),
+        "test": findings.test if findings else None,
+        "mistakes": findings.mistakes if findings else None,
+        "model": findings.model if findings else None,
+    }
+
+
+def score(accuracy: float, loss: float, pictures: int) -> Score:
+    """What is known of a split without its probabilities."""
+    return {
+        "accuracy": accuracy,
+        "interval": list(evaluation.interval(accuracy, pictures)),
+        "loss": loss,
+        "pictures": pictures,
+        "auc": None,
+        "recall": None,
+        "confusion": None,
+        "calibration": None,
+    }
+
+
+def _trial(record: Record, epochs: int, clock: _Clock, running: bool) -> Trial:
+    status: Any = record.status
+    if status == "running" and not running:
+        status = "interrupted"
+    return {
+        "number": record.number,
+        "status": status,
+        "reason": record.reason,
+        "experiment": experiments.named(record.hyperparameters, epochs),
+        "hyperparameters": record.hyperparameters,
+        "epochs": record.epochs,
+        "best_epoch": record.best_epoch,
+        "best_accuracy": record.best_accuracy,
+        "seconds": record.seconds,
+        "started": clock(record.started),
+        "ended": clock(record.last),
+        "worker": record.worker,
+        "retries": record.retries,
+        "curve": {
+            "loss": record.curve["loss"],
+            "accuracy": record.curve["accuracy"],
+            "validation_loss": record.curve["validation_loss"],
+            "validation_accuracy": record.curve["validation_accuracy"],
+        },
+    }
+
+
+def _failures(tried: list[Record]) -> list[str]:
+    """`out of memory (trials 4, 7)`: a line for each reason."""
+    numbers = defaultdict(list)
+    for record in tried:
+        if record.status == "failed":
+            numbers[record.reason or "it ended without a word"].append(str(record.number))
+    return [
+        f"{reason} (trial{'s' * (len(of) > 1)} {', '.join(of)})" for reason, of in numbers.items()
+    ]
+
+
+def _cache(journal: Journal) -> Cache:
+    events = journal.read()
+    # A pass that keeps several depths logs each, and its time with the deepest.
+    passes = [event for event in events if event["event"] == "build" and event["seconds"]]
+    hits = [event for event in events if event["event"] == "use" and event["hit"]]
+    return {
+        "passes_computed": sum(event["pictures"] for event in passes),
+        "passes_saved": sum(event["pictures"] for event in hits),
+        **journal.statistics(),  # type: ignore[typeddict-item]
+    }
+
+
+def _cost(known: Opening, findings: Findings | None, tried: list[Record], seconds: float) -> Cost:
+    hours = findings.manner.device_hours(tried) if findings else None
+    on_gpu = findings is not None and findings.manner.gpus > 0
+    return {
+        "seconds": seconds,
+        "trial_seconds": sum(record.seconds for record in tried),
+        "gpu_hours": hours if on_gpu or hours is None else 0.0,
+        "price": None if hours is None or known["price"] is None else hours * known["price"],
+    }
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the run went as a whole.
+    """How the run went as a whole, as far as `facts` takes it.
 
     Attributes:
         command: What the user typed.
@@ -43,180 +316,18 @@ class Outcome:
 def facts(
     options: Options,
     setting: Setting,
-    records: list[Record],
+    tried: list[Record],
     best: Record | None,
     cache: dict[str, Any],
     outcome: Outcome,
 ) -> Facts:
-    """Everything the report tells; see `tuning.report.facts` for the schema."""
-    dataset = setting.dataset
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "run": {
-            "name": options.name,
-            "command": outcome.command,
-            "settings": "settings.toml",
-            "seed": options.seed,
-            "began": None,
-            "seconds": outcome.seconds,
-            "running": False,
-            "interrupted": outcome.manner.interrupted,
-            "planned": len(options.experiments or ()) or options.trials,
-            "trials_at_once": outcome.manner.at_once,
-            "gpus_per_trial": outcome.manner.gpus,
-            "cpus_per_trial": outcome.manner.cpus,
-            "epochs": options.epochs,
-            "objectives": ["accuracy"],
-        },
-        "versions": _versions(),
-        "hardware": {
-            "machine": f"{platform.system()} {platform.machine()}",
-            "cpus": os.cpu_count() or 1,
-            "gpus": _gpus(),
-        },
-        "data": {
-            "root": str(options.data) if options.data else "embedded demo",
-            "classes": list(dataset.classes),
-            "image_size": dataset.image_size,
-            "counts": dataset.counts(),
-            "fingerprint": dataset.fingerprint,
-            "warnings": list(dataset.warnings),
-        },
-        "weights": _weights(setting, records),
-        "experiments": [
-            _experiment(experiment, records, dataset, options.epochs)
-            for experiment in experiments.EXPERIMENTS
-        ],
-        "best": None if best is None else _best(best, dataset, outcome),
-        "confirmation": None,
-        "cross_validation": None,
-        "importances": None,
-        "trials": [_trial(record, options.epochs) for record in records],
-        "failures": [],
-        "warnings": [],
-        "cache": {"passes_computed": None, "passes_saved": None, **cache},  # type: ignore[typeddict-item]
-        "cost": {
-            "seconds": outcome.seconds,
-            "trial_seconds": sum(record.seconds for record in records),
-            "gpu_hours": None,
-            "price": None,
-        },
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def _gpus() -> list[str]:
-    """Names of this machine's GPUs, as the backend in use sees them."""
-    import keras
-
-    return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
-
-
-def _weights(setting: Setting, records: list[Record]) -> Any:
-    if all(record.hyperparameters["network"] == "convnet" for record in records):
-        return {"source": "none", "checksum": "", "note": None}
-    notes = {
-        "imagenet": None,
-        "random": "VGG16 carried random weights. What it was shown before decides most of what it "
-        "can do, so these accuracies say nothing of what ImageNet weights would reach.",
-    }
-    other = (
-        f"VGG16 started from {Path(setting.weights).name}, not from ImageNet's weights: compare "
-        "the article's figures with care."
+    """The whole report of a run that wrote nothing down but its trials."""
+    opening.write(options, setting, outcome.command, options.folder)
+    test = None
+    if outcome.test is not None and setting.dataset.test is not None:
+        loss, accuracy = outcome.test
+        test = score(accuracy, loss, len(setting.dataset.test))
+    Findings(outcome.manner, best.number if best else None, test=test, model=outcome.model).write(
+        options.folder
     )
-    return {
-        "source": setting.weights,
-        "checksum": setting.frozen.weights.checksum,
-        "note": notes.get(setting.weights, other),
-    }
-
-
-def _experiment(
-    experiment: experiments.Experiment, records: list[Record], dataset: Dataset, epochs: int
-) -> Any:
-    wanted = experiment.hyperparameters(epochs)
-    record = next((r for r in records if r.hyperparameters == wanted and r.epochs), None)
-    told: dict[str, Any] = {
-        "name": experiment.name,
-        "title": experiment.title,
-        "article": experiment.article,
-        "article_accuracy": experiment.article_accuracy,
-    }
-    if record is None or record.best_accuracy is None:
-        names = (
-            "trial",
-            "best_accuracy",
-            "interval",
-            "last_accuracy",
-            "best_epoch",
-            "epochs",
-            "seconds",
-        )
-        return told | dict.fromkeys(names)
-    return told | {
-        "trial": record.number,
-        "best_accuracy": record.best_accuracy,
-        "interval": list(evaluation.interval(record.best_accuracy, len(dataset.validation))),
-        "last_accuracy": record.curve["validation_accuracy"][-1],
-        "best_epoch": record.best_epoch,
-        "epochs": record.epochs,
-        "seconds": record.seconds,
-    }
-
-
-def _best(record: Record, dataset: Dataset, outcome: Outcome) -> Any:
-    return {
-        "trial": record.number,
-        "hyperparameters": record.hyperparameters,
-        "epoch": record.best_epoch,
-        "validation": _score(
-            record.at_best("validation_loss"),
-            record.at_best("validation_accuracy"),
-            len(dataset.validation),
-        ),
-        "test": _score(*outcome.test, len(dataset.test)) if outcome.test and dataset.test else None,
-        "mistakes": None,
-        "model": outcome.model,
-    }
-
-
-def _score(loss: float, accuracy: float, pictures: int) -> dict[str, Any]:
-    low, high = evaluation.interval(accuracy, pictures)
-    return {
-        "accuracy": accuracy,
-        "interval": [low, high],
-        "loss": loss,
-        "pictures": pictures,
-        "auc": None,
-        "recall": None,
-        "confusion": None,
-        "calibration": None,
-    }
-
-
-def _trial(record: Record, epochs: int) -> Any:
-    return {
-        "number": record.number,
-        "status": "interrupted" if record.status == "running" else record.status,
-        "reason": record.reason,
-        "experiment": experiments.named(record.hyperparameters, epochs),
-        "hyperparameters": record.hyperparameters,
-        "epochs": record.epochs,
-        "best_epoch": record.best_epoch,
-        "best_accuracy": record.best_accuracy,
-        "seconds": record.seconds,
-        "started": None,
-        "ended": None,
-        "worker": None,
-        "curve": record.curve,
-    }
+    return gather(options.folder)

@@ -38,6 +38,7 @@ class Run(TypedDict):
     seconds: float  # wall clock up to now; pauses before a resume do not count
     running: bool  # the report was made while the search went on
     interrupted: bool
+    ended: str | None  # what ended it before all trials were over
     planned: int  # trials asked for
     trials_at_once: int | None
     gpus_per_trial: float | None
@@ -206,6 +207,7 @@ class Trial(TypedDict):
     started: float | None  # after the run's start, on the clock of `Run.seconds`
     ended: float | None  # likewise; its last sign of life while it is running
     worker: str | None  # the machine and process that ran it
+    retries: int  # how often it went on after its process or its machine had died
     curve: Curve
 
 

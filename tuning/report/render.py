@@ -22,16 +22,16 @@ def write(facts: Facts, folder: Path) -> None:
     Every file appears whole or not at all, so a reader never sees half a report; ``report.json``
     comes first, so the facts are safe whatever happens next.
     """
-    text = json.dumps(_finite(facts), ensure_ascii=False, indent=1, allow_nan=False)
-    _replace(folder / FILE_NAME, text + "\n")
+    text = json.dumps(finite(facts), ensure_ascii=False, indent=1, allow_nan=False)
+    replace(folder / FILE_NAME, text + "\n")
     render(json.loads(text), folder)
 
 
 def render(facts: Facts, folder: Path) -> None:
     """Writes ``report.md``, ``report.html`` and ``trials.csv``."""
-    _replace(folder / "trials.csv", trials_csv(facts))
-    _replace(folder / "report.md", markdown(facts))
-    _replace(folder / "report.html", html(facts))
+    replace(folder / "trials.csv", trials_csv(facts))
+    replace(folder / "report.md", markdown(facts))
+    replace(folder / "report.html", html(facts))
 
 
 def trials_csv(facts: Facts) -> str:
@@ -50,16 +50,16 @@ def trials_csv(facts: Facts) -> str:
     return target.getvalue()
 
 
-def _finite(content: Any) -> Any:
+def finite(content: Any) -> Any:
     """Replaces NaN and infinities, which JSON does not know, by None."""
     if isinstance(content, dict):
-        return {key: _finite(item) for key, item in content.items()}
+        return {key: finite(item) for key, item in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(item) for item in content]
+        return [finite(item) for item in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def _replace(path: Path, text: str) -> None:
+def replace(path: Path, text: str) -> None:
     """Writes a file whole: beside its place first, then moved there."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
