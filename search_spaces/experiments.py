@@ -31,12 +31,14 @@ class Experiment:
     article_accuracy: float
     point: dict[str, Any]
 
-    def hyperparameters(self, epochs: int) -> dict[str, Any]:
-        """All hyperparameters of the experiment as a trial of `epochs` epochs."""
+    def hyperparameters(
+        self, epochs: int, space: str = "article", preprocessing: str = "rescale"
+    ) -> dict[str, Any]:
+        """All hyperparameters of the experiment as a trial of `epochs` epochs; see `levers`."""
         point = dict(self.point)
         if point.get("unfrozen"):
             point["head_epochs"] = epochs
-        return levers.complete(point, epochs)
+        return levers.complete(point, epochs, space=space, preprocessing=preprocessing)
 
 
 EXPERIMENTS = (
@@ -67,7 +69,12 @@ NAMES = tuple(experiment.name for experiment in EXPERIMENTS)
 
 def named(hyperparameters: dict[str, Any], epochs: int) -> str | None:
     """The experiment that these hyperparameters are, None if they are none of the three."""
+    space = "full" if "optimizer" in hyperparameters else "article"
+    # As the article's, if the search's pixels go through something else.
+    preprocessing = hyperparameters.get("preprocessing")
+    if preprocessing not in levers.PREPROCESSINGS:
+        preprocessing = "rescale"
     for experiment in EXPERIMENTS:
-        if experiment.hyperparameters(epochs) == hyperparameters:
+        if experiment.hyperparameters(epochs, space, preprocessing) == hyperparameters:
             return experiment.name
     return None

@@ -1,13 +1,23 @@
 """The article's four levers, and what must move with them, as KerasTuner hyperparameters.
 
-The levers: data augmentation, dropout, L1/L2 penalties, unfrozen layers. With them move the
+Space `article`: data augmentation, dropout, L1/L2 penalties, unfrozen layers. With them move the
 learning rates, and how long the head is trained before layers below it are unfrozen. All else is
 as in the article.
+
+Space `full`: also the head's width and pooling, what pixels go through before VGG16, batch size,
+optimizer, label smoothing and decoupled weight decay. By default they are as in the article, so
+every point of space `article` is one of space `full`.
+
+Mixup is no lever: on cached features it would mix what stands at the frontier, so that it was
+another method at every number of unfrozen layers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from search_spaces.narrowing import WHOLE, Narrowing
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -15,11 +25,22 @@ if TYPE_CHECKING:
 NETWORKS = ("vgg16", "convnet")
 AUGMENTATIONS = ("none", "flip", "article", "medium", "strong")
 REGULARIZATIONS = ("none", "l1", "l2", "both")
+DECAY = "decay"  # a kind of regularization in space `full`
 MAX_UNFROZEN = 6
+SPACES = ("article", "full")
+BATCH_SIZES = (8, 16, 32, 64)
+WIDTHS = (32, 64, 128, 256, 512)
+POOLINGS = ("flatten", "average")
+PREPROCESSINGS = ("rescale", "imagenet")
+OPTIMIZERS = ("rmsprop", "sgd", "adam")
 
 
 def declare(
-    hp: keras_tuner.HyperParameters, epochs: int, max_unfrozen: int = MAX_UNFROZEN
+    hp: keras_tuner.HyperParameters,
+    epochs: int,
+    max_unfrozen: int = MAX_UNFROZEN,
+    space: str = "article",
+    preprocessing: str = "rescale",
 ) -> dict[str, Any]:
     """Asks `hp` for every hyperparameter of one trial.
 
@@ -27,47 +48,99 @@ def declare(
         hp: Answers with the values of one trial.
         epochs: Epochs of a trial that is not stopped early.
         max_unfrozen: The most conv layers of VGG16 that are trained, of 13.
+        space: `article` or `full`.
+        preprocessing: That of the article's experiments in this search, the default of the lever.
 
     Returns:
         The active hyperparameters by name, plain and JSON-able. Those that do not matter in this
         trial (the strength of a penalty that is off, say) are absent.
     """
+    full = space == "full"
     # The small convnet is a choice beside VGG16, because it wins where the weights know nothing of
     # the pictures.
     network = hp.Choice("network", list(NETWORKS))
+    penalties = [*REGULARIZATIONS, DECAY] if full else list(REGULARIZATIONS)
     values: dict[str, Any] = {
         "network": network,
         "augmentation": hp.Choice("augmentation", list(AUGMENTATIONS)),
         "dropout": hp.Float("dropout", 0.0, 0.8, step=0.05, default=0.5),
-        "regularization": hp.Choice("regularization", list(REGULARIZATIONS)),
+        "regularization": hp.Choice("regularization", penalties),
         "head_rate": hp.Float("head_rate", 1e-5, 1e-2, sampling="log", default=1e-3),
         "epochs": hp.Fixed("epochs", epochs),
-        "batch_size": hp.Fixed("batch_size", 16),
     }
+    if not full:
+        values["batch_size"] = hp.Fixed("batch_size", 16)
     for penalty, low, high in (("l1", 1e-7, 1e-3), ("l2", 1e-6, 1e-2)):
         with hp.conditional_scope("regularization", [penalty, "both"]):
             values[penalty] = hp.Float(penalty, low, high, sampling="log")
     with hp.conditional_scope("network", ["vgg16"]):
         values["unfrozen"] = hp.Int("unfrozen", 0, max_unfrozen)
-        with hp.conditional_scope("unfrozen", list(range(1, max_unfrozen + 1))):
+        with hp.conditional_scope("unfrozen", _some(max_unfrozen)):
             values["fine_tune_rate"] = hp.Float(
                 "fine_tune_rate", 1e-6, 1e-3, sampling="log", default=1e-4
             )
             # A head trained for long overfits before the layers below it move. Few values, so
             # that trials can share their heads.
             values["head_epochs"] = hp.Choice("head_epochs", _shares(epochs), default=epochs)
+    if full:
+        values |= _beyond_the_article(hp, max_unfrozen, preprocessing)
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _beyond_the_article(
+    hp: keras_tuner.HyperParameters, max_unfrozen: int, preprocessing: str
+) -> dict[str, Any]:
+    """What only space `full` has; None for what does not matter."""
+    values: dict[str, Any] = {
+        "batch_size": hp.Choice("batch_size", list(BATCH_SIZES), default=16),
+        "label_smoothing": hp.Float("label_smoothing", 0.0, 0.2, step=0.05),
+    }
+    with hp.conditional_scope("regularization", [DECAY]):
+        values["weight_decay"] = hp.Float("weight_decay", 1e-4, 1.0, sampling="log", default=1e-2)
+    # The article's width and optimizer depend on the network, so the defaults do.
+    with hp.conditional_scope("network", ["convnet"]):
+        widths = [hp.Choice("width", list(WIDTHS), default=64)]
+        optimizers = [hp.Choice("optimizer", list(OPTIMIZERS), default="rmsprop")]
+    with hp.conditional_scope("network", ["vgg16"]):
+        widths += [hp.Choice("width", list(WIDTHS), default=256)]
+        values["pooling"] = hp.Choice("pooling", list(POOLINGS))
+        values["preprocessing"] = hp.Choice(
+            "preprocessing", list(PREPROCESSINGS), default=preprocessing
+        )
+        with hp.conditional_scope("unfrozen", [0]):
+            optimizers += [hp.Choice("optimizer", list(OPTIMIZERS), default="rmsprop")]
+        with hp.conditional_scope("unfrozen", _some(max_unfrozen)):
+            optimizers += [hp.Choice("optimizer", list(OPTIMIZERS), default="sgd")]
+    for name, answers in (("width", widths), ("optimizer", optimizers)):
+        values[name] = next(answer for answer in answers if answer is not None)
+    return values
+
+
+def _some(max_unfrozen: int) -> list[int]:
+    """Numbers of unfrozen layers that are not none; KerasTuner wants one, if it never occurs."""
+    return list(range(1, max_unfrozen + 1)) or [1]
 
 
 def _shares(epochs: int) -> list[int]:
     return sorted({max(1, round(epochs * share)) for share in (0.1, 0.2, 0.5, 1.0)})
 
 
-def complete(point: dict[str, Any], epochs: int) -> dict[str, Any]:
-    """All hyperparameters of a trial of which `point` fixes some; the others take defaults."""
-    # Imports Keras, which takes seconds: not where the command line wants a name only.
-    import keras_tuner
+def complete(
+    point: Mapping[str, Any],
+    epochs: int,
+    max_unfrozen: int = MAX_UNFROZEN,
+    space: str = "article",
+    preprocessing: str = "rescale",
+    narrowing: Narrowing = WHOLE,
+) -> dict[str, Any]:
+    """All hyperparameters of a trial of which `point` fixes some; the others take defaults.
 
-    hp = keras_tuner.HyperParameters()
-    hp.values.update(point)
-    return declare(hp, epochs)
+    Raises:
+        narrowing.NarrowingError: If there is no hyperparameter of a name, or not the value.
+    """
+    # Imports Keras, which takes seconds: not where the command line wants a name only.
+    from search_spaces import points
+
+    return points.complete(
+        lambda hp: declare(hp, epochs, max_unfrozen, space, preprocessing), point, narrowing
+    )

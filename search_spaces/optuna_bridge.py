@@ -1,73 +1,169 @@
 """Lets an Optuna trial answer KerasTuner's hyperparameters.
 
 A space declared once with `keras_tuner.HyperParameters` can so be searched by any Optuna sampler.
+The trial's parameters have KerasTuner's names and values, with two exceptions:
+
+- `sampling="reverse_log"` has no counterpart, so the mirrored value is asked for on a logarithmic
+  scale, under a name that says how to mirror it back: `1.899 - momentum` for `momentum` from 0.9
+  to 0.999.
+- Optuna knows a name once. A hyperparameter that has other choices under other conditions carries
+  its condition: `units (kind=large)`.
+
+What has one value only is not asked for. `asked` turns a point into such parameters.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 import keras_tuner
 import optuna
 from keras_tuner.engine import hyperparameters as kinds
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    check_distribution_compatibility,
+)
+
+from search_spaces.domain import Domain, Values, written
+from search_spaces.narrowing import WHOLE, Narrowing, NarrowingError
+from search_spaces.points import Answers, Given
 
 
-class OptunaHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
+class OptunaHyperParameters(Answers):
     """HyperParameters whose values an Optuna trial suggests, each when first asked for.
 
     Only active hyperparameters are asked for, so a conditional one exists in the Optuna trial
-    only where it matters. `trial.params` holds the values themselves under KerasTuner's names,
-    so that points can be enqueued by value.
+    only where it matters.
 
     Args:
         trial: The Optuna trial (or Ray Tune's stand-in for it) that is asked.
+        narrowing: What the space is narrowed to.
     """
 
-    def __init__(self, trial: optuna.Trial) -> None:
+    def __init__(self, trial: optuna.Trial, narrowing: Narrowing = WHOLE) -> None:
         super().__init__()
         self._trial = trial
+        self.narrowing = narrowing
 
-    def _retrieve(self, hp: kinds.HyperParameter) -> Any:
-        if hp.name not in self.values and self._conditions_are_active(hp.conditions):
-            self.values[hp.name] = suggest(self._trial, hp)
-        return super()._retrieve(hp)
+    def answer(self, hp: kinds.HyperParameter) -> Any:
+        """What the trial suggests.
+
+        Raises:
+            NarrowingError: If the trial was enqueued with a value outside, which Optuna lets pass.
+        """
+        domain = self.narrowing.domain(hp)
+        if domain.single:
+            return domain.first
+        name = _name(hp, domain, self)
+        suggested = _suggest(self._trial, name, _distribution(domain))
+        try:
+            return domain.own(_mirrored(domain, suggested))
+        except ValueError:
+            raise NarrowingError(f"{name}={suggested}: {hp.name} is {domain}") from None
 
 
-def suggest(trial: optuna.Trial, hp: kinds.HyperParameter) -> Any:
-    """The trial's value for one hyperparameter.
+class _Recorder(Given):
+    """Answers from a point, and keeps what an Optuna trial would have been asked."""
+
+    def __init__(self, point: Mapping[str, Any], narrowing: Narrowing) -> None:
+        super().__init__(point, narrowing)
+        self.asked: dict[str, tuple[Any, BaseDistribution]] = {}
+
+    def answer(self, hp: kinds.HyperParameter) -> Any:
+        value = super().answer(hp)
+        domain = self.narrowing.domain(hp)
+        if not domain.single:
+            pair = _mirrored(domain, value), _distribution(domain)
+            self.asked[_name(hp, domain, self)] = pair
+        return value
+
+
+def asked(
+    space: Callable[[keras_tuner.HyperParameters], Any],
+    point: Mapping[str, Any],
+    narrowing: Narrowing = WHOLE,
+) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+    """A point as an Optuna trial holds it.
+
+    Args:
+        space: Asks for the hyperparameters of one trial.
+        point: Hyperparameters, those of `OptunaHyperParameters.values`; defaults stand for others.
+        narrowing: What the space is narrowed to.
+
+    Returns:
+        Parameters, as `Study.enqueue_trial` takes them, and their distributions, as
+        `optuna.trial.create_trial` takes both.
 
     Raises:
-        ValueError: If the hyperparameter is of a kind or sampling that has no counterpart.
+        NarrowingError: If a value lies outside.
     """
-    if isinstance(hp, kinds.Fixed):
-        return hp.value
-    if isinstance(hp, kinds.Boolean):
-        return trial.suggest_categorical(hp.name, [False, True])
-    if isinstance(hp, kinds.Choice):
-        return trial.suggest_categorical(hp.name, list(hp.values))
-    if isinstance(hp, (kinds.Int, kinds.Float)):
-        if hp.sampling == "log" and hp.step is not None:
-            # Optuna knows no logarithmic steps: the grid's points become a choice.
-            number = int if isinstance(hp, kinds.Int) else float
-            return trial.suggest_categorical(hp.name, [number(value) for value in hp.values])
-        if hp.sampling in ("linear", "log"):
-            log = hp.sampling == "log"
-            if isinstance(hp, kinds.Int):
-                step = 1 if log else hp.step
-                last = hp.max_value - (hp.max_value - hp.min_value) % step
-                return trial.suggest_int(hp.name, hp.min_value, last, step=step, log=log)
-            return trial.suggest_float(hp.name, hp.min_value, _last(hp), step=hp.step, log=log)
-        raise ValueError(
-            f"The sampling of {hp.name!r} is {hp.sampling!r}, but must be linear or log."
-        )
-    raise ValueError(f"The kind of {hp.name!r} is {type(hp).__name__}, which Optuna cannot answer.")
+    recorder = _Recorder(point, narrowing)
+    space(recorder)
+    parameters = {name: value for name, (value, _) in recorder.asked.items()}
+    return parameters, {name: kind for name, (_, kind) in recorder.asked.items()}
 
 
-def _last(hp: kinds.Float) -> float:
-    """The greatest value that linear steps reach; Optuna warns of a rest in every trial."""
-    if hp.step is None:
-        return float(hp.max_value)
-    # In decimals, since in binary 1.0 is less than ten steps of 0.1.
-    span, step = Decimal(str(hp.max_value)) - Decimal(str(hp.min_value)), Decimal(str(hp.step))
-    return float(Decimal(str(hp.max_value)) - span % step)
+def to_hyperparameters(values: Mapping[str, Any]) -> keras_tuner.HyperParameters:
+    """KerasTuner's own HyperParameters of these values, for `HyperModel.build`."""
+    hp = keras_tuner.HyperParameters()
+    hp.values.update(values)
+    return hp
+
+
+def _name(hp: kinds.HyperParameter, domain: Domain, answers: OptunaHyperParameters | Given) -> str:
+    """What a hyperparameter is called in the Optuna trial."""
+    name = str(hp.name)
+    if not isinstance(domain, Values) and domain.mirror is not None:
+        # Of the ends as they are written, so that the name has no rounding error.
+        total = Decimal(str(hp.min_value)) + Decimal(str(hp.max_value))
+        name = f"{total.normalize():f} - {name}"
+    for other in answers._hps.get(hp.name, [])[:1]:
+        if other.conditions != hp.conditions and not _compatible(other, domain, answers.narrowing):
+            where = [f"{c.name}={'|'.join(map(written, c.values))}" for c in hp.conditions]
+            name = f"{name} ({', '.join(where)})" if where else name
+    return name
+
+
+def _compatible(other: kinds.HyperParameter, domain: Domain, narrowing: Narrowing) -> bool:
+    """Whether Optuna lets two hyperparameters have one name."""
+    try:
+        old = narrowing.domain(other)
+        if old.single or getattr(old, "mirror", None) != getattr(domain, "mirror", None):
+            return True  # it is not asked for, or has another name by itself
+        check_distribution_compatibility(_distribution(old), _distribution(domain))
+    except NarrowingError:
+        return True  # it is never active
+    except ValueError:
+        return False
+    return True
+
+
+def _distribution(domain: Domain) -> BaseDistribution:
+    if isinstance(domain, Values):
+        return CategoricalDistribution(domain.options)
+    low, high = domain.low, domain.high
+    if domain.mirror is not None:
+        low, high = domain.mirror - high, domain.mirror - low
+    if domain.whole:
+        return IntDistribution(int(low), int(high), log=domain.log, step=int(domain.step or 1))
+    return FloatDistribution(low, high, log=domain.log, step=domain.step)
+
+
+def _mirrored(domain: Domain, value: Any) -> Any:
+    """To the value that is asked for, or back."""
+    mirror = None if isinstance(domain, Values) else domain.mirror
+    return value if mirror is None else mirror - value
+
+
+def _suggest(trial: optuna.Trial, name: str, kind: BaseDistribution) -> Any:
+    if isinstance(kind, CategoricalDistribution):
+        return trial.suggest_categorical(name, kind.choices)
+    if isinstance(kind, IntDistribution):
+        return trial.suggest_int(name, kind.low, kind.high, step=kind.step, log=kind.log)
+    assert isinstance(kind, FloatDistribution)
+    return trial.suggest_float(name, kind.low, kind.high, step=kind.step, log=kind.log)

@@ -5,11 +5,12 @@ import warnings
 import keras_tuner
 import optuna
 import pytest
+from keras_tuner.engine import hyperparameters as kinds
 from optuna.samplers import RandomSampler, TPESampler
 
 from search_spaces import levers
 from search_spaces.experiments import EXPERIMENTS, NAMES, named
-from search_spaces.optuna_bridge import OptunaHyperParameters
+from search_spaces.optuna_bridge import OptunaHyperParameters, asked
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -40,6 +41,10 @@ KINDS = {
     "float_log": lambda hp: hp.Float("x", 1e-6, 1e-2, sampling="log"),
     "float_log_step": lambda hp: hp.Float("x", 1e-3, 10, step=10, sampling="log"),
     "float_alone": lambda hp: hp.Float("x", 0.5, 0.5),
+    "int_reverse": lambda hp: hp.Int("x", 1, 100, sampling="reverse_log"),
+    "float_reverse": lambda hp: hp.Float("x", 0.9, 0.999, sampling="reverse_log"),
+    "int_reverse_step": lambda hp: hp.Int("x", 1, 16, step=2, sampling="reverse_log"),
+    "float_reverse_step": lambda hp: hp.Float("x", 0.5, 8.0, step=2, sampling="reverse_log"),
 }
 GRIDS = {
     "words": ["a", "b", "c"],
@@ -57,7 +62,11 @@ GRIDS = {
     "float_step_short": [0.0, 0.3, 0.6, 0.9],
     "float_log_step": [1e-3, 1e-2, 1e-1, 1.0, 10.0],
     "float_alone": [0.5],
+    "int_reverse_step": [1, 9, 13, 15, 16],
+    "float_reverse_step": [0.5, 4.5, 6.5, 7.5, 8.0],
 }
+# What Optuna is asked, where it is not the value under its name.
+MIRRORED = {"int_reverse": ("101 - x", 101), "float_reverse": ("1.899 - x", 1.899)}
 
 
 def studied(declare, sampler="tpe", trials=40, seed=0, points=()):
@@ -93,8 +102,14 @@ def test_each_kind_is_answered_within_its_range(kind, sampler):
     (declared,) = own.space
     for (value, hp), trial in zip(seen, study.trials, strict=True):
         assert type(value) is type(default)
-        assert hp.values == {"x": value} == trial.params
-        assert plain(declare, trial.params) == value
+        assert hp.values == {"x": value}
+        assert plain(declare, hp.values) == value
+        if kind in MIRRORED:
+            ((name, asked_for),) = trial.params.items()
+            assert name == MIRRORED[kind][0]
+            assert asked_for == pytest.approx(MIRRORED[kind][1] - value)
+        else:
+            assert trial.params == ({} if len(GRIDS.get(kind, "ab")) == 1 else {"x": value})
         if kind in GRIDS:
             assert any(value == pytest.approx(point) for point in GRIDS[kind])
         else:
@@ -115,11 +130,24 @@ def test_grids_are_keras_tuners_own(kind):
     assert sorted(declared.values) == same(GRIDS[kind])
 
 
-@pytest.mark.parametrize("kind", GRIDS)
+VALUES = {"int_reverse": [1, 70, 100], "float_reverse": [0.9, 0.98, 0.999]}
+
+
+@pytest.mark.parametrize("kind", [*GRIDS, *VALUES])
 def test_enqueued_values_are_honoured(kind):
-    points = [{"x": value} for value in GRIDS[kind]]
+    values = (GRIDS | VALUES)[kind]
+    points = [asked(KINDS[kind], {"x": value})[0] for value in values]
     seen, _ = studied(KINDS[kind], trials=len(points), points=points)
-    assert [value for value, _ in seen] == same(GRIDS[kind])
+    assert [value for value, _ in seen] == same(values)
+
+
+@pytest.mark.parametrize("kind", ["int_reverse", "float_reverse", "float_log", "int_log"])
+def test_values_are_spread_as_keras_tuner_spreads_them(kind):
+    seen, _ = studied(KINDS[kind], "random", trials=1000)
+    (declared,) = seen[0][1].space
+    shares = sorted(declared.value_to_prob(value) for value, _ in seen)
+    for part in (0.1, 0.25, 0.5, 0.75, 0.9):
+        assert shares[int(part * len(shares))] == pytest.approx(part, abs=0.1)
 
 
 def test_a_step_that_leaves_a_rest_warns_of_nothing():
@@ -196,14 +224,32 @@ def test_a_seed_repeats_a_study(sampler):
     assert points(1) != points(2)
 
 
-@pytest.mark.parametrize("kind", ["Int", "Float"])
-@pytest.mark.parametrize("step", [None, 2])
-def test_says_what_optuna_cannot_do(kind, step):
+def test_one_name_may_have_other_choices_under_other_conditions():
     def declare(hp):
-        return getattr(hp, kind)("rate", 1, 8, step=step, sampling="reverse_log")
+        values = {"kind": hp.Choice("kind", ["bare", "small", "large"])}
+        with hp.conditional_scope("kind", ["small"]):
+            small = hp.Choice("units", [8, 16]), hp.Int("depth", 1, 2)
+        with hp.conditional_scope("kind", ["large", "huge"]):
+            large = hp.Choice("units", [128, 256]), hp.Float("depth", 0.5, 0.9)
+        return values | dict(zip(("units", "depth"), small if any(small) else large, strict=True))
 
-    with pytest.raises(ValueError, match="'rate' is 'reverse_log', but must be linear or log"):
-        studied(declare, trials=1)
+    seen, study = studied(declare, "grouped", trials=60)
+    for (values, hp), trial in zip(seen, study.trials, strict=True):
+        where = " (kind=large|huge)" if values["kind"] == "large" else ""
+        names = {f"units{where}", f"depth{where}"} if values["kind"] != "bare" else set()
+        assert set(trial.params) == {"kind"} | names
+        assert hp.values == {name: value for name, value in values.items() if value is not None}
+        assert plain(declare, hp.values) == values
+        assert asked(declare, hp.values)[0] == trial.params
+    assert {values["units"] for values, _ in seen} == {None, 8, 16, 128, 256}
+
+
+def test_an_unknown_kind_is_named():
+    class Strange(kinds.HyperParameter):
+        pass
+
+    with pytest.raises(ValueError, match="kind of 'x' is Strange, which is not known"):
+        studied(lambda hp: hp._retrieve(Strange("x")), trials=1)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
