@@ -1,0 +1,157 @@
+"""Hosts on one machine: each a network namespace with processes, home and `/tmp/ray` of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NETWORK = "10.77.0"
+LAPTOP = f"{NETWORK}.254"
+BRIDGE = "tuner-bridge"
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+
+# Runs as the first process of a host; when it dies, so do all others. The passwd file gives the
+# user another home: what a cluster file writes there must not reach the machine's own.
+START = """
+set -e
+mount --bind {folder}/ray /tmp/ray
+mount -t tmpfs -o size=512m tmpfs /dev/shm
+mount --bind {folder}/passwd /etc/passwd
+hostname {name}
+ip link set lo up
+{sshd} -D -e -f /dev/null -h {keys}/host -o ListenAddress={address} \
+    -o AuthorizedKeysFile={keys}/user.pub -o StrictModes=no -o UsePAM=no -o PidFile=none \
+    -o PermitRootLogin=yes &
+wait  # a first process has to take in the orphans
+"""
+
+
+def missing() -> str | None:
+    """Why this machine cannot play several hosts; None if it can."""
+    if os.geteuid():
+        return "only root may make network namespaces"
+    for program, package in {"ip": "iproute2", "rsync": "rsync", "ssh-keygen": "openssh"}.items():
+        if shutil.which(program) is None:
+            return f"there is no {program} (package {package})"
+    if SSHD is None:
+        return "there is no sshd (package openssh-server)"
+    _run("ip", "netns", "delete", "tuner-probe", check=False)
+    if _run("ip", "netns", "add", "tuner-probe", check=False):
+        return "the kernel refuses a network namespace"
+    _run("ip", "netns", "delete", "tuner-probe")
+    return None
+
+
+@dataclass
+class Host:
+    """A host that runs sshd."""
+
+    name: str
+    address: str
+    home: Path
+    process: subprocess.Popen[bytes]
+
+    def kill(self) -> None:
+        """Ends all its processes at once, as a power cut would."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def inside(self, *command: str) -> list[str]:
+        """The command line that runs `command` in the host's network."""
+        return ["ip", "netns", "exec", self.name, *command]
+
+
+def start(folder: Path, count: int) -> list[Host]:
+    """Starts `count` hosts in one network; `folder/keys/user` opens them all."""
+    stop([])
+    keys = folder / "keys"
+    keys.mkdir()
+    for name in ("host", "user"):
+        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(keys / name))
+    Path("/run/sshd").mkdir(exist_ok=True)
+    Path("/tmp/ray").mkdir(exist_ok=True)
+    _run("ip", "link", "add", BRIDGE, "type", "bridge")
+    _run("ip", "address", "add", f"{LAPTOP}/24", "dev", BRIDGE)
+    _run("ip", "link", "set", BRIDGE, "up")
+    return [_start(folder, keys, number) for number in range(count)]
+
+
+def _start(folder: Path, keys: Path, number: int) -> Host:
+    name, address = f"tuner-{number}", f"{NETWORK}.{number + 1}"
+    mine = folder / name
+    home = mine / "home"
+    (mine / "ray").mkdir(parents=True)
+    _environment(home)
+    lines = Path("/etc/passwd").read_text().splitlines()
+    root = f"root:x:0:0:root:{home}:/bin/bash"
+    lines = [root if line.startswith("root:") else line for line in lines]
+    (mine / "passwd").write_text("\n".join(lines) + "\n")
+    _run("ip", "netns", "add", name)
+    _run("ip", "link", "add", f"tuner-v{number}", "type", "veth", "peer", "eth0", "netns", name)
+    _run("ip", "link", "set", f"tuner-v{number}", "master", BRIDGE, "up")
+    _run("ip", "-n", name, "address", "add", f"{address}/24", "dev", "eth0")
+    _run("ip", "-n", name, "link", "set", "eth0", "up")
+    _run("ip", "-n", name, "route", "add", "default", "via", LAPTOP)
+    script = START.format(folder=mine, keys=keys, name=name, address=address, sshd=SSHD)
+    process = subprocess.Popen(
+        # Fresh processes and mounts; all of it dies with the process that is started here.
+        [
+            *("ip", "netns", "exec", name),
+            *("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--uts"),
+            *("bash", "-c", script),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=(mine / "sshd.log").open("wb"),
+        stderr=subprocess.STDOUT,
+    )
+    host = Host(name, address, home, process)
+    _await_ssh(host, keys / "user", mine / "sshd.log")
+    return host
+
+
+def _environment(home: Path) -> None:
+    """The packages of these tests, as if the cluster file's commands had installed them."""
+    venv = home / "venv"
+    venv.mkdir(parents=True)
+    for each in Path(sys.prefix).iterdir():
+        (venv / each.name).symlink_to(each)
+    shutil.copy(ROOT / "constraints.txt", venv)
+
+
+def _await_ssh(host: Host, key: Path, log: Path) -> None:
+    ssh = ["ssh", "-i", str(key), "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=2"]
+    ssh += ["-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", f"root@{host.address}"]
+    for _ in range(50):
+        if subprocess.run([*ssh, "true"], capture_output=True).returncode == 0:
+            return
+        time.sleep(0.2)
+    host.kill()
+    raise RuntimeError(f"{host.name} does not answer: {log.read_text()}")
+
+
+def stop(hosts: list[Host]) -> None:
+    """Ends hosts, and removes what an earlier run may have left."""
+    for host in hosts:
+        host.kill()
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
+    for line in listed.stdout.splitlines():
+        if line.startswith("tuner-"):
+            name = line.split()[0]
+            pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True)
+            for pid in pids.stdout.split():
+                os.kill(int(pid), 9)
+            _run("ip", "netns", "delete", name)
+    _run("ip", "link", "delete", BRIDGE, check=False)
+
+
+def _run(*command: str, check: bool = True) -> int:
+    found = subprocess.run(command, capture_output=True, text=True)
+    if check and found.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {found.stderr}")
+    return found.returncode

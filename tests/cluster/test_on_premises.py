@@ -1,0 +1,184 @@
+"""`clusters/on_premises.yaml` with three hosts, real sshd, real `ray up`, real jobs.
+
+The GPUs are pretended: trials are placed by them, and train on the CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import pytest
+import yaml
+
+import hosts
+from hosts import ROOT
+from tuning import report
+from tuning.journal import Journal
+
+pytestmark = pytest.mark.slow
+
+WORKERS = 2
+WAIT = """
+import ray, time
+ray.init("auto", log_to_driver=False)
+until = time.monotonic() + 120
+while ray.cluster_resources().get("GPU", 0) < {gpus}:
+    assert time.monotonic() < until, ray.nodes()
+    time.sleep(1)
+"""
+
+
+class Cluster:
+    """A cluster of hosts, and the commands of who uses it from a laptop."""
+
+    def __init__(self, folder: Path) -> None:
+        self.shared = folder / "shared"
+        self.shared.mkdir()
+        self.hosts = hosts.start(folder, 1 + WORKERS)
+        self.home = folder / "laptop"
+        token = self.home / ".ray" / "auth_token"
+        token.parent.mkdir(parents=True)
+        token.write_text("0123456789abcdef" * 2)
+        self.file = folder / "cluster.yaml"
+        self.file.write_text(yaml.safe_dump(self._filled_in(folder / "keys" / "user")))
+
+    def _filled_in(self, key: Path) -> dict[str, object]:
+        text = (ROOT / "clusters" / "on_premises.yaml").read_text()
+        # GPUs where there are none.
+        text = text.replace(
+            "ray start --address", "ray start --num-gpus=1 --num-cpus=1 --address"
+        ).replace("ray start ", "ray start --object-store-memory=100000000 ")
+        found = yaml.safe_load(text.replace("/shared", str(self.shared)))
+        found["provider"]["head_ip"] = self.hosts[0].address
+        found["provider"]["worker_ips"] = [host.address for host in self.hosts[1:]]
+        found["auth"] = {"ssh_user": "root", "ssh_private_key": str(key)}
+        assert isinstance(found, dict)
+        return found
+
+    def ray(self, *arguments: str, timeout: float = 300) -> str:
+        """Runs `ray` on the laptop, in the project's folder; what it prints."""
+        found = subprocess.run(
+            [sys.executable, "-m", "ray.scripts.scripts", *arguments],
+            cwd=ROOT,
+            env={**_environment(), "HOME": str(self.home), "RAY_AUTH_MODE": "token"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+        )
+        assert found.returncode == 0, found.stdout
+        return found.stdout
+
+    def execute(self, command: str, timeout: float = 300) -> str:
+        """`ray exec`."""
+        return self.ray("exec", str(self.file), command, timeout=timeout)
+
+
+def _environment() -> dict[str, str]:
+    names = ("PYTHONPATH", "RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+    return {name: value for name, value in os.environ.items() if name not in names}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    if reason := hosts.missing():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("cluster")
+    with filelock.FileLock("/tmp/little-data-tuner-hosts.lock"):  # one network of hosts a machine
+        found = None
+        try:
+            found = Cluster(folder)
+            found.ray("up", "-y", "--no-config-cache", str(found.file))
+            wait = WAIT.format(gpus=WORKERS)
+            found.execute(f"python -c '{wait}'")
+            yield found
+        finally:
+            hosts.stop(found.hosts if found else [])
+
+
+def _denied(cluster: Cluster, *command: str, home: Path, **environment: str) -> str:
+    found = subprocess.run(
+        cluster.hosts[0].inside(*command),
+        env={**_environment(), "HOME": str(home), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode != 0, found.stdout
+    return found.stdout + found.stderr
+
+
+def test_the_token_lies_on_every_host_for_its_user_alone(cluster):
+    for host in cluster.hosts:
+        token = host.home / ".ray" / "auth_token"
+        assert token.read_text() == (cluster.home / ".ray" / "auth_token").read_text()
+        assert token.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_the_token_nobody_gets_in(cluster, tmp_path):
+    address = f"{cluster.hosts[0].address}:6379"
+    status = (sys.executable, "-m", "ray.scripts.scripts", "status", "--address", address)
+    assert "oken" in _denied(cluster, *status, home=tmp_path)
+    wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "wrong" * 8}
+    assert "oken" in _denied(cluster, *status, home=tmp_path, **wrong)
+    curl = (sys.executable, "-c", _FETCH.format(url="http://127.0.0.1:8265/api/jobs/"))
+    assert "401" in _denied(cluster, *curl, home=tmp_path)
+
+
+def test_the_dashboard_listens_to_its_own_host_alone(cluster, tmp_path):
+    url = f"http://{cluster.hosts[0].address}:8265/api/version"
+    fetch = (sys.executable, "-c", _FETCH.format(url=url))
+    assert "refused" in _denied(cluster, *fetch, home=tmp_path)
+
+
+_FETCH = "import urllib.request; urllib.request.urlopen('{url}', timeout=5)"
+
+
+def test_a_search_outlives_a_worker(cluster, photos):
+    shared = cluster.shared
+    cluster.execute(
+        "ray job submit --no-wait --submission-id cats -- "
+        "python ~/little-data-tuner/tuning/search.py --address auto "
+        f"--data {photos} --per-class 16 8 --image-size 32 --weights random --views 2 "
+        f"--trials 12 --epochs 2 --name cats --cache {shared}/cache --runs {shared}/runs"
+    )
+    # The laptop's part ended with that command.
+    folder = shared / "runs" / "cats"
+    _await_trials(cluster, folder, 3)
+    cluster.hosts[-1].kill()
+    cluster.execute("ray job logs --follow cats")
+    told = cluster.execute("ray job status cats")
+    assert "succeeded" in told, told
+
+    facts = json.loads((folder / "report.json").read_text())
+    report.check(facts)
+    assert len(facts["trials"]) == 12
+    assert {trial["status"] for trial in facts["trials"]} <= {"finished", "stopped"}
+    assert facts["run"]["trials_at_once"] == WORKERS
+    assert facts["best"] is not None
+    for name in ("report.html", "report.md", "settings.toml", "best/model.keras"):
+        assert (folder / name).is_file()
+    # Computed once, whichever host needed it.
+    assert facts["cache"]["multiples"] == 0
+    assert facts["cache"]["builds"] > 0
+    built = [e["key"] for e in Journal(folder / "cache.jsonl").read() if e["event"] == "build"]
+    assert len(built) == len(set(built))
+
+
+def _await_trials(cluster: Cluster, folder: Path, count: int) -> None:
+    """Waits until so many trials have ended, and both workers have trained."""
+    trials, deadline = Journal(folder / "trials.jsonl"), time.monotonic() + 240
+    while True:
+        events = trials.read()
+        hosts = {event["worker"].split()[0] for event in events if event.get("worker")}
+        if sum(event["event"] == "end" for event in events) >= count and len(hosts) >= WORKERS:
+            return
+        assert time.monotonic() < deadline, cluster.execute("ray job logs cats")
+        time.sleep(0.2)
