@@ -1,17 +1,30 @@
-"""The best trial as one whole Keras model that takes pictures."""
+"""The best trial as one whole Keras model; other formats of it: `python -m tuning.export RUN`."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+if __package__ in (None, ""):
+    # Run as a script: the packages lie beside this file's folder, installed or not.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
 import json
 import os
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
-from models import network
-from tuning.setting import Setting
+from tuning import formats
+from tuning.arguments import Parser
+from tuning.classifier import CLASSES, MODEL, check, load
+from tuning.errors import UserError
+from tuning.quiet import import_keras
+
+if TYPE_CHECKING:
+    import keras
+
+    from tuning.setting import Setting
 
 
 def export(
@@ -22,7 +35,8 @@ def export(
     The model takes pictures (B, height, width, 3) of any size, in 0..255, and gives probabilities:
     (B, 1) of the second class for two classes, else (B, classes). It loads with
     `keras.saving.load_model` in safe mode, without this project. `classes.json` names the classes
-    in order and the side, in pixels, of the pictures that the trial saw.
+    in order and the side, in pixels, of the pictures that the trial saw. Other formats of a model
+    that was there before are removed.
 
     Args:
         setting: What all trials share.
@@ -33,6 +47,8 @@ def export(
     Returns:
         The model and its path.
     """
+    from models import network
+
     dataset = setting.dataset
     # The small convnet must not ask for weights that nobody has.
     frozen = setting.frozen.weights.arrays if hyperparameters["network"] == "vgg16" else {}
@@ -52,10 +68,78 @@ def export(
         preprocessing=setting.preprocessing,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "model.keras"
-    draft = folder / ".model.keras"  # Keras chooses the format by this ending
+    path = folder / MODEL
+    draft = folder / f".{MODEL}"  # Keras chooses the format by this ending
     model.save(draft)
+    formats.remove(folder)
     os.replace(draft, path)
     facts = {"classes": dataset.classes, "image_size": dataset.image_size}
-    (folder / "classes.json").write_text(json.dumps(facts, indent=1) + "\n")
+    (folder / CLASSES).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return model, path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line.
+
+    Returns:
+        0; 2 when something is wrong with the request, or a format could not be written.
+    """
+    parser = Parser(
+        prog="python -m tuning.export",
+        description="Writes the best model of a run in other formats, beside model.keras. Each is "
+        "run on sample pictures before it counts as written. Inputs are uint8 pictures: of any "
+        "size for savedmodel; for onnx and tflite resized to the size that the model was trained "
+        "on, for tflite one at a time.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run folder, as in runs/NAME")
+    parser.add_argument(
+        "--to",
+        nargs="+",
+        required=True,
+        choices=tuple(formats.FORMATS),
+        metavar="FORMAT",
+        help=f"some of {', '.join(formats.FORMATS)}",
+    )
+    failed = False
+    try:
+        options = parser.parse_args(arguments)
+        formats.check_formats(options.to)
+        check(options.run)
+        _for_converters()
+        import_keras(Path(os.devnull))
+        model = load(options.run)
+        for name in dict.fromkeys(options.to):
+            try:
+                print(formats.convert(options.run / "best", name, model.model, model.image_size))
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr)
+                failed = True
+        _refresh_card(options.run)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 2 if failed else 0
+
+
+def _for_converters() -> None:
+    """Sets up this process for Keras' converters; before Keras is imported."""
+    import logging
+    import warnings
+
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # they start from TensorFlow's graph
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # trials may fill the GPU
+    warnings.simplefilter("ignore")  # of libraries, to each other's authors
+    logging.disable(logging.WARNING)
+
+
+def _refresh_card(run: Path) -> None:
+    """Names the formats that are there in the model's card, where there is one."""
+    from tuning import card
+    from tuning.report.facts import load as load_facts
+
+    if (run / "best" / card.FILE_NAME).is_file():
+        card.write(load_facts(run), run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,6 +1,7 @@
-"""Predicts pictures with a run's best model: `python tuning/predict.py RUN FILE…`.
+"""Predicts pictures with a run's best model: `python tuning/predict.py RUN PATH…`.
 
-Prints one line a picture: file, class, probability. Broken pictures are named on stderr.
+Prints one line a picture: file, class, probability. Broken pictures are named on stderr, and so is
+the accuracy where pictures lie in folders named as the classes.
 """
 
 from __future__ import annotations
@@ -14,62 +15,248 @@ if __package__ in (None, ""):
 
 import argparse
 import csv
+import glob
+import io
+import itertools
 import json
 import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
+import numpy as np
+
+from tuning import classifier
+from tuning.arguments import Parser
+from tuning.classifier import Classifier
+from tuning.errors import UserError
+from tuning.evaluation import wilson
+from tuning.pictures import UnreadablePicture, decode
 from tuning.quiet import import_keras
+from tuning.report.words import count, interval, percent
 
-BATCH = 64  # pictures in memory at a time
+BATCH = 64  # pictures the model sees at a time
+AHEAD = 2  # batches that are decoded while the model runs
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line.
 
     Returns:
-        0; 1 when a picture could not be read; 2 when nothing could be done.
+        0; 1 when a picture could not be read; 2 when nothing could be done; 130 when interrupted.
     """
-    parser = argparse.ArgumentParser(
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        # File names are bytes; those that are not UTF-8 come out as they went in.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
+    try:
+        options = _parser().parse_args(arguments)
+        paths = find(options.paths, sys.stdin)
+        classifier.check(options.run)
+        import_keras(Path(os.devnull))
+        return _run(classifier.load(options.run), paths, options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader, `head` perhaps, has seen enough; Python would complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
         prog="python tuning/predict.py",
-        description="Classifies pictures with the best model of a run.",
+        description="Classifies pictures with the best model of a run. Prints a line a picture; "
+        "broken pictures are named on stderr, and the exit code is then 1. Where pictures lie in "
+        "folders named as the classes, the accuracy goes to stderr as well.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run folder, as in runs/NAME")
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="pictures")
-    options = parser.parse_args(arguments)
-    model_file = options.run / "best" / "model.keras"
-    if not model_file.is_file():
-        print(f"error: no model in {options.run} (looked for {model_file})", file=sys.stderr)
-        return 2
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a picture, a folder (with those below it), a pattern such as 'new/**/*.jpg', or - "
+        "for a list of paths on stdin, one a line",
+    )
+    parser.add_argument(
+        "--format", choices=("csv", "jsonl"), default="csv", help="of the output (default csv)"
+    )
+    parser.add_argument(
+        "--top-k",
+        type=_positive,
+        default=1,
+        metavar="K",
+        help="name the K likeliest classes, at most all (default %(default)s)",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=_positive,
+        default=BATCH,
+        metavar="N",
+        help="pictures the model sees at a time (default %(default)s)",
+    )
+    return parser
 
-    import_keras(Path(os.devnull))
-    import keras
-    import numpy as np
 
-    from tuning.pictures import UnreadablePicture, decode
+def _positive(text: str) -> int:
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
 
-    facts = json.loads((options.run / "best" / "classes.json").read_text())
-    classes, size = facts["classes"], facts["image_size"]
-    model = keras.saving.load_model(model_file, compile=False)
-    output = csv.writer(sys.stdout, lineterminator="\n")
-    output.writerow(["file", "class", "probability"])
-    broken = 0
-    for first in range(0, len(options.files), BATCH):
-        names, pixels = [], []
-        for path in options.files[first : first + BATCH]:
-            try:
-                pixels.append(decode(path, size))
-                names.append(path)
-            except UnreadablePicture as error:
-                print(f"{path}: {error}", file=sys.stderr)
-                broken += 1
-        if not names:
+
+def _run(model: Classifier, paths: Iterator[Path], options: argparse.Namespace) -> int:
+    """Classifies and prints; returns the exit code."""
+    top = min(options.top_k, len(model.classes))
+    told = broken = judged = right = 0
+    if options.format == "csv":
+        names = [(f"class{place}", f"probability{place}") for place in _places(top)]
+        _print_csv(["file", *itertools.chain.from_iterable(names)])
+    for path, said in classify(model, paths, options.batch_size):
+        if isinstance(said, UnreadablePicture):
+            print(f"{path}: {said}", file=sys.stderr)
+            broken += 1
             continue
-        found = np.asarray(model.predict_on_batch(np.stack(pixels)))
-        if found.shape[1] == 1:
-            found = np.concatenate([1 - found, found], axis=1)
-        for name, row in zip(names, found, strict=True):
-            winner = int(row.argmax())
-            output.writerow([name, classes[winner], f"{row[winner]:.4f}"])
+        ranking = model.ranked(said, top)
+        if options.format == "csv":
+            _print_csv([path, *itertools.chain.from_iterable((n, f"{p:.4f}") for n, p in ranking)])
+        else:
+            print(json.dumps({"file": str(path), **as_json(ranking)}))
+        told += 1
+        label = truth(path, model.classes)
+        judged += label is not None
+        right += label == ranking[0][0]
+    sys.stdout.flush()
+    if not told + broken:
+        raise UserError("No pictures: the list on stdin was empty.")
+    if judged:
+        ends = interval(wilson(right, judged))
+        print(
+            f"accuracy {percent(right / judged)} (95 % interval {ends}): {right:,} of the "
+            f"{count(judged, 'picture')} in folders named as the classes",
+            file=sys.stderr,
+        )
+    if broken:
+        whole = count(told + broken, "picture")
+        print(f"{broken:,} of {whole} could not be read", file=sys.stderr)
     return 1 if broken else 0
+
+
+def _places(top: int) -> list[str]:
+    """The end of a column's name: nothing for the likeliest class, then _2, _3 and so on."""
+    return ["", *(f"_{place}" for place in range(2, top + 1))]
+
+
+def _print_csv(row: Sequence[object]) -> None:
+    csv.writer(sys.stdout, lineterminator="\n").writerow(row)
+
+
+def as_json(ranking: Sequence[tuple[str, float]]) -> dict[str, object]:
+    """A prediction as a JSON object: `class`, `probability`, `probabilities` likeliest first."""
+    rounded = {name: round(probability, 6) for name, probability in ranking}
+    name = ranking[0][0]
+    return {"class": name, "probability": rounded[name], "probabilities": rounded}
+
+
+def find(arguments: Sequence[str], lines: Iterable[str]) -> Iterator[Path]:
+    """The files that arguments mean, in their order, those of a folder by name.
+
+    Args:
+        arguments: Files, folders, patterns (`**` goes down into folders), `-` for `lines`.
+        lines: Paths of files or folders, one a line; read only as files are asked for.
+
+    Raises:
+        UserError: If a pattern or folder holds no file; at once, not when files are asked for.
+    """
+    found: list[Iterable[Path]] = []
+    for argument in arguments:
+        if argument == "-":
+            given = (line.rstrip("\r\n") for line in lines)
+            found.append(file for name in given if name for file in _under(Path(name)))
+            continue
+        names = [argument]
+        # A file may well be called [1].jpg.
+        if glob.has_magic(argument) and not os.path.lexists(argument):
+            names = sorted(glob.glob(argument, recursive=True))
+        files = [file for name in names for file in _under(Path(name))]
+        if not files:
+            what = "folder" if Path(argument).is_dir() else "pattern"
+            raise UserError(f"No pictures in the {what} {argument}.")
+        found.append(files)
+    return itertools.chain.from_iterable(found)
+
+
+def _under(path: Path) -> Iterator[Path]:
+    """The path, or of a folder the files below it; hidden ones are left out, as in a search."""
+    if not path.is_dir():
+        yield path
+        return
+    for folder, below, files in os.walk(path):  # follows no links, which may lead in circles
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+
+
+def classify(
+    model: Classifier, paths: Iterable[Path], batch_size: int = BATCH
+) -> Iterator[tuple[Path, np.ndarray | UnreadablePicture]]:
+    """Classifies files; the next ones are decoded in threads while the model runs.
+
+    Args:
+        model: Of a run.
+        paths: Read no further ahead than needed.
+        batch_size: Pictures the model sees at a time.
+
+    Yields:
+        In the order of `paths`: a file, and its probabilities (classes,) or why it has none.
+    """
+    batch: list[tuple[Path, np.ndarray | UnreadablePicture]] = []
+    whole = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for path, picture in _decoded(pool, paths, model.image_size, AHEAD * batch_size):
+            batch.append((path, picture))
+            whole += isinstance(picture, np.ndarray)
+            if whole == batch_size:
+                yield from _judged(model, batch)
+                batch, whole = [], 0
+        yield from _judged(model, batch)
+
+
+def _decoded(
+    pool: ThreadPoolExecutor, paths: Iterable[Path], size: int, most: int
+) -> Iterator[tuple[Path, np.ndarray | UnreadablePicture]]:
+    def attempt(path: Path) -> np.ndarray | UnreadablePicture:
+        if not path.exists():
+            return UnreadablePicture("there is no such file")
+        try:
+            return decode(path, size)
+        except UnreadablePicture as error:
+            return error
+
+    ahead: deque[tuple[Path, Future[np.ndarray | UnreadablePicture]]] = deque()
+    for path in paths:
+        ahead.append((path, pool.submit(attempt, path)))
+        if len(ahead) > most:
+            first, picture = ahead.popleft()
+            yield first, picture.result()
+    for first, picture in ahead:
+        yield first, picture.result()
+
+
+def _judged(
+    model: Classifier, batch: Sequence[tuple[Path, np.ndarray | UnreadablePicture]]
+) -> Iterator[tuple[Path, np.ndarray | UnreadablePicture]]:
+    pictures = [picture for _, picture in batch if isinstance(picture, np.ndarray)]
+    rows = iter(model.probabilities(pictures) if pictures else ())
+    for path, picture in batch:
+        yield path, next(rows) if isinstance(picture, np.ndarray) else picture
+
+
+def truth(path: Path, classes: Sequence[str]) -> str | None:
+    """The class that a file's nearest folder with a class's name claims, None where none does."""
+    return next((folder.name for folder in path.parents if folder.name in classes), None)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,87 @@
+"""The best model of a run, ready to classify pictures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuning.errors import UserError
+
+MODEL = "model.keras"
+CLASSES = "classes.json"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network with the names of what it tells apart.
+
+    Attributes:
+        model: The Keras model that `tuning.export` wrote.
+        classes: Names, in the order of its probabilities.
+        image_size: Side in pixels of the pictures it was trained on.
+    """
+
+    model: Any
+    classes: tuple[str, ...]
+    image_size: int
+
+    def probabilities(self, pictures: list[np.ndarray]) -> np.ndarray:
+        """What the network says of pictures, each uint8 (S, S, 3): (N, classes), rows add up to 1.
+
+        One thread at a time.
+        """
+        said = np.asarray(self.model.predict_on_batch(np.stack(pictures)))
+        return np.concatenate([1 - said, said], axis=1) if said.shape[1] == 1 else said
+
+    def ranked(self, row: np.ndarray, most: int | None = None) -> list[tuple[str, float]]:
+        """Classes with their probabilities, the likeliest first; at most so many."""
+        order = np.argsort(-row, kind="stable")[:most]
+        return [(self.classes[index], float(row[index])) for index in order]
+
+
+def check(run: Path) -> None:
+    """Sees, without importing Keras, whether a run folder has a best model.
+
+    Raises:
+        UserError: If it has none.
+    """
+    path = run / "best" / MODEL
+    if not path.is_file():
+        raise UserError(
+            f"No model in {run} (looked for {path}); give the folder of a finished run, as in "
+            "runs/NAME."
+        )
+
+
+def load(run: Path) -> Classifier:
+    """Reads the best model of a run folder; imports Keras.
+
+    Raises:
+        UserError: If there is none, or its files are damaged.
+    """
+    check(run)
+    folder = run / "best"
+    try:
+        facts = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
+        classes, size = tuple(map(str, facts["classes"])), int(facts["image_size"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder / CLASSES} cannot be read ({type(error).__name__}: {error})."
+        ) from None
+    import keras
+
+    try:
+        model = keras.saving.load_model(folder / MODEL, compile=False)
+    except Exception as error:
+        # Keras, zipfile and h5py have many ways to say that bytes are damaged.
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{folder / MODEL} cannot be loaded: {reason}") from None
+    # Without loss and optimizer: this only decides how `predict_on_batch` is compiled. On CPU, XLA
+    # is slower on convolutions, and compiles anew for every batch size.
+    jit = False if keras.backend.backend() == "tensorflow" else "auto"
+    model.compile(jit_compile=jit)
+    return Classifier(model, classes, size)
