@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 import filelock
+import hosts
 import pytest
 import yaml
-
-import hosts
 from hosts import ROOT
+
 from tuning import report
 from tuning.journal import Journal
 
