@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import math
 import random
+import statistics
 from collections.abc import Sequence
 from typing import Any
+
+from PIL import Image
 
 ARTICLE = [
     ("convnet", "Small convnet from scratch", "about 75-80 %", 0.80),
     ("bottleneck", "Bottleneck features of VGG16", "about 90 %", 0.90),
     ("fine_tune", "Fine-tuning of block 5", "about 93 %", 0.93),
 ]
+VALIDATION, TEST = 800, 1000  # pictures
 
 
 def example(
@@ -20,58 +26,113 @@ def example(
     *,
     scored: bool = True,
     test: bool = True,
+    looked: bool = True,
+    running: bool = False,
     note: str | None = None,
     warnings: Sequence[str] = (),
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Builds facts; ``scored=False`` lets every trial fail before its first epoch ends."""
+    """Builds facts.
+
+    Args:
+        trials: How many.
+        classes: Names.
+        scored: False lets every trial fail before its first epoch ends.
+        test: Whether there is a test split.
+        looked: Whether the end of the run looked into mistakes, repeats and importances.
+        running: Whether the search still goes on.
+        note: Of the weights.
+        warnings: Of the data.
+        seed: Of all that is made up.
+    """
     generator = random.Random(seed)
     made = [_trial(number, generator, scored) for number in range(trials)]
     finished = [trial for trial in made if trial["best_accuracy"] is not None]
     best = max(finished, key=lambda trial: trial["best_accuracy"], default=None)
     if best is not None:
         best["status"], best["reason"] = "finished", None
+    if running and made:
+        made[-1] |= {"status": "running", "reason": None}
+    seconds = _schedule(made)
+    looked = looked and not running and best is not None
+    failed = [str(trial["number"]) for trial in made if trial["status"] == "failed"]
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "created": "2026-11-24T16:00:00+00:00",
         "run": {
             "name": "cats-and-dogs",
-            "command": "python -m tuning.search data --name cats-and-dogs --trials 30 --seed 7",
+            "command": "python tuning/search.py --data pictures --name cats-and-dogs --seed 7",
+            "settings": "settings.toml",
             "seed": 7,
-            "seconds": 95.5 * trials,
+            "began": "2026-11-24T14:00:00+00:00",
+            "seconds": seconds,
+            "running": running,
             "interrupted": False,
-            "trials_at_once": 2,
-            "gpus_per_trial": 0.5,
-            "cpus_per_trial": 4,
+            "ended": None,
+            "planned": 2 * trials if running else trials,
+            "trials_at_once": None if running else 2,
+            "gpus_per_trial": None if running else 0.5,
+            "cpus_per_trial": None if running else 4,
             "epochs": 50,
+            "objectives": ["accuracy"],
         },
         "versions": {"tensorflow": "2.21.0", "keras": "3.15.1", "ray": "2.58.0"},
-        "hardware": {"machine": "node-1", "cpus": 16, "gpus": ["NVIDIA H200"]},
+        "hardware": {"machine": "Linux x86_64", "cpus": 16, "gpus": ["NVIDIA H200"]},
         "data": {
             "root": "data/cats-and-dogs",
             "classes": list(classes),
             "image_size": 150,
             "counts": {
-                split: dict.fromkeys(classes, count)
-                for split, count in {"train": 1000, "validation": 400}.items()
+                split: dict.fromkeys(classes, count // len(classes))
+                for split, count in _splits(test).items()
             },
             "fingerprint": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
             "warnings": list(warnings),
         },
         "weights": {"source": "imagenet", "checksum": "6d6bbae143d8", "note": note},
         "experiments": [_experiment(index, made) for index in range(len(ARTICLE))],
-        "best": _best(best, test) if best is not None else None,
+        "best": _best(best, classes, test and not running, looked, generator) if best else None,
+        "confirmation": _confirmation(finished, generator) if looked and trials > 3 else None,
+        "cross_validation": _cross_validation(best, generator) if looked and trials > 3 else None,
+        "importances": _importances(made, generator) if looked else None,
         "trials": made,
+        "failures": [f"out of memory (trials {', '.join(failed)})"] if failed else [],
+        "warnings": [],
         "cache": {
             "entries": 38,
             "bytes": 3_456_789_012,
             "builds": 38,
             "hits": 262,
+            "passes_computed": 76_000,
+            "passes_saved": 524_000,
             "forward_seconds_spent": 312.4,
             "forward_seconds_saved": 2154.1,
             "multiples": 0,
         },
+        "cost": {
+            "seconds": seconds,
+            "trial_seconds": sum(trial["seconds"] for trial in made),
+            "gpu_hours": sum(trial["seconds"] for trial in made) / 7200,
+            "price": 1.23 if looked else None,
+        },
     }
+
+
+def _splits(test: bool) -> dict[str, int]:
+    splits = {"train": 2000, "validation": VALIDATION}
+    return splits | {"test": TEST} if test else splits
+
+
+def _schedule(trials: Sequence[dict[str, Any]]) -> float:
+    """Gives the trials to four processes on two machines; returns when the last one ends."""
+    free = dict.fromkeys(("node-1 101", "node-1 102", "node-2 77", "node-2 78"), 4.0)
+    for trial in trials:
+        worker = min(free, key=lambda each: free[each])
+        trial["worker"] = worker if trial["epochs"] else None
+        trial["started"] = free[worker]
+        trial["ended"] = free[worker] + trial["seconds"]
+        free[worker] = trial["ended"] + 0.5
+    return max(free.values())
 
 
 def _trial(number: int, generator: random.Random, scored: bool) -> dict[str, Any]:
@@ -105,6 +166,7 @@ def _trial(number: int, generator: random.Random, scored: bool) -> dict[str, Any
         "best_epoch": accuracy.index(best) + 1 if best is not None else None,
         "best_accuracy": best,
         "seconds": 3.1 + 2.2 * epochs,
+        "retries": 0,
         "curve": {
             "loss": loss,
             "accuracy": [min(1.0, a + 0.02) for a in accuracy],
@@ -130,14 +192,14 @@ def _hyperparameters(number: int, generator: random.Random) -> dict[str, Any]:
     values["head_rate"] = 10 ** generator.uniform(-4, -2)
     if values.get("unfrozen"):
         values["fine_tune_rate"] = 10 ** generator.uniform(-5, -3)
+        values["head_epochs"] = generator.choice([5, 10, 25, 50])
     return values | {"epochs": 50, "batch_size": 16, "optimizer": "rmsprop"}
 
 
 def _experiment(index: int, trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
     name, title, article, accuracy = ARTICLE[index]
-    trial = trials[index] if index < len(trials) else None
+    trial = trials[index] if index < len(trials) and trials[index]["epochs"] else None
     best = trial["best_accuracy"] if trial else None
-    curve = trial["curve"]["validation_accuracy"] if trial else []
     return {
         "name": name,
         "title": title,
@@ -145,28 +207,140 @@ def _experiment(index: int, trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "article_accuracy": accuracy,
         "trial": index if trial else None,
         "best_accuracy": best,
-        "interval": _interval(best, 800) if best is not None else None,
-        "last_accuracy": curve[-1] if curve else None,
+        "interval": _interval(best, VALIDATION) if best is not None else None,
+        "last_accuracy": trial["curve"]["validation_accuracy"][-1] if trial else None,
         "best_epoch": trial["best_epoch"] if trial else None,
         "epochs": trial["epochs"] if trial else None,
         "seconds": trial["seconds"] if trial else None,
     }
 
 
-def _best(trial: dict[str, Any], test: bool) -> dict[str, Any]:
+def _best(
+    trial: dict[str, Any],
+    classes: Sequence[str],
+    test: bool,
+    looked: bool,
+    generator: random.Random,
+) -> dict[str, Any]:
+    accuracy = trial["best_accuracy"]
+    split = "test" if test else "validation"
+    pictures = TEST if test else VALIDATION
     return {
         "trial": trial["number"],
         "hyperparameters": trial["hyperparameters"],
         "epoch": trial["best_epoch"],
-        "validation": _score(trial["best_accuracy"], 800),
-        "test": _score(trial["best_accuracy"] - 0.011, 1000) if test else None,
-        "model": "best/model.keras",
+        "validation": _score(accuracy, VALIDATION, classes, looked, generator),
+        "test": _score(accuracy - 0.011, TEST, classes, looked, generator) if test else None,
+        "mistakes": _mistakes(split, pictures, classes, generator) if looked else None,
+        "model": "best/model.keras" if looked else None,
     }
 
 
-def _score(accuracy: float, pictures: int) -> dict[str, Any]:
-    interval = _interval(accuracy, pictures)
-    return {"accuracy": accuracy, "interval": interval, "loss": 0.2134, "pictures": pictures}
+def _score(
+    accuracy: float,
+    pictures: int,
+    classes: Sequence[str],
+    looked: bool,
+    generator: random.Random,
+) -> dict[str, Any]:
+    score: dict[str, Any] = {
+        "accuracy": accuracy,
+        "interval": _interval(accuracy, pictures),
+        "loss": 0.2134,
+        "pictures": pictures,
+    }
+    if not looked:
+        return score | dict.fromkeys(("auc", "recall", "confusion", "calibration"))
+    each = pictures // len(classes)
+    confusion = [[0] * len(classes) for _ in classes]
+    for row in range(len(classes)):
+        for _ in range(each):
+            others = [column for column in range(len(classes)) if column != row]
+            taken = row if generator.random() < accuracy else generator.choice(others)
+            confusion[row][taken] += 1
+    bins = [
+        {
+            "confidence": min(0.99, (index + 0.5) / 10),
+            "accuracy": max(0.0, min(1.0, (index + 0.5) / 10 - generator.uniform(-0.03, 0.09))),
+            "pictures": 4**index // 4**4 + 9,
+        }
+        for index in range(10 // len(classes), 10)
+    ]
+    return score | {
+        "auc": 0.9876,
+        "recall": {
+            name: numbers[row] / each
+            for row, (name, numbers) in enumerate(zip(classes, confusion, strict=True))
+        },
+        "confusion": confusion,
+        "calibration": {"error": 0.0345, "bins": bins},
+    }
+
+
+def _mistakes(
+    split: str, pictures: int, classes: Sequence[str], generator: random.Random
+) -> dict[str, Any]:
+    shown = []
+    for index in range(12):
+        truth, predicted = generator.sample(list(classes), 2)
+        shown.append(
+            {
+                "file": f"{split}/{truth}/{truth}.{1000 + 7 * index}.jpg",
+                "truth": truth,
+                "predicted": predicted,
+                "probability": 0.9995 - 0.02 * index,
+                "thumbnail": _thumbnail(generator),
+            }
+        )
+    return {"split": split, "wrong": 63, "pictures": pictures, "most_confident": shown}
+
+
+def _thumbnail(generator: random.Random) -> str:
+    colours = [tuple(generator.randrange(256) for _ in range(3)) for _ in range(2)]
+    picture = Image.linear_gradient("L").resize((96, generator.randint(60, 96)))
+    picture = Image.composite(*(Image.new("RGB", picture.size, c) for c in colours), picture)
+    target = io.BytesIO()
+    picture.save(target, "JPEG")
+    return base64.b64encode(target.getvalue()).decode()
+
+
+def _confirmation(trials: Sequence[dict[str, Any]], generator: random.Random) -> dict[str, Any]:
+    ranked = sorted(trials, key=lambda trial: -trial["best_accuracy"])[:3]
+    candidates = []
+    for place, trial in enumerate(ranked):
+        mean = ranked[0]["best_accuracy"] - 0.008 - 0.004 * place
+        accuracies = [mean + generator.gauss(0, 0.004) for _ in range(5)]
+        candidates.append({"trial": trial["number"], **_told(accuracies)})
+    return {
+        "repeats": 5,
+        "seeds": [1001, 1002, 1003, 1004, 1005],
+        "candidates": candidates,
+        "winner": ranked[0]["number"],
+    }
+
+
+def _cross_validation(trial: dict[str, Any] | None, generator: random.Random) -> Any:
+    if trial is None:
+        return None
+    accuracies = [trial["best_accuracy"] - 0.01 + generator.gauss(0, 0.01) for _ in range(5)]
+    return {"folds": 5, **_told(accuracies)}
+
+
+def _told(accuracies: list[float]) -> dict[str, Any]:
+    return {
+        "accuracies": accuracies,
+        "mean": statistics.mean(accuracies),
+        "sd": statistics.stdev(accuracies),
+    }
+
+
+def _importances(trials: Sequence[dict[str, Any]], generator: random.Random) -> dict[str, Any]:
+    names = ["unfrozen", "augmentation", "head_rate", "network", "dropout", "regularization"]
+    methods = {}
+    for method in ("fanova", "ped_anova"):
+        shares = [generator.random() / (1 + place) for place in range(len(names))]
+        methods[method] = {n: s / sum(shares) for n, s in zip(names, shares, strict=True)}
+    return {"trials": len(trials), "methods": methods}
 
 
 def _interval(accuracy: float, pictures: int) -> list[float]:

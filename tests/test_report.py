@@ -78,10 +78,17 @@ def test_a_huge_search_still_makes_a_page_that_opens(tmp_path):
 
 
 def test_a_small_search_has_no_plot_that_it_cannot_support():
-    assert [plot.name for plot in plots(example(1))] == ["curves"]
-    assert [plot.name for plot in plots(example(2))] == ["curves"]
-    assert [plot.name for plot in plots(example(3))] == ["curves", "history"]
-    assert plots(example(5, scored=False)) == []
+    names = {number: [plot.name for plot in plots(example(number))] for number in (1, 2, 3, 9, 30)}
+    assert names[1] == ["curves", "calibration"]
+    assert names[2] == ["curves", "calibration", "timeline"]
+    assert names[3] == ["curves", "history", "calibration", "timeline"]
+    assert names[9] == ["repeats", *names[3]]
+    assert {"importances", "slice-0", "parallel"} <= set(names[30])
+    assert plots(example(0)) == []
+    assert {plot.name for plot in plots(example(5, scored=False))} == {"timeline"}
+    facts = example(30)
+    facts["best"]["test"]["pictures"] = 49
+    assert "calibration" not in {plot.name for plot in plots(facts)}
 
 
 def test_the_answer_stands_in_markdown_and_page(tmp_path):
@@ -175,7 +182,7 @@ def test_csv_has_every_hyperparameter_as_a_column(tmp_path):
 @pytest.mark.parametrize(
     ("path", "wrong", "message"),
     [
-        (["schema_version"], 2, "schema_version is 2, but must be 1"),
+        (["schema_version"], 1, "schema_version is 1, but must be 2"),
         (["trials", 1, "epochs"], "ten", "trials[1].epochs is 'ten', but must be of type int"),
         (["trials", 1, "status"], "lost", "trials[1].status is 'lost', but must be one of"),
         (["data", "counts", "train", "cats"], None, "data.counts.train.cats is None"),
@@ -211,8 +218,8 @@ def test_the_command_line_makes_the_report_again(tmp_path, capsys):
     [
         (None, "it has no report.json"),
         ("{", "is damaged"),
-        ("[]", "schema_version is None, but must be 1"),
-        ('{"schema_version": 1}', "created is missing"),
+        ("[]", "schema_version is None, but must be 2"),
+        ('{"schema_version": 2}', "created is missing"),
     ],
 )
 def test_a_wrong_folder_is_one_line_and_exit_code_2(tmp_path, capsys, content, message):

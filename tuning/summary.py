@@ -139,7 +139,7 @@ class _Clock:
         self.lost = list(accumulate((length for _, length in pauses), initial=0.0))
 
     def __call__(self, at: float) -> float:
-        return at - self.first - self.lost[bisect_right(self.resumed, at)]
+        return float(at - self.first - self.lost[bisect_right(self.resumed, at)])
 
 
 def _resumes(event: dict[str, Any]) -> bool:
@@ -157,11 +157,11 @@ def _run(known: Opening, findings: Findings | None, seconds: float) -> Run:
         "seconds": seconds,
         "running": findings is None,
         "interrupted": manner is not None and manner.interrupted,
-        "ended": manner and manner.ended,
+        "ended": manner.ended if manner else None,
         "planned": known["planned"],
-        "trials_at_once": manner and manner.at_once,
-        "gpus_per_trial": manner and manner.gpus,
-        "cpus_per_trial": manner and manner.cpus,
+        "trials_at_once": manner.at_once if manner else None,
+        "gpus_per_trial": manner.gpus if manner else None,
+        "cpus_per_trial": manner.cpus if manner else None,
         "epochs": known["epochs"],
         "objectives": known["objectives"],
     }

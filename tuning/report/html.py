@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from tuning.report import story, words
+from tuning.report import cost, levers, mistakes, story, trust, words
 from tuning.report.facts import Facts
 
 MOST_ROWS = 500  # the best ones; a longer table is slow to sort, and trials.csv has them all
@@ -23,22 +23,24 @@ def html(facts: Facts) -> str:
     from tuning.report.plots import plots
 
     figures = plots(facts)
-    titles = story.experiment_titles(facts)
     shared = story.constants(facts["trials"])
     names = story.hyperparameter_names(facts["trials"])
-    template = _environment().get_template("template.html")
-    return template.render(
-        facts=facts,
-        best=facts["best"],
-        story=story,
-        titles=titles,
-        ranked=story.ranked(facts["trials"])[:MOST_ROWS],
-        shared=shared,
-        varying=[name for name in names if name not in shared],
-        scale=_scale(facts),
-        plots=figures,
-        # Plotly's own code, which Plotly itself puts into pages as it is.
-        plotly=Markup(get_plotlyjs()) if figures else "",
+    return (
+        _environment()
+        .get_template("template.html")
+        .render(
+            facts=facts,
+            best=facts["best"],
+            titles=story.experiment_titles(facts),
+            ranked=story.ranked(facts["trials"])[:MOST_ROWS],
+            shared=shared,
+            varying=[name for name in names if name not in shared],
+            scale=_scale(facts),
+            plots=figures,
+            chapter=lambda name: [plot for plot in figures if plot.chapter == name],
+            # Plotly's own code, which Plotly itself puts into pages as it is.
+            plotly=Markup(get_plotlyjs()) if figures else "",
+        )
     )
 
 
@@ -51,10 +53,14 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     for write in (words.percent, words.interval, words.duration, words.value):
         environment.filters[write.__name__] = _unbroken(write)
     environment.filters["label"] = words.label
-    environment.globals.update(count=words.count)
+    environment.filters["sure"] = mistakes.sure
+    environment.globals.update(
+        count=words.count, story=story, trust=trust, levers=levers, mistakes=mistakes, cost=cost
+    )
     return environment
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from tuning.report import story, words
+from tuning.report import cost, levers, mistakes, story, trust, words
 from tuning.report.facts import Facts, Score
 
 
@@ -15,13 +15,17 @@ def markdown(facts: Facts) -> str:
         [f"# {escape(facts['run']['name'])}", escape(" · ".join(story.summary(facts)))],
         [f"> **Note.** {escape(note)}" for note in story.banners(facts)],
         ["## The answer", *_answer(facts)],
-        ["## Against the article", escape(f"{story.ARTICLE} {story.VERDICT}"), _experiments(facts)],
-        ["## All trials", *_trials(facts)],
+        ["## Against the article", *_experiments(facts)],
+        ["## Why believe it", *_trust(facts)],
+        ["## Which lever did what", *_levers(facts)],
+        ["## What it gets wrong", *_wrong(facts)],
         ["## What it cost", *_cost(facts)],
-        ["## The data", *_data(facts)],
         ["## How to repeat it", code_block(facts["run"]["command"]), pairs(story.repeat(facts))],
+        ["## All trials", *_trials(facts)],
+        ["## The data", *_data(facts)],
     ]
-    return "\n\n".join(block for chapter in chapters for block in chapter) + "\n"
+    blocks = [block for chapter in chapters for block in chapter if block]
+    return "\n\n".join(blocks) + "\n"
 
 
 def _answer(facts: Facts) -> list[str]:
@@ -30,13 +34,19 @@ def _answer(facts: Facts) -> list[str]:
         return [story.NO_BEST]
     figures = [_score("Validation", best["validation"])]
     if best["test"] is not None:
-        figures.append(_score("Test", best["test"]))
+        figures.insert(0, _score("Test", best["test"]))
+    names = [name for name, _ in story.measures(best["validation"])]
+    if best["test"] is not None:
+        names = list(dict.fromkeys([*(n for n, _ in story.measures(best["test"])), *names]))
+    rows = [
+        [*row, *(measured.get(name, words.MISSING) for name in names)] for row, measured in figures
+    ]
     blocks = [
         f"**{escape(story.headline(best))}** (trial {best['trial']}, epoch {best['epoch']})",
-        table(["Split", "Accuracy", "95 % interval", "Loss", "Pictures"], figures),
-        escape(story.optimism(facts)),
+        escape(story.answer(facts)),
+        table(["Split", "Accuracy", "95 % interval", "Pictures", *names], rows),
     ]
-    if best["test"] is None:
+    if best["test"] is None and not facts["run"]["running"]:
         blocks.append(escape(story.NO_TEST))
     values = [(words.label(key), words.value(v)) for key, v in best["hyperparameters"].items()]
     blocks.append(pairs(values))
@@ -45,17 +55,12 @@ def _answer(facts: Facts) -> list[str]:
     return blocks
 
 
-def _score(split: str, score: Score) -> list[str]:
-    return [
-        split,
-        words.percent(score["accuracy"]),
-        words.interval(score["interval"]),
-        words.value(score["loss"]),
-        f"{score['pictures']:,}",
-    ]
+def _score(split: str, score: Score) -> tuple[list[str], dict[str, str]]:
+    row = [split, words.percent(score["accuracy"]), words.interval(score["interval"])]
+    return [*row, f"{score['pictures']:,}"], dict(story.measures(score))
 
 
-def _experiments(facts: Facts) -> str:
+def _experiments(facts: Facts) -> list[str]:
     header = ["Experiment", "Article", "Here", "95 % interval", "Last epoch", "Verdict", "Time"]
     rows = [
         [
@@ -74,7 +79,68 @@ def _experiments(facts: Facts) -> str:
         score = best["validation"]
         found = [words.percent(score["accuracy"]), words.interval(score["interval"])]
         rows.append(["Best of the search", words.MISSING, *found, *[words.MISSING] * 3])
-    return table(header, rows)
+    about = escape(f"{story.ARTICLE} {story.VERDICT}")
+    return [about, table(header, rows), escape(story.gain(facts))]
+
+
+def _trust(facts: Facts) -> list[str]:
+    blocks = [escape(paragraph) for paragraph in trust.reasons(facts)]
+    blocks.append("\n".join(f"- {escape(warning)}" for warning in facts["data"]["warnings"]))
+    found = facts["confirmation"]
+    if found is not None:
+        header = ["Trial", "Mean", "Standard deviation", "Each seed"]
+        rows = [
+            [
+                str(each["trial"]),
+                words.percent(each["mean"]),
+                trust.points(each["sd"]),
+                ", ".join(map(words.percent, each["accuracies"])),
+            ]
+            for each in sorted(found["candidates"], key=lambda each: -each["mean"])
+        ]
+        blocks.append(table(header, rows))
+    return blocks
+
+
+def _levers(facts: Facts) -> list[str]:
+    blocks = [escape(levers.caution(facts) or "")]
+    if not levers.enough(facts):
+        return blocks
+    methods = facts["importances"]["methods"] if facts["importances"] else {}
+    titles = [levers.METHODS.get(name, name) for name in methods]
+    rows = [
+        [
+            lever.label,
+            *(words.percent(shares.get(lever.name)) for shares in methods.values()),
+            lever.told,
+        ]
+        for lever in levers.levers(facts)
+    ]
+    return [*blocks, table(["Lever", *titles, "Accuracy by its value"], rows)]
+
+
+def _wrong(facts: Facts) -> list[str]:
+    blocks = [escape(mistakes.sentence(facts))]
+    matrix = mistakes.matrix(facts)
+    if matrix:
+        rows = [
+            [name, *(f"{number:,}" for number in numbers), words.percent(recall)]
+            for name, numbers, recall in matrix
+        ]
+        blocks.append(table(["Truth ↓ taken for →", *facts["data"]["classes"], "Recognised"], rows))
+    elif mistakes.pairs(facts):
+        most = mistakes.pairs(facts)[: mistakes.MOST_PAIRS]
+        listed = [[truth, taken, f"{number:,}"] for truth, taken, number in most]
+        blocks.append(table(["Truth", "Taken for", "Pictures"], listed))
+    shown = facts["best"]["mistakes"] if facts["best"] else None
+    if shown and mistakes.gallery(facts):
+        listed = [
+            [each["file"], each["truth"], each["predicted"], mistakes.sure(each["probability"])]
+            for each in shown["most_confident"]
+        ]
+        header = ["File", "Truth", "Taken for", "Sure"]
+        blocks += [escape(mistakes.gallery(facts)), table(header, listed)]
+    return blocks
 
 
 def _trials(facts: Facts) -> list[str]:
@@ -109,18 +175,19 @@ def _trials(facts: Facts) -> list[str]:
 
 
 def _cost(facts: Facts) -> list[str]:
-    tables = [pairs(story.costs(facts)), pairs(story.cache(facts))]
-    return [tables[0], escape(story.cache_sentence(facts)), tables[1]]
+    failures = "\n".join(f"- {escape(failure)}" for failure in facts["failures"])
+    return [
+        pairs(cost.search(facts)),
+        escape(cost.cache_sentence(facts)),
+        pairs(cost.cache(facts)),
+        f"What failed:\n\n{failures}" if failures else "",
+    ]
 
 
 def _data(facts: Facts) -> list[str]:
-    data = facts["data"]
-    blocks = [table(*story.data(facts))]
-    blocks.append(f"Pictures are {data['image_size']} × {data['image_size']} pixels.")
-    blocks.append(f"Fingerprint: {code(data['fingerprint'])}")
-    if data["warnings"]:
-        blocks.append("\n".join(f"- {escape(warning)}" for warning in data["warnings"]))
-    return blocks
+    size = facts["data"]["image_size"]
+    header, rows = story.data(facts)
+    return [table(header, rows), f"Pictures are {size} × {size} pixels."]
 
 
 def escape(text: str) -> str:
@@ -145,7 +212,11 @@ def code_block(text: str) -> str:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table; every cell is escaped."""
-    lines = [header, ["---"] * len(header), *([escape(cell) for cell in row] for row in rows)]
+    lines = [
+        [escape(cell) for cell in header],
+        ["---"] * len(header),
+        *([escape(cell) for cell in row] for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tuning.report import words
-from tuning.report.facts import Best, Experiment, Facts, Trial
+from tuning.report.facts import Best, Experiment, Facts, Score, Trial
 
 NO_BEST = (
     "There is no answer yet: no trial finished an epoch. The table of trials says what became "
@@ -23,6 +23,7 @@ ARTICLE = (
 )
 VERDICT = "“In line” means that the article's figure lies within the interval found here."
 STATUSES = {
+    "running": "running",
     "finished": "finished",
     "stopped": "stopped early",
     "failed": "failed",
@@ -37,8 +38,17 @@ def banners(facts: Facts) -> list[str]:
     notes = []
     if facts["weights"]["note"]:
         notes.append(facts["weights"]["note"])
-    if facts["run"]["interrupted"]:
-        notes.append("The search was interrupted; this is what was known by then.")
+    run = facts["run"]
+    if run["running"]:
+        over = sum(trial["status"] != "running" for trial in facts["trials"])
+        notes.append(
+            f"The search was not over when this was written: {over:,} of {run['planned']:,} trials "
+            "were. The test split has not been touched."
+        )
+    if run["interrupted"]:
+        ended = f" ({run['ended']})" if run["ended"] else ""
+        notes.append(f"The search was interrupted{ended}; this is what was known by then.")
+    notes += facts["warnings"]
     return notes
 
 
@@ -53,19 +63,64 @@ def summary(facts: Facts) -> list[str]:
 
 def headline(best: Best) -> str:
     """The winner in words, as a sentence begins."""
-    phrase = words.in_words(best["hyperparameters"])
+    # A network of the user's own has other hyperparameters than ours.
+    phrase = words.in_words(best["hyperparameters"]) or ", ".join(
+        f"{words.label(name)} {words.value(setting)}"
+        for name, setting in best["hyperparameters"].items()
+    )
     return phrase[:1].upper() + phrase[1:]
 
 
-def optimism(facts: Facts) -> str:
-    """How far the validation accuracy of the winner can be believed."""
-    scored = sum(trial["best_accuracy"] is not None for trial in facts["trials"])
-    chosen = f"the best of {words.count(scored, 'trial')}" if scored > 1 else "the epoch"
-    if facts["best"] is not None and facts["best"]["test"] is not None:
-        advice = "the test accuracy, on pictures that had no say, is the one to quote"
-    else:
-        advice = "expect a little less on new ones"
-    return f"The validation pictures chose {chosen}, so {advice}."
+def answer(facts: Facts) -> str:
+    """What the winner can do, in one sentence."""
+    best, run = facts["best"], facts["run"]
+    assert best is not None
+    split, score = "test", best["test"]
+    if score is None:
+        split, score = "validation", best["validation"]
+    right = round(score["accuracy"] * score["pictures"])
+    so_far = "The best so far" if run["running"] else "It"
+    return (
+        f"{so_far} gets {right:,} of {words.count(score['pictures'], f'{split} picture')} right: "
+        f"{words.percent(score['accuracy'])}, and with 95 % confidence "
+        f"{words.interval(score['interval'])} of all pictures like these."
+    )
+
+
+def measures(score: Score) -> Pairs:
+    """What else is known of a split, beside the accuracy."""
+    told = [("Loss", words.value(score["loss"]))]
+    if score["auc"] is not None:
+        told.append(("Area under the ROC curve", f"{score['auc']:.3f}"))
+    if score["recall"]:
+        name, share = min(score["recall"].items(), key=lambda item: item[1])
+        told.append(("Class recognised least", f"{name}, {words.percent(share)}"))
+    if score["calibration"] is not None:
+        error = f"{100 * score['calibration']['error']:.1f} points"
+        told.append(("Calibration error", error))
+    return told
+
+
+def gain(facts: Facts) -> str:
+    """What the search found beyond the experiments that it reproduced."""
+    best = facts["best"]
+    here = [each for each in facts["experiments"] if each["best_accuracy"] is not None]
+    if best is None or not here:
+        return ""
+    top = max(here, key=lambda each: each["best_accuracy"] or 0.0)
+    if best["trial"] == top["trial"]:
+        return f"The search found nothing better than “{top['title']}”."
+    gap = best["validation"]["accuracy"] - (top["best_accuracy"] or 0.0)
+    if gap < 0:
+        return (
+            f"“{top['title']}” had {-100 * gap:.1f} points more in its one run; the repeats with "
+            "fresh seeds chose otherwise."
+        )
+    begin = f"The search's best is {100 * gap:.1f} points above “{top['title']}”, the best of these"
+    ends = top["interval"]
+    if ends is not None and best["validation"]["interval"][0] <= ends[1]:
+        return f"{begin}; the intervals overlap, so on new pictures the two may be equal."
+    return f"{begin}, more than the intervals leave to chance."
 
 
 def verdict(experiment: Experiment) -> str:
@@ -115,53 +170,6 @@ def experiment_titles(facts: Facts) -> dict[str | None, str]:
     return {experiment["name"]: experiment["title"] for experiment in facts["experiments"]}
 
 
-def costs(facts: Facts) -> Pairs:
-    """Time and trials."""
-    run, trials = facts["run"], facts["trials"]
-    epochs = sum(trial["epochs"] for trial in trials)
-    planned = sum(trial["hyperparameters"].get("epochs", run["epochs"]) for trial in trials)
-    gpus = f", {words.value(run['gpus_per_trial'])} GPU each" if run["gpus_per_trial"] else ""
-    return [
-        ("Wall clock", words.duration(run["seconds"])),
-        ("All trials added up", words.duration(sum(trial["seconds"] for trial in trials))),
-        ("Trials", f"{len(trials):,} ({outcomes(facts)})" if trials else "0"),
-        ("Epochs trained", f"{epochs:,} of at most {planned:,}"),
-        (
-            "Trials at once",
-            f"{run['trials_at_once']}, {words.value(run['cpus_per_trial'])} CPU each{gpus}",
-        ),
-    ]
-
-
-def cache(facts: Facts) -> Pairs:
-    """What the feature cache held and did."""
-    held = facts["cache"]
-    return [
-        ("Entries", f"{held['entries']:,} ({words.size(held['bytes'])})"),
-        ("Computed", f"{held['builds']:,}"),
-        ("Read instead of computed", f"{held['hits']:,}"),
-        ("Forward passes, spent", words.duration(held["forward_seconds_spent"])),
-        ("Forward passes, saved", words.duration(held["forward_seconds_saved"])),
-        ("Entries computed more than once", f"{held['multiples']:,}"),
-    ]
-
-
-def cache_sentence(facts: Facts) -> str:
-    """The gist of the cache."""
-    held = facts["cache"]
-    spent, saved = held["forward_seconds_spent"], held["forward_seconds_saved"]
-    if saved <= 0:
-        return "The feature cache saved no forward passes in this search."
-    without = words.duration(spent + saved)
-    if spent <= 0:
-        return f"Every frozen layer's output was there already: {without} of forward passes saved."
-    share = words.percent(saved / (spent + saved))
-    return (
-        f"Outputs of frozen layers took {words.duration(spent)} to compute instead of {without}: "
-        f"the shared feature cache saved {share} of it."
-    )
-
-
 def data(facts: Facts) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table of pictures: classes down, splits across, totals last."""
     counts = facts["data"]["counts"]
@@ -173,14 +181,23 @@ def data(facts: Facts) -> tuple[list[str], list[list[str]]]:
 
 def repeat(facts: Facts) -> Pairs:
     """What, besides the command, decides the result."""
-    hardware, weights = facts["hardware"], facts["weights"]
+    hardware, weights, run = facts["hardware"], facts["weights"], facts["run"]
     processors = words.count(hardware["cpus"], "CPU core")
     checksum = f" ({weights['checksum']})" if weights["checksum"] else ""
     return [
-        ("Seed", str(facts["run"]["seed"])),
+        ("Seed", _seeds(facts)),
+        ("All options", run["settings"] or words.MISSING),
         ("Data", facts["data"]["root"]),
+        ("Its fingerprint", facts["data"]["fingerprint"]),
         ("VGG16 weights", f"{weights['source']}{checksum}"),
         ("Machine", f"{hardware['machine']}, {processors}"),
         ("GPUs", ", ".join(hardware["gpus"]) or "none"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
     ]
+
+
+def _seeds(facts: Facts) -> str:
+    seed = str(facts["run"]["seed"])
+    if facts["confirmation"] is None:
+        return seed
+    return f"{seed}; repeats {', '.join(map(str, facts['confirmation']['seeds']))}"

@@ -1,0 +1,52 @@
+"""Which lever decided the accuracy."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from tuning.report import levers, words
+from tuning.report.facts import Facts
+from tuning.report.plots.look import BLUE, ORANGE, Plot, dressed, stripes, text
+
+
+def importances(facts: Facts) -> list[Plot]:
+    """A bar for each lever and method, the most important lever on top."""
+    found = facts["importances"]
+    if found is None or not levers.enough(facts):
+        return []
+    ranked = levers.by_importance(facts)
+    names = [text(words.label(name)) for name in reversed(ranked)]
+    figure = go.Figure()
+    looks = zip((BLUE, ORANGE), ("", "/"), strict=True)
+    for (method, shares), (colour, pattern) in zip(found["methods"].items(), looks, strict=False):
+        figure.add_bar(
+            name=levers.METHODS.get(method, text(method)),
+            orientation="h",
+            x=[shares.get(name) for name in reversed(ranked)],
+            y=names,
+            marker={"color": colour, "pattern": stripes(pattern)},
+            hovertemplate="%{y} · %{x:.0%}<extra>%{fullData.name}</extra>",
+        )
+    caption = (
+        "Share of the accuracy's variation that each lever explains. fANOVA looks at all trials; "
+        "PED-ANOVA asks what sets the better trials apart."
+    )
+    told = "; ".join(
+        f"{levers.METHODS.get(method, method)}: "
+        + ", ".join(
+            f"{words.label(name)} {100 * shares[name]:.0f} %" for name in ranked if name in shares
+        )
+        for method, shares in found["methods"].items()
+    )
+    shown = dressed(
+        figure,
+        "Importance",
+        "",
+        height=110 + 20 * len(names) * max(1, len(found["methods"])),
+        xaxis={"tickformat": ".0%", "rangemode": "tozero", "showgrid": True},
+        yaxis={"tickformat": "", "showgrid": False, "type": "category"},
+        barmode="group",
+        bargap=0.25,
+    )
+    title = "How much each lever mattered"
+    return [Plot("importances", "levers", title, caption, f"{caption} {told}.", shown)]
