@@ -1,4 +1,4 @@
-"""Dropout and penalties whose strengths are variables.
+"""Dropout, penalties and label smoothing whose strengths are variables.
 
 A network built of them is compiled once and trained with any strengths, where Keras' own layers
 would be compiled again for each. It computes the same; what is exported has Keras' own.
@@ -13,7 +13,7 @@ from keras import ops
 
 
 class Levers(keras.layers.Layer):  # type: ignore[misc]
-    """Dropout as `keras.layers.Dropout`, which also holds the strengths of a network's penalties.
+    """Dropout as `keras.layers.Dropout`, which also holds the strengths of a network's loss.
 
     Args:
         seed: Of the masks.
@@ -23,15 +23,16 @@ class Levers(keras.layers.Layer):  # type: ignore[misc]
         rate: Variable, the share of inputs dropped in training, in [0, 1).
         l1: Variable, strength of `penalty` on absolute values.
         l2: Variable, strength of `penalty` on squares.
+        smoothing: Variable, share of the truth that `cross_entropy` spreads over all classes.
     """
 
     def __init__(self, seed: int, name: str = "dropout") -> None:
         super().__init__(name=name)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self.rate, self.l1, self.l2 = (
+        self.rate, self.l1, self.l2, self.smoothing = (
             self.add_weight(shape=(), initializer="zeros", trainable=False, name=each)
-            for each in ("rate", "l1", "l2")
+            for each in ("rate", "l1", "l2", "smoothing")
         )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -44,16 +45,39 @@ class Levers(keras.layers.Layer):  # type: ignore[misc]
         )
         return ops.where(draws < kept, inputs / kept, ops.zeros_like(inputs))
 
-    def restart(self, seed: int, dropout: float, l1: float, l2: float) -> None:
+    def restart(
+        self, seed: int, dropout: float, l1: float, l2: float, smoothing: float = 0.0
+    ) -> None:
         """Sets the strengths, and the masks to those of `seed` more than the layer's own."""
-        for variable, value in ((self.rate, dropout), (self.l1, l1), (self.l2, l2)):
-            variable.assign(value)
+        self.rate.assign(dropout)
+        self.l1.assign(l1)
+        self.l2.assign(l2)
+        self.smoothing.assign(smoothing)
         state = self.seed_generator.state
         state.assign(ops.convert_to_tensor([self.seed + seed, 0], dtype=state.dtype))
 
     def penalty(self, l1: bool, l2: bool) -> keras.regularizers.Regularizer:
         """A regularizer of these strengths, as `keras.regularizers.L1L2`; one or both of them."""
         return _Penalty(self, l1, l2)
+
+    def cross_entropy(self, labels: Any, probabilities: Any) -> Any:
+        """A loss as Keras' cross-entropies with `label_smoothing`.
+
+        Args:
+            labels: Numbers of the classes, (B, 1).
+            probabilities: (B, 1) of the second class of two, else (B, classes).
+
+        Returns:
+            (B,).
+        """
+        units = probabilities.shape[-1]
+        share = ops.cast(self.smoothing, probabilities.dtype)
+        if units == 1:
+            truth = (1 - share) * ops.cast(labels, probabilities.dtype) + share / 2
+            return keras.losses.binary_crossentropy(truth, probabilities)
+        truth = ops.one_hot(ops.squeeze(labels, -1), units, dtype=probabilities.dtype)
+        truth = (1 - share) * truth + share / units
+        return keras.losses.categorical_crossentropy(truth, probabilities)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """That of the inputs."""

@@ -39,7 +39,8 @@ def trainable(
         image_size: Side of the square pictures in pixels.
         classes: Number of classes.
         weights: VGG16's, which unfrozen layers start from; unused by the small convnet.
-        preprocessing: What pixels go through before VGG16, see `models.vgg16.preprocess`.
+        preprocessing: What pixels go through before VGG16 where the hyperparameters do not say it,
+            see `models.vgg16.preprocess`.
         seed: Of the initial weights and of dropout.
         start: A frontier below the network's own: the frozen layers between come in front.
         adjustable: Whether dropout and penalties are variables that `restart` sets.
@@ -49,9 +50,13 @@ def trainable(
         that is the picture, to probabilities, (B, 1) for two classes, else (B, classes).
     """
     levers: dict[str, Any] = {"seed": seed, "adjustable": adjustable, **strengths(hyperparameters)}
+    if "width" in hyperparameters:
+        levers["width"] = hyperparameters["width"]
     if hyperparameters["network"] == "convnet":
         return convnet(image_size, classes, **levers)
-    top = head(vgg16.output_shape(vgg16.TOP, image_size), classes, **levers)
+    pooling = hyperparameters.get("pooling", "flatten")
+    top = head(vgg16.output_shape(vgg16.TOP, image_size), classes, pooling=pooling, **levers)
+    preprocessing = hyperparameters.get("preprocessing", preprocessing)
     cut = frontier(hyperparameters)
     parts = [top]
     for low, high, learns in ((cut, vgg16.TOP, True), (start or cut, cut, False)):
@@ -64,7 +69,7 @@ def trainable(
 
 
 def strengths(hyperparameters: Mapping[str, Any]) -> dict[str, float]:
-    """The levers that do not change a network's shape: `dropout`, `l1`, `l2`."""
+    """The levers that change what a network computes, not its shape: `dropout`, `l1`, `l2`."""
     return {
         "dropout": hyperparameters["dropout"],
         "l1": hyperparameters.get("l1", 0.0),
@@ -88,7 +93,8 @@ def restart(
     """
     for layer in _flat(model):
         if isinstance(layer, Levers):
-            layer.restart(seed, **strengths(hyperparameters))
+            smoothing = hyperparameters.get("label_smoothing", 0.0)
+            layer.restart(seed, **strengths(hyperparameters), smoothing=smoothing)
         elif layer.trainable_weights and layer.name in vgg16.CONVS:
             layer.set_weights([weights[f"{layer.name}/kernel"], weights[f"{layer.name}/bias"]])
         elif layer.trainable_weights:
@@ -98,9 +104,14 @@ def restart(
             layer.bias.assign(keras.ops.zeros(layer.bias.shape))
 
 
-def seeds(model: keras.Model) -> list[keras.Variable]:
-    """The states of the generators that draw dropout's masks, in a model of `trainable`."""
-    return [each.seed_generator.state for each in _flat(model) if isinstance(each, Levers)]
+def levers(model: keras.Model) -> Levers:
+    """What holds the strengths in a model that `trainable` built with `adjustable`."""
+    return next(each for each in _flat(model) if isinstance(each, Levers))
+
+
+def kernels(model: keras.Model) -> list[keras.Variable]:
+    """What penalties and weight decay act on: the kernels of the dense layers."""
+    return [each.kernel for each in _flat(model) if isinstance(each, keras.layers.Dense)]
 
 
 def _flat(model: keras.Model) -> Iterator[keras.layers.Layer]:
@@ -128,7 +139,8 @@ def whole(
         trained: What `trainable` returned for them, with the weights to keep.
         image_size: Side of the square pictures the trial saw, in pixels.
         weights: VGG16's, for the frozen prefix.
-        preprocessing: What the frozen prefix expects, see `models.vgg16.preprocess`.
+        preprocessing: What the frozen prefix expects where the hyperparameters do not say it, see
+            `models.vgg16.preprocess`.
 
     Returns:
         A model from pictures (B, height, width, 3) of any size, uint8 or float in 0..255, to the
@@ -140,6 +152,7 @@ def whole(
     x = keras.ops.image.resize(inputs, (image_size, image_size), antialias=True)
     end = frontier(hyperparameters)
     if hyperparameters["network"] == "vgg16":
+        preprocessing = hyperparameters.get("preprocessing", preprocessing)
         prefix = vgg16.section(vgg16.PICTURE, end, image_size, weights, preprocessing=preprocessing)
         x = prefix(x)
     return keras.Model(inputs, trained(x), name="little_data_classifier")

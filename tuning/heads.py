@@ -29,9 +29,13 @@ def trained_head(setting: Setting, hyperparameters: dict[str, Any]) -> list[np.n
         if name not in ("fine_tune_rate", "head_epochs")
     }
     alone |= {"unfrozen": 0, "augmentation": "none", "epochs": hyperparameters["head_epochs"]}
+    if "optimizer" in alone:
+        # The lever is that of the fine-tuning; heads train as the article's do, and are shared.
+        alone["optimizer"] = "rmsprop"
+    frozen = setting.frozen_for(alone)
     name = digest(
         {
-            "features": setting.cache.key(setting.dataset.train, setting.frozen, vgg16.TOP),
+            "features": setting.cache.key(setting.dataset.train, frozen, vgg16.TOP),
             "labels": hashlib.sha256(setting.dataset.train.labels.tobytes()).hexdigest(),
             "hyperparameters": alone,
             "seed": setting.seed,

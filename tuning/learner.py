@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +31,10 @@ class Shape:
         unfrozen: Number of trainable conv layers of VGG16.
         start: The frontier whose output goes in.
         augmented: Whether pictures are transformed on their way in.
-        penalties: Those that there are, of `l1` and `l2`.
+        penalties: Those that there are, of `l1`, `l2` and `decay` (of weights, decoupled).
+        width: Units of the dense layer, None for the article's.
+        pooling: Of the head, see `models.head`.
+        optimizer: A name of `OPTIMIZERS`.
         batch_size: Pictures a step.
         image_size: Side of the pictures in pixels.
         classes: Number of classes.
@@ -41,6 +46,9 @@ class Shape:
     start: str
     augmented: bool
     penalties: tuple[str, ...]
+    width: int | None
+    pooling: str
+    optimizer: str
     batch_size: int
     image_size: int
     classes: int
@@ -64,6 +72,8 @@ class Learner:
                 "network": shape.network,
                 "unfrozen": shape.unfrozen,
                 "dropout": 0.0,
+                "pooling": shape.pooling,
+                **({"width": shape.width} if shape.width else {}),
                 # Any strength but 0 brings a penalty into the network; `begin` sets it.
                 **dict.fromkeys(shape.penalties, 1.0),
             },
@@ -76,8 +86,8 @@ class Learner:
         )
         self._training = _augmented(self.model) if shape.augmented else self.model
         self._training.compile(
-            optimizer=_optimizer(shape),
-            loss="binary_crossentropy" if shape.classes == 2 else "sparse_categorical_crossentropy",
+            optimizer=_optimizer(shape.optimizer),
+            loss=network.levers(self.model).cross_entropy,
             metrics=["accuracy"],
             # On CPU, XLA gains TensorFlow 15 % on a head after a second of compiling, loses as much
             # on convolutions, and cannot compile the affine transform at all.
@@ -85,6 +95,9 @@ class Learner:
             steps_per_execution=STEPS_AT_ONCE,
         )
         optimizer = self._training.optimizer
+        self._decay = None
+        if "decay" in shape.penalties:
+            self._decay = _decay(optimizer, self.model)
         optimizer.build(self._training.trainable_variables)
         # Counters begin where they were built, what has a weight's shape begins at zero.
         self._counters = [
@@ -110,6 +123,13 @@ class Learner:
             # NumPy's, since JAX gives the memory of its own arrays away in a step.
             variable.assign(np.zeros(variable.shape) if counter is None else counter)
         optimizer.learning_rate = rate
+        if self._decay is not None:
+            self._decay.assign(hyperparameters["weight_decay"])
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(math.prod(v.shape) for v in self.model.trainable_variables)
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -127,8 +147,8 @@ class Learner:
             variable.assign(value)
 
     def _changing(self) -> list[Any]:
-        seeds = network.seeds(self.model)
-        return [*self.model.trainable_variables, *self._training.optimizer.variables, *seeds]
+        masks = network.levers(self.model).seed_generator.state
+        return [*self.model.trainable_variables, *self._training.optimizer.variables, masks]
 
     def set_head(self, weights: Sequence[np.ndarray]) -> None:
         """Gives the classifier on top these weights."""
@@ -203,6 +223,12 @@ def learner(shape: Shape) -> Learner:
     return _learners[shape]
 
 
+def forget() -> None:
+    """Gives all networks of this process back."""
+    _learners.clear()
+    gc.collect()
+
+
 def _augmented(model: keras.Model) -> keras.Model:
     pictures = keras.Input(model.input_shape[1:], name="pictures")
     affine, colour = keras.Input((8,), name="affine"), keras.Input((3,), name="colour")
@@ -210,15 +236,33 @@ def _augmented(model: keras.Model) -> keras.Model:
     return keras.Model([pictures, affine, colour], model(views), name="augmented")
 
 
-def _optimizer(shape: Shape) -> keras.optimizers.Optimizer:
-    # The article's: RMSprop for what is trained from scratch, SGD with momentum 0.9 to fine-tune.
-    optimizers = keras.optimizers
-    optimizer = optimizers.SGD(momentum=0.9) if shape.unfrozen else optimizers.RMSprop()
+OPTIMIZERS = {
+    "rmsprop": keras.optimizers.RMSprop,
+    # With the article's momentum.
+    "sgd": functools.partial(keras.optimizers.SGD, momentum=0.9),
+    # With weight decay it is AdamW: the decay does not go through the moments.
+    "adam": keras.optimizers.Adam,
+}
+
+
+def _optimizer(name: str) -> keras.optimizers.Optimizer:
+    optimizer = OPTIMIZERS[name]()
     # One replica has nothing to add up. TensorFlow's adding up registers a gradient of its own,
     # which nobody asks for, in a table of the whole process, and with it keeps the graph and all
     # its variables for ever: 60 MiB for each network with three unfrozen layers.
     optimizer._all_reduce_sum_gradients = list
     return optimizer
+
+
+def _decay(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> keras.Variable:
+    """Lets an optimizer that is not built yet decay a model's kernels; returns the strength."""
+    decayed = {id(kernel) for kernel in network.kernels(model)}
+    optimizer.exclude_from_weight_decay(
+        [each for each in model.trainable_variables if id(each) not in decayed]
+    )
+    # One of the optimizer's variables, since JAX takes others for constants when it compiles.
+    optimizer.weight_decay = optimizer.add_variable((), initializer="zeros", name="weight_decay")
+    return optimizer.weight_decay
 
 
 def _without_pipeline() -> bool:

@@ -5,7 +5,8 @@ Apart from training, so that a worker process can take it over before Keras is i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +23,8 @@ class Setting:
         dataset: The pictures and their splits.
         cache: The feature cache.
         weights: Where VGG16's weights come from, see `models.weights.load`.
-        preprocessing: `rescale` or `imagenet`, see `models.vgg16.preprocess`.
+        preprocessing: `rescale` or `imagenet`, see `models.vgg16.preprocess`; of the trials whose
+            hyperparameters do not say it.
         views: Number of views of an augmentation policy; epoch e trains on view e modulo this.
         seed: Of initial weights, dropout and the order of pictures.
     """
@@ -36,8 +38,15 @@ class Setting:
 
     @cached_property
     def frozen(self) -> Frozen:
-        """The frozen network; reads the weights at first use."""
+        """The frozen network of most trials, see `frozen_for`; reads the weights at first use."""
         return Frozen(load_weights(self.weights), self.preprocessing, self.dataset.image_size)
+
+    def frozen_for(self, hyperparameters: Mapping[str, Any]) -> Frozen:
+        """The frozen network of a trial, which may have a preprocessing of its own."""
+        preprocessing = hyperparameters.get("preprocessing", self.preprocessing)
+        if preprocessing == self.preprocessing:
+            return self.frozen
+        return replace(self.frozen, preprocessing=preprocessing)
 
     def __getstate__(self) -> dict[str, Any]:
         # The weights are read again, by each worker once.

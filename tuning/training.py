@@ -49,6 +49,8 @@ class Trial:
         head = trained_head(setting, hyperparameters) if hyperparameters.get("unfrozen") else None
         shape = _shape(setting, hyperparameters)
         self.start = shape.start
+        self._frozen = shape.frozen
+        self._seconds: list[float] = []
         self._learner = learner(shape)
         rate = hyperparameters["fine_tune_rate" if head else "head_rate"]
         self._learner.begin(self, hyperparameters, rate, setting.seed)
@@ -64,9 +66,11 @@ class Trial:
         """Trains one epoch and evaluates it.
 
         Returns:
-            `epoch` (epochs trained, this one counted), `loss` (with penalties) and `accuracy` of
-            training, `validation_loss` (without) and `validation_accuracy`, `best_accuracy` and
-            `best_epoch` so far, `seconds`.
+            `epoch` (epochs trained, this one counted), `loss` (with penalties and label smoothing)
+            and `accuracy` of training, `validation_loss` (without) and `validation_accuracy`,
+            `best_accuracy`, `best_loss` (of the same epoch) and `best_epoch` so far, `seconds`,
+            `epoch_seconds` (the median so far in this process: the first epoch compiles) and
+            `parameters` (numbers that are trained).
 
         Raises:
             TrialError: If a loss is not finite.
@@ -79,14 +83,18 @@ class Trial:
             raise TrialError(f"the validation loss of epoch {self.epoch} is {loss}")
         if self.best.beaten_by(accuracy, loss):
             self.best = Best(self.epoch, accuracy, loss, self.weights)
+        self._seconds.append(time.perf_counter() - began)
         return {
             **metrics,
             "epoch": self.epoch,
             "validation_loss": loss,
             "validation_accuracy": accuracy,
             "best_accuracy": self.best.accuracy,
+            "best_loss": self.best.loss,
             "best_epoch": self.best.epoch,
-            "seconds": time.perf_counter() - began,
+            "seconds": self._seconds[-1],
+            "epoch_seconds": float(np.median(self._seconds)),
+            "parameters": self._learner.parameters,
         }
 
     def save(self, path: Path) -> None:
@@ -122,8 +130,8 @@ class Trial:
         """Probabilities (N, classes) of a split's pictures as they are, without augmentation."""
         if self.start == vgg16.PICTURE:
             return self._learner.probabilities(split.pictures)
-        setting = self.setting
-        features = setting.cache.features(split, setting.frozen, self.start)
+        assert self._frozen is not None
+        features = self.setting.cache.features(split, self._frozen, self.start)
         return self._learner.probabilities(features)
 
     def _columns(self) -> tuple[np.ndarray, ...]:
@@ -136,22 +144,31 @@ class Trial:
             # Nothing is stored, so every epoch has a view of its own.
             size = setting.dataset.image_size
             return (train.pictures, *draw(policy, self.epoch, train.digests, size))
+        assert self._frozen is not None
         view = View(policy, self.epoch % setting.views) if policy != "none" else PLAIN
-        return (setting.cache.features(train, setting.frozen, self.start, view),)
+        return (setting.cache.features(train, self._frozen, self.start, view),)
 
 
 def _shape(setting: Setting, hyperparameters: dict[str, Any]) -> Shape:
     start = setting.cache.start(network.frontier(hyperparameters))
+    unfrozen = hyperparameters.get("unfrozen", 0)
+    kinds = {"l1": "l1", "l2": "l2", "weight_decay": "decay"}
     return Shape(
         network=hyperparameters["network"],
-        unfrozen=hyperparameters.get("unfrozen", 0),
+        unfrozen=unfrozen,
         start=start,
         augmented=start == vgg16.PICTURE and hyperparameters["augmentation"] != "none",
-        penalties=tuple(each for each in ("l1", "l2") if each in hyperparameters),
+        penalties=tuple(kind for name, kind in kinds.items() if name in hyperparameters),
+        width=hyperparameters.get("width"),
+        pooling=hyperparameters.get("pooling", "flatten"),
+        # The article's: RMSprop for what is trained from scratch, SGD to fine-tune.
+        optimizer=hyperparameters.get("optimizer", "sgd" if unfrozen else "rmsprop"),
         batch_size=hyperparameters["batch_size"],
         image_size=setting.dataset.image_size,
         classes=len(setting.dataset.classes),
-        frozen=setting.frozen if hyperparameters["network"] == "vgg16" else None,
+        frozen=setting.frozen_for(hyperparameters)
+        if hyperparameters["network"] == "vgg16"
+        else None,
     )
 
 
