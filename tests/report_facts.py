@@ -112,6 +112,7 @@ def example(
         "cost": {
             "seconds": seconds,
             "trial_seconds": sum(trial["seconds"] for trial in made),
+            "repeat_seconds": 1234.5 if looked else 0.0,
             "gpu_hours": sum(trial["seconds"] for trial in made) / 7200,
             "price": 1.23 if looked else None,
         },

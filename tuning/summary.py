@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import datetime
 import json
-from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 from search_spaces import experiments
 from tuning import evaluation, opening, records
+from tuning.clock import Clock
 from tuning.errors import UserError
 from tuning.journal import Journal
 from tuning.opening import Opening
-from tuning.options import Options
 from tuning.records import Manner, Record
 from tuning.report.facts import (
     SCHEMA_VERSION,
@@ -35,8 +33,8 @@ from tuning.report.facts import (
     Trial,
 )
 from tuning.report.render import finite, replace
-from tuning.setting import Setting
 
+REPEATS = ("confirmation", "folds")  # folders in the run folder
 FILE = "findings.json"  # in the run folder, from the end of the search on
 
 
@@ -103,7 +101,7 @@ def gather(folder: Path) -> Facts:
     journal = Journal(folder / "trials.jsonl")
     tried = records.read(journal)
     findings = _findings(folder)
-    clock = _Clock(journal.read())
+    clock = Clock(journal.read())
     seconds = records.elapsed(journal)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -125,25 +123,8 @@ def gather(folder: Path) -> Facts:
         "failures": _failures(tried),
         "warnings": list(findings.warnings) if findings else [],
         "cache": _cache(Journal(folder / "cache.jsonl")),
-        "cost": _cost(known, findings, tried, seconds),
+        "cost": _cost(known, findings, tried, _repeats(folder), seconds),
     }
-
-
-class _Clock:
-    """Seconds after the run's start, pauses between its sessions left out."""
-
-    def __init__(self, events: Sequence[dict[str, Any]]) -> None:
-        self.first = min((event["at"] for event in events), default=0.0)
-        pauses = [(b["at"], b["at"] - a["at"]) for a, b in pairwise(events) if _resumes(b)]
-        self.resumed = [at for at, _ in pauses]
-        self.lost = list(accumulate((length for _, length in pauses), initial=0.0))
-
-    def __call__(self, at: float) -> float:
-        return float(at - self.first - self.lost[bisect_right(self.resumed, at)])
-
-
-def _resumes(event: dict[str, Any]) -> bool:
-    return bool(event["event"] == "session")
 
 
 def _run(known: Opening, findings: Findings | None, seconds: float) -> Run:
@@ -233,7 +214,7 @@ def score(accuracy: float, loss: float, pictures: int) -> Score:
     }
 
 
-def _trial(record: Record, epochs: int, clock: _Clock, running: bool) -> Trial:
+def _trial(record: Record, epochs: int, clock: Clock, running: bool) -> Trial:
     status: Any = record.status
     if status == "running" and not running:
         status = "interrupted"
@@ -283,51 +264,25 @@ def _cache(journal: Journal) -> Cache:
     }
 
 
-def _cost(known: Opening, findings: Findings | None, tried: list[Record], seconds: float) -> Cost:
-    hours = findings.manner.device_hours(tried) if findings else None
+def _repeats(folder: Path) -> list[Record]:
+    """Trainings beside the search: of the confirmation, of the folds."""
+    journals = [Journal(folder / name / "trials.jsonl") for name in REPEATS]
+    return [record for journal in journals for record in records.read(journal)]
+
+
+def _cost(
+    known: Opening,
+    findings: Findings | None,
+    tried: list[Record],
+    repeated: list[Record],
+    seconds: float,
+) -> Cost:
+    hours = findings.manner.device_hours([*tried, *repeated]) if findings else None
     on_gpu = findings is not None and findings.manner.gpus > 0
     return {
         "seconds": seconds,
         "trial_seconds": sum(record.seconds for record in tried),
+        "repeat_seconds": sum(record.seconds for record in repeated),
         "gpu_hours": hours if on_gpu or hours is None else 0.0,
         "price": None if hours is None or known["price"] is None else hours * known["price"],
     }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How the run went as a whole, as far as `facts` takes it.
-
-    Attributes:
-        command: What the user typed.
-        seconds: Wall time of the trials.
-        manner: How they were run.
-        test: Loss and accuracy of the best model on the test split, None where there is none.
-        model: The exported model's path in the run folder.
-    """
-
-    command: str
-    seconds: float
-    manner: Manner
-    test: tuple[float, float] | None
-    model: str | None
-
-
-def facts(
-    options: Options,
-    setting: Setting,
-    tried: list[Record],
-    best: Record | None,
-    cache: dict[str, Any],
-    outcome: Outcome,
-) -> Facts:
-    """The whole report of a run that wrote nothing down but its trials."""
-    opening.write(options, setting, outcome.command, options.folder)
-    test = None
-    if outcome.test is not None and setting.dataset.test is not None:
-        loss, accuracy = outcome.test
-        test = score(accuracy, loss, len(setting.dataset.test))
-    Findings(outcome.manner, best.number if best else None, test=test, model=outcome.model).write(
-        options.folder
-    )
-    return gather(options.folder)

@@ -1,4 +1,7 @@
-"""Makes the report of a run again: ``python -m tuning.report RUN``."""
+"""Makes the report of a run again, also while its search goes on: ``python -m tuning.report RUN``.
+
+From what the run wrote down; of a run folder that holds nothing but ``report.json``, from that.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,24 @@ from pathlib import Path
 
 from tuning.arguments import Parser
 from tuning.errors import UserError
-from tuning.report.facts import load
-from tuning.report.render import render
+from tuning.report.facts import Facts, load
+from tuning.report.render import render, write
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     parser = Parser(
         prog="python -m tuning.report",
-        description="Makes report.html, report.md and trials.csv again from a run's report.json.",
+        description="Makes report.html, report.md, report.json and trials.csv of a run again, "
+        "also while its search goes on.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run folder, as in runs/NAME")
     try:
         run: Path = parser.parse_args(arguments).run
-        render(load(run), run)
+        if (run / "opening.json").exists():
+            write(_gathered(run), run)
+        else:
+            render(load(run), run)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -29,6 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     print(run / "report.html")
     return 0
+
+
+def _gathered(run: Path) -> Facts:
+    # Late: to know the article's experiments, KerasTuner is imported, which takes seconds.
+    from tuning import summary
+
+    return summary.gather(run)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,15 @@ def search(facts: Facts) -> Pairs:
     epochs = sum(trial["epochs"] for trial in trials)
     planned = sum(trial["hyperparameters"].get("epochs", run["epochs"]) for trial in trials)
     told = [
-        ("Wall clock", words.duration(cost["seconds"])),
+        ("Wall clock of the search", words.duration(cost["seconds"])),
         ("All trials added up", words.duration(cost["trial_seconds"])),
     ]
+    if cost["repeat_seconds"]:
+        told.append(("Repeats and folds", words.duration(cost["repeat_seconds"])))
     if cost["gpu_hours"]:
         told.append(("GPU hours", f"{cost['gpu_hours']:,.2f}"))
     if cost["price"] is not None:
-        told.append(("Price, at --price an hour", f"{cost['price']:,.2f}"))
+        told.append(("Price", f"{cost['price']:,.2f}"))
     told += [
         ("Trials", f"{len(trials):,} ({outcomes(facts)})" if trials else "0"),
         ("Epochs trained", f"{epochs:,} of at most {planned:,}"),

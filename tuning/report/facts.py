@@ -228,9 +228,10 @@ class Cache(TypedDict):
 class Cost(TypedDict):
     """What the trials took; in the currency of `--price`, which is never named."""
 
-    seconds: float  # wall clock, as `Run.seconds`
+    seconds: float  # wall clock of the search, as `Run.seconds`
     trial_seconds: float  # of all trials added up
-    gpu_hours: float | None  # trials' hours times their GPUs; 0 on CPU
+    repeat_seconds: float  # of the trainings for confirmation and cross-validation added up
+    gpu_hours: float | None  # of both, times the GPUs of each; 0 on CPU
     price: float | None  # None without --price
 
 

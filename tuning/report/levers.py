@@ -71,6 +71,12 @@ def caution(facts: Facts) -> str | None:
         )
     if number < FEW:
         return f"{number} trials are few: take this chapter as a hint."
+    found = facts["importances"]
+    if found is not None and found["trials"] < FEW:
+        return (
+            f"The importances rest on the {found['trials']} trials that ran to their end, which "
+            "are few: take them as a hint."
+        )
     return None
 
 
