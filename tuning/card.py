@@ -23,12 +23,12 @@ KERAS = """
 import json
 import keras
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 model = keras.saving.load_model("{file}")
 classes = json.load(open("{classes}"))["classes"]
-picture = np.asarray(Image.open("picture.jpg").convert("RGB"))
-probabilities = model.predict(picture[None], verbose=0)[0]
+picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
+probabilities = model.predict(np.asarray(picture)[None], verbose=0)[0]
 {reading}
 """
 
