@@ -14,9 +14,10 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from models.weights import load as load_weights
+from search_spaces import experiments
 from tuning import settings
 from tuning.errors import UserError
 from tuning.options import Options
@@ -26,6 +27,16 @@ from tuning.setting import Setting
 
 FILE = "opening.json"
 PACKAGES = ("keras", "tensorflow", "jax", "ray", "optuna", "keras-tuner", "numpy", "pillow")
+
+
+class Experiment(TypedDict):
+    """One of the article's, as a trial of this run."""
+
+    name: str
+    title: str
+    article: str
+    article_accuracy: float
+    hyperparameters: dict[str, Any]
 
 
 class Opening(TypedDict):
@@ -44,6 +55,7 @@ class Opening(TypedDict):
     hardware: Hardware
     data: Data
     weights: Weights
+    experiments: list[Experiment]
 
 
 def write(options: Options, setting: Setting, command: str, folder: Path) -> Opening:
@@ -79,6 +91,7 @@ def write(options: Options, setting: Setting, command: str, folder: Path) -> Ope
             "warnings": list(dataset.warnings),
         },
         "weights": _weights(options, setting),
+        "experiments": _experiments(options),
     }
     replace(folder / FILE, json.dumps(opening, ensure_ascii=False, indent=1) + "\n")
     return opening
@@ -137,6 +150,25 @@ def _gpus() -> list[str]:
     import keras
 
     return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
+
+
+def _experiments(options: Options) -> list[Experiment]:
+    """Written down because KerasTuner, which knows the defaults, takes seconds to import."""
+    if options.hypermodel is not None:
+        return []
+    given = {} if options.experiments else {"space": options.space}
+    if options.space == "full" and not options.experiments:
+        given["preprocessing"] = options.preprocessing
+    return [
+        {
+            "name": each.name,
+            "title": each.title,
+            "article": each.article,
+            "article_accuracy": each.article_accuracy,
+            "hyperparameters": each.hyperparameters(options.epochs, **given),
+        }
+        for each in experiments.EXPERIMENTS
+    ]
 
 
 def _weights(options: Options, setting: Setting) -> Weights:

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from search_spaces import experiments
 from tuning import evaluation, opening, records
 from tuning.clock import Clock
 from tuning.errors import UserError
@@ -112,14 +111,14 @@ def gather(folder: Path) -> Facts:
         "data": known["data"],
         "weights": known["weights"],
         "experiments": [
-            _experiment(each, tried, _pictures(known, "validation"), known["epochs"])
-            for each in experiments.EXPERIMENTS
+            _experiment(each, tried, _pictures(known, "validation"))
+            for each in known["experiments"]
         ],
         "best": _best(tried, findings, known),
         "confirmation": findings.confirmation if findings else None,
         "cross_validation": findings.cross_validation if findings else None,
         "importances": findings.importances if findings else None,
-        "trials": [_trial(record, known["epochs"], clock, findings is None) for record in tried],
+        "trials": [_trial(record, known, clock, findings is None) for record in tried],
         "failures": _failures(tried),
         "warnings": list(findings.warnings) if findings else [],
         "cache": _cache(Journal(folder / "cache.jsonl")),
@@ -152,21 +151,16 @@ def _pictures(known: Opening, split: str) -> int:
     return sum(known["data"]["counts"].get(split, {}).values())
 
 
-def _experiment(
-    experiment: experiments.Experiment, tried: list[Record], pictures: int, epochs: int
-) -> Experiment:
-    named = experiments.named
-    record = next(
-        (r for r in tried if r.epochs and named(r.hyperparameters, epochs) == experiment.name), None
-    )
-    found = record is not None and record.best_accuracy is not None
+def _experiment(experiment: opening.Experiment, tried: list[Record], pictures: int) -> Experiment:
+    alike = experiment["hyperparameters"]
+    record = next((r for r in tried if r.epochs and r.hyperparameters == alike), None)
     accuracy = record.best_accuracy if record else None
     return {
-        "name": experiment.name,
-        "title": experiment.title,
-        "article": experiment.article,
-        "article_accuracy": experiment.article_accuracy,
-        "trial": record.number if record and found else None,
+        "name": experiment["name"],
+        "title": experiment["title"],
+        "article": experiment["article"],
+        "article_accuracy": experiment["article_accuracy"],
+        "trial": record.number if record else None,
         "best_accuracy": accuracy,
         "interval": None if accuracy is None else list(evaluation.interval(accuracy, pictures)),
         "last_accuracy": record.curve["validation_accuracy"][-1] if record else None,
@@ -214,7 +208,7 @@ def score(accuracy: float, loss: float, pictures: int) -> Score:
     }
 
 
-def _trial(record: Record, epochs: int, clock: Clock, running: bool) -> Trial:
+def _trial(record: Record, known: Opening, clock: Clock, running: bool) -> Trial:
     status: Any = record.status
     if status == "running" and not running:
         status = "interrupted"
@@ -222,7 +216,14 @@ def _trial(record: Record, epochs: int, clock: Clock, running: bool) -> Trial:
         "number": record.number,
         "status": status,
         "reason": record.reason,
-        "experiment": experiments.named(record.hyperparameters, epochs),
+        "experiment": next(
+            (
+                e["name"]
+                for e in known["experiments"]
+                if e["hyperparameters"] == record.hyperparameters
+            ),
+            None,
+        ),
         "hyperparameters": record.hyperparameters,
         "epochs": record.epochs,
         "best_epoch": record.best_epoch,

@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tuning import summary
 from tuning.arguments import Parser
 from tuning.errors import UserError
-from tuning.report.facts import Facts, load
+from tuning.report.facts import load
 from tuning.report.render import render, write
 
 
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run: Path = parser.parse_args(arguments).run
         if (run / "opening.json").exists():
-            write(_gathered(run), run)
+            write(summary.gather(run), run)
         else:
             render(load(run), run)
     except UserError as error:
@@ -36,13 +37,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     print(run / "report.html")
     return 0
-
-
-def _gathered(run: Path) -> Facts:
-    # Late: to know the article's experiments, KerasTuner is imported, which takes seconds.
-    from tuning import summary
-
-    return summary.gather(run)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ def markdown(facts: Facts) -> str:
         [f"# {escape(facts['run']['name'])}", escape(" · ".join(story.summary(facts)))],
         [f"> **Note.** {escape(note)}" for note in story.banners(facts)],
         ["## The answer", *_answer(facts)],
-        ["## Against the article", *_experiments(facts)],
+        ["## Against the article", *_experiments(facts)] if facts["experiments"] else [],
         ["## Why believe it", *_trust(facts)],
         ["## Which lever did what", *_levers(facts)],
         ["## What it gets wrong", *_wrong(facts)],

@@ -84,6 +84,8 @@ def _against(winner: Candidate, second: Candidate) -> str:
     gap = winner["mean"] - second["mean"]
     counts = [max(1, len(each["accuracies"])) for each in (winner, second)]
     error = math.sqrt(winner["sd"] ** 2 / counts[0] + second["sd"] ** 2 / counts[1])
+    if abs(gap) < 0.0005:
+        return f"The next, trial {second['trial']}, is level with it."
     behind = f"The next, trial {second['trial']}, is {points(gap)} behind"
     if gap > 2 * error:
         return f"{behind}, more than the seeds scatter."

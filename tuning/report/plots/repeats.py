@@ -14,7 +14,7 @@ def repeats(facts: Facts) -> list[Plot]:
     found = facts["confirmation"]
     if found is None or not found["candidates"]:
         return []
-    ranked = sorted(found["candidates"], key=lambda candidate: candidate["mean"])
+    ranked = sorted(found["candidates"], key=lambda c: (c["mean"], c["trial"] == found["winner"]))
     searched = {trial["number"]: trial["best_accuracy"] for trial in facts["trials"]}
     names = [f"trial {candidate['trial']}" for candidate in ranked]
     figure = go.Figure()
