@@ -10,9 +10,11 @@ from typing import Any
 from ray import tune
 
 from search_spaces.levers import MAX_UNFROZEN
-from tuning.scheduling import Levers, Worker
+from tuning import study as studies
 from tuning.searcher import LeverSearch
 from tuning.setting import Setting
+from tuning.space import Levers
+from tuning.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,12 @@ def run_points(
 ) -> list[Outcome]:
     """Runs trials of these hyperparameters as a search of this project does, in one worker."""
     folder.mkdir(parents=True)
-    searcher = LeverSearch(
-        space=Levers(points[0]["epochs"], MAX_UNFROZEN),
-        metric="best_accuracy",
-        mode="max",
-        points_to_evaluate=points,
-    )
+    levers = Levers(points[0]["epochs"], MAX_UNFROZEN)
+    storage = studies.storage(studies.default_storage(folder))
+    study = studies.create(storage, "listed", studies.sampler("tpe", 0), ["accuracy"])
+    for point in points:
+        study.enqueue_trial(levers.asked(point))
+    searcher = LeverSearch(study, levers)
     trainable = tune.with_parameters(Worker, setting=setting, folder=folder, threads=cpus)
     return run(
         trainable,

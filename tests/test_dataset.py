@@ -63,7 +63,7 @@ def test_other_names_of_validation(tmp_path, cache, name):
 @pytest.mark.parametrize("below", [".", "train"])
 def test_class_folders_alone_are_split_by_shares(tmp_path, cache, below):
     fill(tmp_path / "d" / below, "abc", 20)
-    options = {"validation_share": 0.2, "test_share": 0.1}
+    options = {"validation_share": 0.2, "holdout": 0.1}
     data = load(tmp_path / "d", cache, **options)
     assert counts(data) == {"train": [14] * 3, "validation": [4] * 3, "test": [2] * 3}
     paths = [set(split.paths) for split in data.splits]
@@ -73,7 +73,25 @@ def test_class_folders_alone_are_split_by_shares(tmp_path, cache, below):
     other = load(tmp_path / "d", cache, **options, split_seed=1)
     assert counts(other) == counts(data)
     assert other.validation.paths != data.validation.paths
-    assert load(tmp_path / "d", cache, test_share=0.0).test is None
+    assert load(tmp_path / "d", cache, holdout=0.0).test is None
+
+
+def test_a_holdout_is_taken_from_all_pictures_before_all_else(tmp_path, cache):
+    root = article(tmp_path / "d", train=12, validation=8)
+    data = load(root, cache, holdout=0.2)
+    assert counts(data)["test"] == [4, 4]
+    assert len({path for split in data.splits for path in split.paths}) == 40
+    few = load(root, cache, holdout=0.2, per_class=(5, 3))
+    assert counts(few) == {"train": [5, 5], "validation": [3, 3], "test": [4, 4]}
+    assert few.test.paths == data.test.paths
+    assert load(root, cache).test is None
+
+
+def test_a_holdout_beside_a_test_folder_is_refused(tmp_path, cache):
+    root = article(tmp_path / "d")
+    shutil.copytree(root / "validation", root / "test")
+    with pytest.raises(UserError, match="leave --holdout away"):
+        load(root, cache, holdout=0.2)
 
 
 @pytest.mark.parametrize("below", [".", "train"])

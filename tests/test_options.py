@@ -1,5 +1,6 @@
 """The command line: quick to answer, one clear line for every mistake, nothing left behind."""
 
+import dataclasses
 import subprocess
 import sys
 import time
@@ -46,7 +47,7 @@ def test_help_imports_nothing_heavy():
         (["--time-budget", "30"], "'30' is not a time such as 45s, 30m or 2h"),
         (["--time-budget", "0s"], "'0s' is not a time"),
         (["--validation-share", "1"], "'1' is not a share"),
-        (["--validation-share", "0.6", "--test-share", "0.5"], "leave nothing to train on"),
+        (["--validation-share", "0.6", "--holdout", "0.5"], "leave nothing to train on"),
         (["--gpus-per-trial", "1.5"], "'1.5' is not a share of 1, or a whole number"),
         (["--gpus-per-trial", "nan"], "'nan' is not a share of 1, or a whole number"),
         (["--per-class", "10"], "--per-class takes two or three numbers"),
@@ -56,6 +57,13 @@ def test_help_imports_nothing_heavy():
         (["--name", ".."], "must be a plain folder name"),
         (["--data"], "--data: expected one argument"),
         (["stray"], "unrecognized arguments: stray"),
+        (["--confirm", "3"], "'3' is not of the form 3x5"),
+        (["--confirm", "3x1"], "'3x1' is not of the form 3x5"),
+        (["--price", "0"], "'0' is not a number above 0"),
+        (["--sampler", "bayes"], "invalid choice: 'bayes'"),
+        (["--objective", "accuracy", "loss", "--scheduler", "asha"], "goes by one objective"),
+        (["--resume", "nothing"], "There is no run runs/nothing to resume"),
+        (["--config", "nothing.toml"], "cannot be read: No such file or directory"),
     ],
 )
 def test_a_wrong_option_is_one_clear_line(arguments, told, capsys):
@@ -122,3 +130,90 @@ def test_settings_are_written_down(tmp_path):
     assert told["per_class"] == [10, 5]
     assert told["trials"] == 8
     assert "time_budget" not in told
+
+
+FLAGS = {
+    "--set": ["dropout=0.5", "unfrozen=0:4"],
+    "--confirm": ["3x5"],
+    "--time-budget": ["90m"],
+    "--cache-limit": ["20GB"],
+    "--objective": ["accuracy", "parameters"],
+    "--experiments": [],
+    "--verify-cache": [],
+    "--per-class": ["10", "5"],
+    "--price": ["1.2"],
+    "--seed": ["3"],
+}
+
+
+def test_settings_give_the_same_run_again(tmp_path):
+    given = [word for flag, values in FLAGS.items() for word in (flag, *values)]
+    options = parse([*given, "--runs", str(tmp_path), "--name", "r"])
+    settings = options.create_folder() / "settings.toml"
+    again = parse(["--config", str(settings), "--name", "other"])
+    assert dataclasses.replace(again, name="r") == options
+    more = parse(["--resume", "r", "--runs", str(tmp_path), "--trials", "99"])
+    assert dataclasses.replace(more, resume=None, trials=options.trials) == options
+    assert more.trials == 99
+
+
+def test_flags_go_before_a_settings_file(tmp_path):
+    file = tmp_path / "search.toml"
+    file.write_text(
+        'trials = 7\nviews = 3\n[set]\ndropout = 0.5\naugmentation = ["none", "flip"]\n'
+    )
+    options = parse(["--config", str(file), "--trials", "9"])
+    assert (options.trials, options.views) == (9, 3)
+    assert options.set == ("dropout=0.5", "augmentation=none,flip")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("trails = 7", "there is no option trails; did you mean trials?"),
+        ("trials = ", "are no TOML"),
+        ("trials = 0", "--trials: '0' is not a whole number of at least 1"),
+    ],
+)
+def test_a_wrong_settings_file_is_one_clear_line(tmp_path, text, told, capsys):
+    file = tmp_path / "search.toml"
+    file.write_text(text)
+    assert search.main(["--config", str(file)]) == 2
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert told in err
+
+
+def test_passwords_are_not_written_down(tmp_path):
+    url = "postgresql://me:s3cret@host/db"
+    options = parse(["--storage", url, "--runs", str(tmp_path), "--name", "r"])
+    text = (options.create_folder() / "settings.toml").read_text()
+    assert "s3cret" not in text
+    resumed = parse(["--resume", "r", "--runs", str(tmp_path), "--storage", url])
+    assert resumed.storage == url
+
+
+def test_only_what_a_resumed_run_may_be_given(tmp_path):
+    parse(["--runs", str(tmp_path), "--name", "r"]).create_folder()
+    with pytest.raises(UserError, match="--views cannot be changed by --resume"):
+        parse(["--resume", "r", "--runs", str(tmp_path), "--views", "3"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--set", "dropuot=0.5"], "there is no hyperparameter dropuot; did you mean dropout?"),
+        (["--set", "dropout=0.9"], "dropout is a number from 0 to 0.8"),
+        (["--set", "dropout"], "not of the form NAME=VALUE"),
+        (["--sampler", "grid"], "give them few values: --set head_rate=1e-4,1e-3"),
+    ],
+)
+def test_a_wrong_space_is_one_clear_line(tmp_path, arguments, told):
+    script = str(ROOT / "tuning" / "search.py")
+    place = ["--runs", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")]
+    command = [sys.executable, script, *arguments, *place, "--weights", "random"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert told in done.stderr
+    assert not (tmp_path / "runs").exists()

@@ -14,8 +14,8 @@ from tuning.records import Ledger
 HYPERPARAMETERS = {"network": "convnet", "augmentation": "none", "dropout": 0.5, "epochs": 3}
 
 
-def metrics(accuracy, loss=1.0):
-    values = {"loss": 1.0, "accuracy": 0.5, "validation_loss": loss}
+def metrics(accuracy, loss=1.0, epoch=1):
+    values = {"epoch": epoch, "loss": 1.0, "accuracy": 0.5, "validation_loss": loss}
     return values | {"validation_accuracy": accuracy, "seconds": 1.0}
 
 
@@ -29,8 +29,8 @@ def fill(ledger):
     ledger.epoch(0, metrics(0.6))
     ledger.start(1, HYPERPARAMETERS)
     ledger.epoch(1, metrics(0.8, loss=0.9))
-    ledger.epoch(0, metrics(0.8, loss=0.7))
-    ledger.epoch(0, metrics(0.7))
+    ledger.epoch(0, metrics(0.8, loss=0.7, epoch=2))
+    ledger.epoch(0, metrics(0.7, epoch=3))
     ledger.end(0, "finished")
     ledger.end(1, "failed", "out of luck")
 
@@ -46,6 +46,44 @@ def test_reading_gives_back_what_was_written(ledger):
         0.8,
     )
     assert (second.status, second.reason) == ("failed", "out of luck")
+
+
+def test_an_epoch_that_is_trained_again_counts_once(ledger):
+    ledger.session()
+    ledger.start(0, HYPERPARAMETERS)
+    for epoch, accuracy in ((1, 0.6), (2, 0.9)):
+        ledger.epoch(0, metrics(accuracy, epoch=epoch))
+    ledger.session()  # the search was killed, and the trial's checkpoint was of its first epoch
+    ledger.start(0, HYPERPARAMETERS)
+    ledger.epoch(0, metrics(0.7, epoch=2))
+    ledger.retry(0, "its machine died")
+    ledger.epoch(0, metrics(0.65, epoch=3))
+    ledger.end(0, "finished")
+    (record,) = records.read(ledger.journal)
+    assert record.curve["validation_accuracy"] == [0.6, 0.7, 0.65]
+    assert (record.best_epoch, record.retries, record.status) == (2, 1, "finished")
+
+
+def test_the_time_between_sessions_is_not_the_runs(tmp_path):
+    journal = Journal(tmp_path / "trials.jsonl")
+    start = {"event": "start", "number": 0, "hyperparameters": HYPERPARAMETERS}
+    journal.write(event="session", at=0.0)
+    journal.write(**start, at=2.0)
+    journal.write(event="session", at=1000.0)
+    journal.write(**start, at=1001.0)
+    journal.write(event="end", number=0, status="failed", reason="x", at=1004.0)
+    assert records.elapsed(journal) == 6.0
+    assert records.read(journal)[0].seconds == 3.0
+    assert records.elapsed(Journal(tmp_path / "none")) == 0.0
+
+
+def test_a_line_that_was_cut_off_is_passed_over(ledger):
+    fill(ledger)
+    with ledger.journal.path.open("a") as file:
+        file.write('{"event":"epo')
+    assert len(records.read(ledger.journal)) == 2
+    ledger.end(0, "finished")  # on a line of its own
+    assert ledger.journal.read()[-1]["event"] == "end"
 
 
 def test_the_best_is_by_accuracy_then_loss_and_never_a_failure(ledger):

@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from models.vgg16 import CONVS, FRONTIERS, PREPROCESSING
 from search_spaces.experiments import NAMES
-from search_spaces.levers import MAX_UNFROZEN
+from search_spaces.levers import MAX_UNFROZEN, SPACES
+from tuning import kinds
+from tuning.choices import OBJECTIVES, SAMPLERS, SCHEDULERS
 from tuning.errors import UserError
 
 MIN_IMAGE_SIZE = 32  # VGG16 halves it five times
-UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def default_cache() -> Path:
     """Where decoded pictures and features are kept unless the user says otherwise."""
     home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(home).expanduser() / "little-data-tuner"
-
-
-def size_in_bytes(text: str) -> int:
-    """`20GB` to a number of bytes; raises `argparse.ArgumentTypeError`."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(|KB|MB|GB|TB)", text.strip().upper())
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 500MB or 20GB")
-    return int(float(found[1]) * UNITS[found[2]])
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     )
     data.add_argument(
         "--per-class",
-        type=_at_least(1),
+        type=kinds.at_least(1),
         nargs="+",
         metavar="N",
         help="take the first N pictures of each class for training, then for validation (then for "
@@ -67,31 +59,31 @@ def parser() -> argparse.ArgumentParser:
     )
     data.add_argument(
         "--validation-share",
-        type=_share,
+        type=kinds.share,
         default=0.2,
         metavar="SHARE",
         help="of pictures that come without split (default %(default)s)",
     )
     data.add_argument(
-        "--test-share",
-        type=_share,
-        default=0.15,
+        "--holdout",
+        type=kinds.share,
         metavar="SHARE",
-        help="likewise; 0 for no test (default %(default)s)",
+        help="of all pictures, taken as test split before all else; 0 for none (default: 0.15 of "
+        "pictures that come without split, and the test folder of others)",
     )
     data.add_argument(
         "--split-seed", type=int, default=0, metavar="N", help="of that split (default 0)"
     )
     data.add_argument(
         "--image-size",
-        type=_at_least(MIN_IMAGE_SIZE),
+        type=kinds.at_least(MIN_IMAGE_SIZE),
         metavar="PIXELS",
         help="side to which pictures are scaled (default 150 as the article, demo 64)",
     )
     network = parser.add_argument_group("network")
     network.add_argument(
         "--weights",
-        type=_source,
+        type=kinds.source,
         default="imagenet",
         metavar="WHICH",
         help="of VGG16: imagenet (Keras' cache or download), random, or a file: .h5, .weights.h5, "
@@ -107,7 +99,7 @@ def parser() -> argparse.ArgumentParser:
     features = parser.add_argument_group("features of frozen layers")
     features.add_argument(
         "--views",
-        type=_at_least(1),
+        type=kinds.at_least(1),
         default=8,
         metavar="N",
         help="augmented views of each picture that are cached (default %(default)s)",
@@ -127,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
     )
     features.add_argument(
         "--cache-limit",
-        type=size_in_bytes,
+        type=kinds.size_in_bytes,
         metavar="SIZE",
         help="20GB, 500MB: the least recently used features make room (default: no limit)",
     )
@@ -135,6 +127,34 @@ def parser() -> argparse.ArgumentParser:
         "--verify-cache",
         action="store_true",
         help="compare features with their checksums before they are used",
+    )
+    space = parser.add_argument_group("space")
+    space.add_argument(
+        "--space",
+        choices=SPACES,
+        default="article",
+        help="the article's four levers, or also head, preprocessing, batch, optimizer, … "
+        "(default %(default)s)",
+    )
+    space.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="pin or narrow a lever: dropout=0.5, unfrozen=0:4, augmentation=none,flip",
+    )
+    space.add_argument(
+        "--max-unfrozen",
+        type=kinds.up_to(len(CONVS)),
+        default=MAX_UNFROZEN,
+        metavar="N",
+        help="the most conv layers of VGG16 that are trained, 0 to 13 (default %(default)s)",
+    )
+    space.add_argument(
+        "--hypermodel",
+        metavar="MODULE:NAME",
+        help="search this keras_tuner.HyperModel on the pictures instead, a class or an instance",
     )
     search = parser.add_argument_group("search")
     search.add_argument(
@@ -145,33 +165,97 @@ def parser() -> argparse.ArgumentParser:
         help=f"run the article's experiments alone, all or some of {', '.join(NAMES)}",
     )
     search.add_argument(
-        "--trials", type=_at_least(1), metavar="N", help="how many (default 30, demo 8)"
+        "--trials", type=kinds.at_least(1), metavar="N", help="how many (default 30, demo 8)"
     )
     search.add_argument(
-        "--epochs", type=_at_least(1), metavar="N", help="of a trial (default 50, demo 8)"
+        "--epochs", type=kinds.at_least(1), metavar="N", help="of a trial (default 50, demo 8)"
     )
     search.add_argument(
-        "--max-unfrozen",
-        type=_up_to(len(CONVS)),
-        default=MAX_UNFROZEN,
-        metavar="N",
-        help="the most conv layers of VGG16 that are trained, 0 to 13 (default %(default)s)",
+        "--sampler",
+        choices=SAMPLERS,
+        default="tpe",
+        help=f"who proposes: {', '.join(SAMPLERS)} (default %(default)s)",
     )
     search.add_argument(
-        "--time-budget",
-        type=_seconds,
-        metavar="TIME",
-        help="end after 45s, 30m or 2h, whatever is still running",
+        "--scheduler",
+        choices=SCHEDULERS,
+        help=f"who stops hopeless trials early: {', '.join(SCHEDULERS)} (default asha; none where "
+        "there are several objectives)",
+    )
+    search.add_argument(
+        "--objective",
+        action="extend",
+        nargs="+",
+        choices=OBJECTIVES,
+        default=[],
+        metavar="NAME",
+        help=f"{', '.join(OBJECTIVES)}; several give a Pareto front (default accuracy)",
+    )
+    search.add_argument(
+        "--enqueue",
+        type=Path,
+        metavar="FILE",
+        help="JSON list of points to try first, after the experiments; each gives some levers",
+    )
+    search.add_argument(
+        "--warm-start",
+        metavar="RUN",
+        help="learn from the finished trials of an earlier run: its folder, or STORAGE#STUDY",
     )
     search.add_argument(
         "--seed",
-        type=_at_least(0),
+        type=kinds.at_least(0),
         default=0,
         metavar="N",
         help="of sampler and training (default 0)",
     )
+    search.add_argument(
+        "--time-budget",
+        type=kinds.seconds,
+        metavar="TIME",
+        help="end after 45s, 30m or 2h, whatever is still running",
+    )
+    search.add_argument(
+        "--price", type=kinds.positive, metavar="P", help="of an hour of a GPU (of a CPU trial)"
+    )
+    search.add_argument(
+        "--budget",
+        type=kinds.positive,
+        metavar="B",
+        help="end when so many GPU hours are used, or with --price so much money",
+    )
+    claim = parser.add_argument_group("what may be claimed")
+    claim.add_argument(
+        "--confirm",
+        type=kinds.repeats,
+        metavar="KxN",
+        help="3x5: train the 3 best configurations with 5 fresh seeds each; the best mean wins",
+    )
+    claim.add_argument(
+        "--folds",
+        type=kinds.at_least(2),
+        metavar="N",
+        help="cross-validate the winner on so many folds of all pictures but the test split",
+    )
     place = parser.add_argument_group("place")
     place.add_argument("--name", help="of the run (default: date and time)")
+    place.add_argument(
+        "--resume",
+        metavar="NAME",
+        help="go on with a run that ended before its end; more --trials or time may be asked for",
+    )
+    place.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="TOML file of these options, such as a run's settings.toml; flags go first",
+    )
+    place.add_argument(
+        "--storage",
+        metavar="WHERE",
+        help="of the Optuna study: postgresql://…, mysql://…, or a journal file "
+        "(default: study.db in the run folder)",
+    )
     place.add_argument(
         "--runs",
         type=Path,
@@ -191,64 +275,14 @@ def parser() -> argparse.ArgumentParser:
     )
     place.add_argument(
         "--gpus-per-trial",
-        type=_amount,
+        type=kinds.amount,
         metavar="N",
         help="also a fraction (default 1 where there are GPUs)",
     )
     place.add_argument(
         "--cpus-per-trial",
-        type=_at_least(1),
+        type=kinds.at_least(1),
         metavar="N",
         help="(default: an equal share for each trial)",
     )
     return parser
-
-
-def _source(text: str) -> str:
-    # A file is meant where the user stands, also when workers stand elsewhere.
-    return text if text in ("imagenet", "random") else str(Path(text).expanduser().absolute())
-
-
-def _at_least(low: int) -> Any:
-    def number(text: str) -> int:
-        if not re.fullmatch(r"[+-]?\d+", text.strip()) or int(text) < low:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {low}")
-        return int(text)
-
-    return number
-
-
-def _up_to(high: int) -> Any:
-    def number(text: str) -> int:
-        if not re.fullmatch(r"\d+", text.strip()) or int(text) > high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {high}")
-        return int(text)
-
-    return number
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to below 1")
-    return value
-
-
-def _amount(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1025 or (value > 1 and value != int(value)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share of 1, or a whole number")
-    return value
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
-    if not found or float(found[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 45s, 30m or 2h")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
+import secrets
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import optuna
 import ray
+from ray._private import ray_constants
 
 import models
 import search_spaces
 import tuning
+from tuning.errors import UserError
+
+BOOTSTRAP = "~/ray_bootstrap_config.yaml"  # the cluster file, where `ray up` leaves it on the head
+TYPE = "ray.io/node-group"  # label of a node that `ray up` or its autoscaler started
 
 
 @dataclass(frozen=True)
@@ -38,43 +47,91 @@ class Resources:
 def connect(address: str | None) -> None:
     """Joins the cluster at `address`, or starts Ray on this machine alone.
 
-    The packages travel with Ray's runtime environment, so no node needs them installed.
+    The packages travel with Ray's runtime environment, so no node needs them installed. A Ray on
+    this machine alone listens on loopback, and keeps its files where other users cannot look.
+
+    Raises:
+        UserError: If there is no cluster at `address`, or it does not let us in.
     """
     # Ray's own lines would drown ours; what concerns the user is said by us.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_SYNCER"] = "1"
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the search ends itself
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    place: dict[str, Any] = {"address": address}
+    if address is None:
+        _stay_on_loopback()
+        _keep_token()
+        # By this name also where RAY_ADDRESS points to a cluster.
+        place = {"address": "local", "include_dashboard": False, "_temp_dir": str(_own_folder())}
     packages = [
         str(Path(str(package.__file__)).parent) for package in (tuning, models, search_spaces)
     ]
-    ray.init(
-        address=address,
-        include_dashboard=None if address else False,
-        log_to_driver=False,
-        logging_level=logging.CRITICAL,
-        runtime_env={
-            "py_modules": packages,
-            "env_vars": {
-                "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-                # Both frameworks would take a GPU's whole memory, also a trial's with half a GPU.
-                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-                "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    try:
+        ray.init(
+            **place,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            runtime_env={
+                "py_modules": packages,
+                "env_vars": {
+                    "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
+                    "TF_CPP_MIN_LOG_LEVEL": "3",
+                    # Both frameworks would take all of a GPU, also a trial's with half a one.
+                    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+                    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+                },
             },
-        },
-    )
+        )
+    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+        if address is None:
+            raise
+        reason = str(error).strip().split("\n")[0].rstrip(".")
+        raise UserError(
+            f"The Ray cluster at --address {address} cannot be joined: {reason}."
+        ) from (error)
+
+
+def _stay_on_loopback() -> None:
+    # Ray does so of itself on macOS and Windows, and has no other switch for it.
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
+
+
+def _keep_token() -> None:
+    """Makes the token that Ray asks every process for; Ray would let all users read it."""
+    file = Path.home() / ".ray" / "auth_token"
+    # Where it cannot be written Ray says so itself.
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "w") as opened:
+                opened.write(secrets.token_hex(32))
+        file.chmod(0o600)
+
+
+def _own_folder() -> Path:
+    """Where Ray puts logs and sockets; it makes them readable and writable for all."""
+    # Not under TMPDIR: a socket's path has at most 107 characters.
+    folder = Path("/tmp") / f"little-data-tuner-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.getuid() or found.st_mode & 0o077:  # somebody was here first
+        folder = Path(tempfile.mkdtemp(prefix="tuner-", dir="/tmp"))
+    return folder / "ray"
 
 
 def resources(gpus_per_trial: float | None, cpus_per_trial: int | None) -> Resources:
     """Shares out what the cluster has: one GPU a trial where there are GPUs, else CPUs.
 
+    Nodes that the autoscaler starts when trials wait for them count like those that are there.
     Without GPUs up to four trials run at once: more would outrun the sampler, which learns from
     finished trials.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in alive] + _to_come(alive)
     gpus = sum(node.get("GPU", 0) for node in nodes)
     cpus = sum(node.get("CPU", 0) for node in nodes)
     gpu = gpus_per_trial if gpus_per_trial is not None else (1.0 if gpus else 0.0)
@@ -87,3 +144,16 @@ def resources(gpus_per_trial: float | None, cpus_per_trial: int | None) -> Resou
         cpu = cpus_per_trial or int(max(1, cpus // 4))
         slots = sum(int(node.get("CPU", 0) // cpu) for node in nodes)
     return Resources(gpu, cpu, slots)
+
+
+def _to_come(alive: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """The resources of each node that the autoscaler may yet start, the favoured types first."""
+    file = Path(BOOTSTRAP).expanduser()
+    if not any(TYPE in node["Labels"] for node in alive) or not file.is_file():
+        return []
+    cluster = json.loads(file.read_text())
+    types = cluster["available_node_types"]
+    workers = [types[name] for name in types if name != cluster["head_node_type"]]
+    workers.sort(key=lambda each: -each.get("priority", 0))
+    possible = [each["resources"] for each in workers for _ in range(each["max_workers"])]
+    return possible[: max(0, cluster["max_workers"] - (len(alive) - 1))]

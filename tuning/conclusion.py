@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from tuning import records, report, summary
+import optuna
+
+from tuning import evaluation, records, repeats, report, study, summary
 from tuning.best import load_arrays, weights_file
 from tuning.export import export
 from tuning.learner import probabilities
 from tuning.options import Options
-from tuning.records import Ledger, Manner
+from tuning.records import Ledger, Manner, Record
+from tuning.repeats import Repeat
 from tuning.report.facts import Facts
 from tuning.report.words import in_words, interval, percent
 from tuning.setting import Setting
-from tuning.training import score
+
+if TYPE_CHECKING:
+    import keras
 
 KEPT_WEIGHTS = 5  # best trials whose weights stay in the run folder
 
@@ -23,43 +31,69 @@ def conclude(
     setting: Setting,
     ledger: Ledger,
     manner: Manner,
-    command: str,
-    seconds: float,
+    again: Callable[[list[Repeat], str], dict[int, Record]],
 ) -> Facts:
-    """Exports the best trial's model, tests it once, writes the report.
+    """Confirms the best, exports the winner's model, tests it once, writes the report.
 
     Args:
         options: What the user asked for.
         setting: What all trials shared.
         ledger: What happened.
         manner: How the trials were run.
-        command: What the user typed.
-        seconds: Wall time of the trials.
+        again: Trains configurations again, under a name; returns their records by place.
     """
     folder = options.folder
     tried = [ledger.records[number] for number in sorted(ledger.records)]
     ranking = records.ranking(tried)
-    test, path = None, None
-    if ranking:
-        best = ranking[0]
-        weights = load_arrays(weights_file(folder, best.number))
-        model, path = export(setting, best.hyperparameters, weights, folder / "best")
-        split = setting.dataset.test
-        if split is not None:
-            test = score(probabilities(model, split.pictures), split.labels)
+    confirmed, crossed = None, None
+    winner = ranking[0] if ranking else None
+    if winner and options.confirm and not manner.interrupted:
+        repeated = repeats.confirming(ranking, *options.confirm, options.seed)
+        confirmed = repeats.confirmation(repeated, again(repeated, "confirmation"))
+        if confirmed:
+            winner = ledger.records[confirmed["winner"]]
+    if winner and options.folds and not manner.interrupted:
+        folded = repeats.folding(winner, options.folds, options.seed)
+        crossed = repeats.cross_validation(folded, again(folded, "folds"))
+    findings = summary.Findings(manner, importances=_importances(options))
+    if winner:
+        weights = load_arrays(weights_file(folder, winner.number))
+        model, path = export(setting, winner.hyperparameters, weights, folder / "best")
+        findings = dataclasses.replace(
+            findings,
+            trial=winner.number,
+            model=str(path.relative_to(folder)),
+            confirmation=confirmed,
+            cross_validation=crossed,
+            **_measured(setting, model),
+        )
     for record in ranking[KEPT_WEIGHTS:]:
-        weights_file(folder, record.number).unlink(missing_ok=True)
-    outcome = summary.Outcome(
-        command=command,
-        seconds=seconds,
-        manner=manner,
-        test=test,
-        model=None if path is None else str(path.relative_to(folder)),
-    )
-    cache = setting.cache.journal.statistics() if setting.cache.journal else {}
-    facts = summary.facts(options, setting, tried, ranking[0] if ranking else None, cache, outcome)
+        if record is not winner:
+            weights_file(folder, record.number).unlink(missing_ok=True)
+    findings.write(folder)
+    facts = summary.gather(folder)
     report.write(facts, folder)
     return facts
+
+
+def _measured(setting: Setting, model: keras.Model) -> dict[str, Any]:
+    """What the final model does on validation pictures, and, once, on test pictures."""
+    data = setting.dataset
+    said = probabilities(model, data.validation.pictures)
+    found = {"validation": evaluation.measure(said, data.validation.labels, data.classes)}
+    judged = data.validation
+    if data.test is not None:
+        judged = data.test
+        said = probabilities(model, judged.pictures)
+        found["test"] = evaluation.measure(said, judged.labels, data.classes)
+    return {**found, "mistakes": evaluation.mistakes(said, judged, data.classes)}
+
+
+def _importances(options: Options) -> Any:
+    if options.experiments:
+        return None  # there is no study
+    store = study.storage(options.storage or study.default_storage(options.folder.resolve()))
+    return evaluation.importances(optuna.load_study(study_name=options.name, storage=store))
 
 
 def in_short(facts: Facts, folder: Path) -> str:

@@ -105,7 +105,7 @@ def load(
     cache: Path,
     image_size: int = 150,
     validation_share: float = 0.2,
-    test_share: float = 0.15,
+    holdout: float | None = None,
     per_class: tuple[int, ...] | None = None,
     split_seed: int = 0,
 ) -> Dataset:
@@ -117,7 +117,8 @@ def load(
         cache: The cache's folder; decoded pictures go to `pictures/` in it.
         image_size: Side in pixels to which pictures are scaled.
         validation_share: Of each class, where there is no validation folder.
-        test_share: Likewise; 0 for no test split.
+        holdout: Share of all pictures that is taken as test split before all else; 0 for none.
+            None: 0.15 of pictures that come without split, and the test folder of others.
         per_class: Take the first so many of each class in natural order, for train, validation
             and, if given, test.
         split_seed: Of the split by shares.
@@ -128,7 +129,7 @@ def load(
     files = layouts.find(
         root,
         validation_share=validation_share,
-        test_share=test_share,
+        holdout=holdout,
         per_class=per_class,
         split_seed=split_seed,
     )

@@ -13,13 +13,15 @@ from pathlib import Path
 from search_spaces.experiments import EXPERIMENTS
 from tuning.interrupt import gentle
 from tuning.options import Options
-from tuning.records import Ledger, Manner
+from tuning.records import OVER, Ledger, Manner
 from tuning.setting import Setting
+from tuning.space import Levers
 from tuning.training import Trial, TrialError, save_best
 
 
 def run(
     options: Options,
+    levers: Levers,
     setting: Setting,
     ledger: Ledger,
     folder: Path,
@@ -30,9 +32,14 @@ def run(
 
     chosen = [each for each in EXPERIMENTS if each.name in (options.experiments or ())]
     deadline = time.monotonic() + (options.time_budget or float("inf"))
+    status = "finished"
     with gentle() as interrupt:
         for number, experiment in enumerate(chosen):
-            hyperparameters = experiment.hyperparameters(options.epochs)
+            if number in ledger.records and ledger.records[number].status in OVER:
+                continue
+            hyperparameters = experiment.hyperparameters(
+                levers.epochs, levers.name, levers.preprocessing
+            )
             ledger.start(number, hyperparameters)
             trial = Trial(setting, hyperparameters)
             status, reason = "finished", None
@@ -50,4 +57,5 @@ def run(
             if status == "interrupted":
                 break
     gpus = [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
-    return Manner(interrupt.raised, 1, float(bool(gpus)), os.cpu_count() or 1)
+    ended = "it ended before all experiments were over" if status == "interrupted" else None
+    return Manner(ended, False, 1, float(bool(gpus)), os.cpu_count() or 1)

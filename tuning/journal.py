@@ -20,8 +20,11 @@ class Journal:
         """Appends one event."""
         line = json.dumps(event, separators=(",", ":")) + "\n"
         # POSIX appends a short write to a local file in one piece, whoever else is writing.
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
+            end = os.fstat(handle).st_size
+            if end and os.pread(handle, 1, end - 1) != b"\n":
+                line = "\n" + line  # the one before was cut off
             os.write(handle, line.encode())
         finally:
             os.close(handle)
@@ -30,7 +33,13 @@ class Journal:
         """All events so far, in order; empty when nothing was written."""
         if not self.path.exists():
             return []
-        return [json.loads(line) for line in self.path.read_text().splitlines()]
+        events = []
+        for line in self.path.read_text().splitlines():
+            try:
+                events.append(json.loads(line))
+            except ValueError:
+                continue  # cut off by a full disk or the end of a machine
+        return events
 
     def statistics(self) -> dict[str, Any]:
         """The run's use of the cache, as the report tells it.

@@ -10,6 +10,7 @@ import numpy as np
 
 from tuning.errors import UserError
 
+TEST_SHARE = 0.15  # of pictures that come without split
 VALIDATION_NAMES = ("validation", "val", "valid")
 LAYOUTS = "train/CLASS/… and validation/CLASS/…, or CLASS/… alone, or flat CLASS.NUMBER.jpg"
 
@@ -34,7 +35,7 @@ def find(
     root: Path,
     *,
     validation_share: float,
-    test_share: float,
+    holdout: float | None,
     per_class: tuple[int, ...] | None,
     split_seed: int,
 ) -> Files:
@@ -57,6 +58,9 @@ def find(
         ]
         for name, split in zip(("validation", "test"), splits[1:], strict=True):
             _same_classes(root, name, train, split)
+        if holdout is not None and splits[2]:
+            raise UserError(f"{test_folder} is the test split; leave --holdout away.")
+        held = _hold_out(splits[:2], holdout or 0.0, split_seed)
         if per_class:
             if len(per_class) > 2 and not splits[2]:
                 raise UserError(
@@ -69,10 +73,29 @@ def find(
                     splits, (*per_class, 0)[:3], ("train", "validation", "test"), strict=True
                 )
             ]
-        return Files(*splits)
+        return Files(splits[0], splits[1], held or splits[2])
     if per_class:
-        return _in_order(train, per_class)
-    return _by_shares(train, validation_share, test_share, split_seed)
+        held = _hold_out([train], holdout or 0.0, split_seed)
+        files = _in_order(train, per_class)
+        return Files(files.train, files.validation, held or files.test)
+    return _by_shares(
+        train, validation_share, TEST_SHARE if holdout is None else holdout, split_seed
+    )
+
+
+def _hold_out(splits: list[ByClass], share: float, seed: int) -> ByClass:
+    """Takes a share of each class out of these splits together; empty where that is 0."""
+    held: ByClass = {}
+    for index, label in enumerate(splits[0] if share else {}):
+        found = sorted((file for split in splits for file in split[label]), key=_natural)
+        count = max(1, round(share * len(found)))
+        rows = np.random.default_rng((seed, index)).permutation(len(found))[:count]
+        held[label] = [found[row] for row in sorted(rows)]
+        taken = set(held[label])
+        for split in splits:
+            split[label] = [file for file in split[label] if file not in taken]
+            _enough(label, len(split[label]), 1, f"beside a holdout of {share}")
+    return held
 
 
 def _by_class(folder: Path) -> ByClass:

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from tuning.journal import Journal
 
+OVER = ("finished", "stopped", "failed")  # statuses of trials that are never run again
 CURVES = ("loss", "accuracy", "validation_loss", "validation_accuracy")
 
 
@@ -20,16 +22,27 @@ class Manner:
     """How the trials of a run were run.
 
     Attributes:
-        interrupted: Whether the user ended it.
+        ended: What ended it before all trials were over, None if they are.
+        failing: Whether that was one cause that failed trial after trial.
         at_once: How many ran side by side.
         gpus: Of each trial.
         cpus: Of each trial.
     """
 
-    interrupted: bool
+    ended: str | None
+    failing: bool
     at_once: int
     gpus: float
     cpus: int
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it ended before all trials were over."""
+        return self.ended is not None
+
+    def device_hours(self, records: Iterable[Record]) -> float:
+        """GPU hours of these trials; where trials have no GPU, hours of a trial."""
+        return sum(record.seconds for record in records) * (self.gpus or 1.0) / 3600
 
 
 @dataclass
@@ -40,11 +53,13 @@ class Record:
         number: In the order in which trials were proposed, from 0.
         hyperparameters: As `search_spaces.levers.declare` returns them.
         status: `running`, `finished` (all its epochs), `stopped` (early, by the scheduler),
-            `interrupted` (the search ended first) or `failed`.
+            `interrupted` (the search ended first; resumed, it goes on) or `failed`.
         reason: Why it failed, one line.
         curve: Per epoch, the metrics of `CURVES`.
-        seconds: From its start to its last epoch.
+        seconds: That it ran, up to its last event; waiting for a search to be resumed not counted.
         started: Seconds since the epoch of Unix.
+        worker: The machine and process that ran its last epoch.
+        retries: How often it went on after its process or its machine had died.
     """
 
     number: int
@@ -54,6 +69,9 @@ class Record:
     reason: str | None = None
     curve: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in CURVES})
     seconds: float = 0.0
+    worker: str | None = None
+    retries: int = 0
+    last: float = 0.0  # time of its last event
 
     @property
     def epochs(self) -> int:
@@ -92,18 +110,33 @@ class Ledger:
     watch: Callable[[Record, str], None]
     records: dict[int, Record] = field(default_factory=dict)
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the run took so far, see `elapsed`."""
+        return elapsed(self.journal)
+
+    def session(self) -> None:
+        """The run begins, or is resumed."""
+        self.journal.write(event="session", at=time.time())
+
     def start(self, number: int, hyperparameters: dict[str, Any]) -> None:
-        """A trial begins (or begins again)."""
+        """A trial begins, or goes on after its search or its worker was interrupted."""
         self._event(event="start", number=number, hyperparameters=hyperparameters, at=time.time())
 
     def epoch(self, number: int, metrics: dict[str, Any]) -> None:
-        """A trial has finished an epoch."""
+        """A trial has finished an epoch; `metrics` as `training.Trial.run_epoch` returns them."""
         self._event(
             event="epoch",
             number=number,
+            epoch=metrics["epoch"],
             metrics={name: metrics[name] for name in CURVES},
+            worker=metrics.get("worker"),
             at=time.time(),
         )
+
+    def retry(self, number: int, reason: str) -> None:
+        """A trial goes on elsewhere: its process died, or what it needed was out of reach."""
+        self._event(event="retry", number=number, reason=reason, at=time.time())
 
     def end(self, number: int, status: str, reason: str | None = None) -> None:
         """A trial is over."""
@@ -123,18 +156,40 @@ def read(journal: Journal) -> list[Record]:
     return [records[number] for number in sorted(records)]
 
 
+def elapsed(journal: Journal) -> float:
+    """Seconds that the run took so far, the time between its sessions not counted."""
+    events = journal.read()
+    return sum(
+        (after["at"] - before["at"] for before, after in pairwise(events) if not _begins(after)),
+        0.0,
+    )
+
+
+def _begins(event: dict[str, Any]) -> bool:
+    return bool(event["event"] == "session")
+
+
 def _apply(records: dict[int, Record], event: dict[str, Any]) -> None:
-    number = event["number"]
-    if event["event"] == "start":
-        records[number] = Record(number, event["hyperparameters"], event["at"])
+    if _begins(event):
         return
-    record = records[number]
+    number, at = event["number"], event["at"]
+    if event["event"] == "start":
+        record = records.setdefault(number, Record(number, event["hyperparameters"], at))
+        record.status, record.reason = "running", None
+    else:
+        record = records[number]
+        record.seconds += at - record.last
+    record.last = at
     if event["event"] == "epoch":
         for name in CURVES:
+            # One that was trained again, because its search or its worker ended after it.
+            del record.curve[name][event["epoch"] - 1 :]
             record.curve[name].append(event["metrics"][name])
-    else:
+        record.worker = event["worker"]
+    elif event["event"] == "retry":
+        record.retries += 1
+    elif event["event"] == "end":
         record.status, record.reason = event["status"], event["reason"]
-    record.seconds = event["at"] - record.started
 
 
 def ranking(records: list[Record]) -> list[Record]:

@@ -1,116 +1,33 @@
-"""Ray Tune schedules the trials, Optuna proposes them.
-
-The only room, with the entry point, that knows Ray.
-"""
+"""Ray Tune schedules the trials, Optuna proposes them."""
 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
+import ray
 from ray import tune
-from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.search import Searcher
 
-from search_spaces import levers
-from search_spaces.experiments import EXPERIMENTS
-from search_spaces.optuna_bridge import OptunaHyperParameters
-from tuning import ahead
-from tuning.cluster import connect, resources
+from tuning import ahead, stopping
+from tuning import study as studies
+from tuning.cluster import Resources, connect, resources
 from tuning.features.distributed import ActorRights
-from tuning.interrupt import Interrupt, gentle
+from tuning.interrupt import gentle
 from tuning.options import Options
-from tuning.records import Ledger, Manner
-from tuning.searcher import LeverSearch
+from tuning.records import OVER, Ledger, Manner
+from tuning.repeats import Repeat
+from tuning.report.words import duration
+from tuning.searcher import Given, LeverSearch
 from tuning.setting import Setting
-from tuning.threads import bind
+from tuning.space import Levers
+from tuning.worker import Worker, checkpoint_file
 
-REDUCTION = 3  # of three trials at a rung, one goes on; ASHA's paper uses 3 to 4
-FIRST_RUNG = 0.1  # share of a trial's epochs before it may be stopped
-
-
-class Worker(tune.Trainable):  # type: ignore[misc]
-    """Runs one trial after the other in one process, an epoch a step."""
-
-    def setup(
-        self, config: dict[str, Any], setting: Setting, folder: Path, threads: int | None
-    ) -> None:
-        """Begins the first trial; the other arguments are the same for all."""
-        if threads:
-            bind(threads)
-        self.setting = setting
-        self.folder = folder
-        self._begin(config)
-
-    def _begin(self, config: dict[str, Any]) -> None:
-        from tuning.training import Trial
-
-        self.config = config
-        self.trial = Trial(self.setting, config["hyperparameters"])
-
-    def step(self) -> dict[str, Any]:
-        """Trains an epoch."""
-        from tuning.training import save_best
-
-        result: dict[str, Any] = self.trial.run_epoch()
-        save_best(self.trial, self.folder, self.config["number"])
-        result["done"] = self.trial.epoch >= self.config["hyperparameters"]["epochs"]
-        return result
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begins the next trial in the same process."""
-        self._begin(new_config)
-        return True
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """The best weights lie in the run folder; there is nothing more to keep."""
-
-
-class Halving(ASHAScheduler):  # type: ignore[misc]
-    """Asynchronous successive halving that lets the article's experiments run to their end.
-
-    Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020,
-    https://arxiv.org/abs/1810.05934). The experiments are what every other trial is compared with,
-    so they count at each rung, but are not stopped there.
-    """
-
-    def __init__(self, epochs: int, protected: int) -> None:
-        super().__init__(
-            time_attr="training_iteration",
-            max_t=epochs,
-            grace_period=max(1, round(FIRST_RUNG * epochs)),
-            reduction_factor=REDUCTION,
-        )
-        self.protected = protected
-        self.stopped: set[int] = set()
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Whether the trial goes on."""
-        decision: str = super().on_trial_result(tune_controller, trial, result)
-        if decision != TrialScheduler.STOP or result["done"]:
-            return decision
-        if trial.config["number"] < self.protected:
-            return str(TrialScheduler.CONTINUE)
-        self.stopped.add(trial.config["number"])
-        return decision
-
-
-class _End(tune.Stopper):  # type: ignore[misc]
-    """Ends the search when its time is over or the user says so."""
-
-    def __init__(self, seconds: float | None, interrupt: Interrupt) -> None:
-        self.deadline = time.monotonic() + (seconds or float("inf"))
-        self.interrupt = interrupt
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return self.interrupt.raised or time.monotonic() > self.deadline
+RETRIES = 3  # of a trial whose process or machine died
 
 
 @dataclass
@@ -118,7 +35,9 @@ class _Told(tune.Callback):  # type: ignore[misc]
     """Tells the ledger what Ray Tune reports."""
 
     ledger: Ledger
-    scheduler: Halving
+    stopped: set[int]
+    folder: Path
+    failures: stopping.Failures = field(default_factory=stopping.Failures)
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its set-up; the view of a terminal is no part of it
@@ -129,26 +48,40 @@ class _Told(tune.Callback):  # type: ignore[misc]
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self.ledger.epoch(trial.config["number"], result)
+        if not result.get("failed"):
+            self.ledger.epoch(trial.config["number"], result)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.ledger.retry(trial.config["number"], _reason(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         number = trial.config["number"]
         record = self.ledger.records[number]
-        if record.epochs >= record.hyperparameters["epochs"]:
-            self.ledger.end(number, "finished")
+        failed = trial.last_result.get("failed")
+        if failed:
+            self._end(number, "failed", failed)
+        elif record.epochs >= record.hyperparameters["epochs"]:
+            self._end(number, "finished")
+        elif number in self.stopped:
+            self._end(number, "stopped")
         else:
-            self.ledger.end(
-                number, "stopped" if number in self.scheduler.stopped else "interrupted"
-            )
+            self.ledger.end(number, "interrupted")  # its checkpoint stays
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.ledger.end(trial.config["number"], "failed", _reason(trial))
+        self._end(trial.config["number"], "failed", _reason(trial))
+
+    def _end(self, number: int, status: str, reason: str | None = None) -> None:
+        self.ledger.end(number, status, reason)
+        self.failures.add(reason)
+        checkpoint_file(self.folder, number).unlink(missing_ok=True)
 
 
 def _reason(trial: Any) -> str:
     """The last line of what went wrong, without traceback and module."""
-    lines = Path(trial.error_file).read_text().split("\n")
-    last = next((line for line in reversed(lines) if line.strip()), "it ended without a word")
+    text = Path(trial.error_file).read_text() if trial.error_file else ""
+    if "ActorDied" in text or "ActorUnavailable" in text or not text.strip():
+        return "its process or its machine died"
+    last = next(line for line in reversed(text.split("\n")) if line.strip())
     return re.sub(r"^([\w.]+\.)?((Trial|User)Error: )?", "", last.strip())
 
 
@@ -158,6 +91,7 @@ def _folder_name(trial: Any) -> str:
 
 def search(
     options: Options,
+    levers: Levers,
     setting: Setting,
     ledger: Ledger,
     folder: Path,
@@ -167,73 +101,152 @@ def search(
 
     Args:
         options: What the user asked for.
+        levers: The space.
         setting: What all trials share.
-        ledger: Is told what happens to trials.
-        folder: The run folder; gets `study.db`, `weights/` and Ray Tune's state in `tune/`.
+        ledger: Is told what happens to trials; of a run that is resumed it knows the earlier ones.
+        folder: The run folder; gets `study.db`, `weights/`, `checkpoints/` and Ray Tune's state in
+            `tune/`.
         watch: Is told how many pictures' features are built ahead of the first trial, and of how
             many.
     """
+    first = levers.experiments() + (levers.points(options.enqueue) if options.enqueue else [])
+    study = _study(options, folder, ledger)
+    if options.resume is None:
+        for point in first:
+            study.enqueue_trial(levers.asked(point))
+        if options.warm_start:
+            studies.take_over(study, options.warm_start)
     connect(options.address)
     if options.address:
         setting.cache.rights = ActorRights()
     share = resources(options.gpus_per_trial, options.cpus_per_trial)
-    first = [each.hyperparameters(options.epochs) for each in EXPERIMENTS]
-    # As far as they lie in the space.
-    first = [each for each in first if each.get("unfrozen", 0) <= options.max_unfrozen]
-    first = first[: options.trials]
-    searcher = LeverSearch(
-        space=Levers(options.epochs, options.max_unfrozen),
-        metric="best_accuracy",
-        mode="max",
-        points_to_evaluate=first,
-        sampler=optuna.samplers.TPESampler(
-            multivariate=True, group=True, constant_liar=True, seed=options.seed
-        ),
-        storage=optuna.storages.RDBStorage(f"sqlite:///{folder / 'study.db'}"),
-        study_name=folder.name,
-    )
-    scheduler = Halving(options.epochs, protected=len(first))
-    parameters = tune.with_parameters(Worker, setting=setting, folder=folder, threads=share.threads)
+    scheduler = stopping.scheduler(options.scheduler, options.epochs, levers.is_experiment)
+    scheduler.replay([each for each in ledger.records.values() if each.status != "failed"])
+    searcher = LeverSearch(study, levers, scheduler.stopped, options.objective)
+    told = _Told(ledger, scheduler.stopped, folder)
     with gentle() as interrupt:
-        end = _End(options.time_budget, interrupt)
-        ahead.build(setting, first, share, watch, end.stop_all)
-        tuner = tune.Tuner(
-            tune.with_resources(parameters, {"CPU": share.cpus, "GPU": share.gpus}),
-            tune_config=tune.TuneConfig(
-                metric="best_accuracy",
-                mode="max",
-                search_alg=searcher,
-                scheduler=scheduler,
-                num_samples=options.trials,
-                max_concurrent_trials=share.at_once,
-                reuse_actors=True,
-                trial_dirname_creator=_folder_name,
-            ),
-            run_config=tune.RunConfig(
-                name="tune",
-                storage_path=str(folder),
-                stop=end,
-                callbacks=[_Told(ledger, scheduler)],
-                verbose=0,
-            ),
-        )
-        try:
-            tuner.fit()
-        finally:
-            searcher.close()
-            for record in list(ledger.records.values()):
-                if record.status == "running":
-                    ledger.end(record.number, "interrupted")
-    return Manner(interrupt.raised, share.at_once, share.gpus, share.cpus)
+        end = _end(options, share, ledger, told.failures, lambda: interrupt.raised)
+        left = options.trials - studies.told(study)
+        if left > 0:
+            pending = _pending(first[: options.trials], ledger)
+            ahead.build(setting, pending, share, watch, end.stop_all)
+            try:
+                _tune(setting, folder, share, searcher, scheduler, end, told, left)
+            finally:
+                studies.release(study)
+                for record in list(ledger.records.values()):
+                    if record.status == "running":
+                        ledger.end(record.number, "interrupted")
+    failing = told.failures.row >= stopping.ALIKE
+    return Manner(end.reason, failing, share.at_once, share.gpus, share.cpus)
 
 
-@dataclass(frozen=True)
-class Levers:
-    """The space, as Optuna's trials are asked for it."""
+def repeat(
+    repeats: list[Repeat], options: Options, setting: Setting, ledger: Ledger, folder: Path
+) -> bool:
+    """Trains configurations again, as many at once as there is room for.
 
-    epochs: int
-    max_unfrozen: int
+    Args:
+        repeats: Their places in this list are the ledger's numbers.
+        options: What the user asked for.
+        setting: What all trials of the search shared.
+        ledger: Is told what happens; those that it knows to be over are not run again.
+        folder: Gets their checkpoints, and Ray Tune's state in `tune/`.
 
-    def __call__(self, trial: optuna.Trial) -> dict[str, Any]:
-        """The hyperparameters of one trial."""
-        return levers.declare(OptunaHyperParameters(trial), self.epochs, self.max_unfrozen)
+    Returns:
+        Whether it came to its end; not if the user interrupted it.
+    """
+    if not ray.is_initialized():
+        connect(options.address)
+    share = resources(options.gpus_per_trial, options.cpus_per_trial)
+    over = {each.number for each in ledger.records.values() if each.status in OVER}
+    configs = [each.config(n) for n, each in enumerate(repeats) if n not in over]
+    told = _Told(ledger, set(), folder)
+    scheduler = stopping.scheduler("none", options.epochs, lambda hyperparameters: True)
+    with gentle() as interrupt:
+        end = stopping.End([(lambda: interrupt.raised, "interrupted by the user")])
+        if configs:
+            searcher = Given(configs)
+            _tune(setting, folder, share, searcher, scheduler, end, told, len(configs))
+    return not interrupt.raised
+
+
+def _tune(
+    setting: Setting,
+    folder: Path,
+    share: Resources,
+    searcher: Searcher,
+    scheduler: Any,
+    end: stopping.End,
+    told: _Told,
+    trials: int,
+) -> None:
+    parameters = tune.with_parameters(Worker, setting=setting, folder=folder, threads=share.threads)
+    tuner = tune.Tuner(
+        tune.with_resources(parameters, {"CPU": share.cpus, "GPU": share.gpus}),
+        tune_config=tune.TuneConfig(
+            metric="best_accuracy",
+            mode="max",
+            search_alg=searcher,
+            scheduler=scheduler,
+            num_samples=trials,
+            max_concurrent_trials=share.at_once,
+            reuse_actors=True,
+            trial_dirname_creator=_folder_name,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(folder),
+            stop=end,
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            callbacks=[told],
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+
+
+def _study(options: Options, folder: Path, ledger: Ledger) -> optuna.Study:
+    store = studies.storage(options.storage or studies.default_storage(folder))
+    if options.resume is None:
+        sampler = studies.sampler(options.sampler, options.seed)
+        return studies.create(store, options.name, sampler, options.objective)
+    # With the seed alone it would propose once more what it proposed at first.
+    sampler = studies.sampler(options.sampler, options.seed + 1000 * (1 + len(ledger.records)))
+    study = studies.resume(store, options.name, sampler)
+    studies.reconcile(study, ledger)
+    return study
+
+
+def _pending(first: list[dict[str, Any]], ledger: Ledger) -> list[dict[str, Any]]:
+    """Points that are known now and not over yet."""
+    over = [each.hyperparameters for each in ledger.records.values() if each.status in OVER]
+    begun = [each.hyperparameters for each in ledger.records.values() if each.status not in OVER]
+    return [each for each in first if each not in over and each not in begun] + begun
+
+
+def _end(
+    options: Options,
+    share: Resources,
+    ledger: Ledger,
+    failures: stopping.Failures,
+    interrupted: Callable[[], bool],
+) -> stopping.End:
+    budget = options.time_budget
+    conditions: list[tuple[Callable[[], bool], str]] = [(interrupted, "interrupted by the user")]
+    if budget is not None:
+        over = stopping.deadline(budget - ledger.elapsed)
+        conditions.append((over, f"the time budget of {duration(budget)} was spent"))
+    if options.budget is not None:
+        limit, price = options.budget, options.price or 1.0
+        manner = Manner(None, False, share.at_once, share.gpus, share.cpus)
+        what = f"{limit:g} at {price:g} an hour" if options.price else f"{limit:g} GPU hours"
+
+        def spent() -> bool:
+            return manner.device_hours(ledger.records.values()) * price >= limit
+
+        conditions.append((spent, f"the budget of {what} was spent"))
+    conditions.append(
+        (lambda: failures.row >= stopping.ALIKE, f"{stopping.ALIKE} trials in a row failed alike")
+    )
+    return stopping.End(conditions)

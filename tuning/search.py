@@ -10,7 +10,6 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import shlex
-import time
 import warnings
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,12 @@ from tuning.options import Options, parse
 from tuning.quiet import import_keras
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from rich.console import Console
 
     from tuning.dataset import Dataset
+    from tuning.records import Record
+    from tuning.repeats import Repeat
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,21 +46,26 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: Options, arguments: list[str]) -> int:
     """Options to dataset to cache to search to report."""
     warnings.simplefilter("ignore")  # of libraries, to each other's authors
+    import optuna
     from rich.console import Console
 
     console = Console(soft_wrap=True)
     dataset = load_data(options, console)
     import_keras(options.cache / "native.log")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     weights = choose_weights(options, console)
 
-    from tuning import conclusion, experiments
+    from tuning import conclusion, experiments, opening, records, space, summary
     from tuning.features import FeatureCache, cost
     from tuning.journal import Journal
     from tuning.progress import Progress
     from tuning.records import Ledger
     from tuning.setting import Setting
 
+    levers = space.of(options)
     folder = options.create_folder()
+    lock = only_one(folder)
+    same_pictures(folder, dataset)
     journal = Journal(folder / "cache.jsonl")
     setting = Setting(
         dataset=dataset,
@@ -82,15 +89,69 @@ def run(options: Options, arguments: list[str]) -> int:
 
         trials, run_trials = options.trials, scheduling.search
     console.print(f"{trials} trials of up to {options.epochs} epochs; run folder {options.folder}")
-    began = time.monotonic()
-    with Progress(trials, journal, options.time_budget, console) as progress:
-        ledger = Ledger(Journal(folder / "trials.jsonl"), progress.update)
-        manner = run_trials(options, setting, ledger, folder, progress.ahead)
-    seconds = time.monotonic() - began
-    command = shlex.join(["python", "tuning/search.py", *arguments])
-    facts = conclusion.conclude(options, setting, ledger, manner, command, seconds)
+    opening.write(options, setting, shlex.join(["python", "tuning/search.py", *arguments]), folder)
+    summary.reopen(folder)
+    trial_journal = Journal(folder / "trials.jsonl")
+
+    def again(repeated: list[Repeat], name: str) -> dict[int, Record]:
+        from tuning import scheduling
+
+        console.print(f"{name}: {len(repeated)} trainings")
+        place = folder / name
+        place.mkdir(exist_ok=True)
+        written = Journal(place / "trials.jsonl")
+        with Progress(len(repeated), journal, None, console) as progress:
+            known = {record.number: record for record in records.read(written)}
+            told = Ledger(written, progress.update, known)
+            scheduling.repeat(repeated, options, setting, told, place)
+        return told.records
+
+    with lock, Progress(trials, journal, options.time_budget, console) as progress:
+        earlier = {record.number: record for record in records.read(trial_journal)}
+        ledger = Ledger(trial_journal, progress.update, earlier)
+        ledger.session()
+        manner = run_trials(options, levers, setting, ledger, folder, progress.ahead)
+    with lock:
+        facts = conclusion.conclude(options, setting, ledger, manner, again)
     console.print(conclusion.in_short(facts, options.folder), highlight=False)
+    if manner.failing:
+        last = ledger.records[max(ledger.records)]
+        print(f"error: {manner.ended}, {last.reason}", file=sys.stderr)
+        return 1
     return 130 if manner.interrupted else 0
+
+
+def only_one(folder: Path) -> FileLock:
+    """The run folder's lock, held until the process ends.
+
+    Raises:
+        UserError: If another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"Another process is at work on {folder}; wait for its end.") from None
+    return lock
+
+
+def same_pictures(folder: Path, dataset: Dataset) -> None:
+    """Checks that a run which is resumed finds the pictures that it began with.
+
+    Raises:
+        UserError: If they have changed.
+    """
+    from tuning import opening
+
+    if (folder / opening.FILE).exists():
+        began = opening.read(folder)["data"]
+        if began["fingerprint"] != dataset.fingerprint:
+            raise UserError(
+                f"The pictures in {dataset.root} are not those that the run {folder.name} began "
+                "with; put them back, or start a new run."
+            )
 
 
 def load_data(options: Options, console: Console) -> Dataset:
@@ -103,7 +164,7 @@ def load_data(options: Options, console: Console) -> Dataset:
         cache=options.cache,
         image_size=options.image_size,
         validation_share=options.validation_share,
-        test_share=options.test_share,
+        holdout=options.holdout,
         per_class=options.per_class,
         split_seed=options.split_seed,
     )

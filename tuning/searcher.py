@@ -2,26 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
+import optuna
 from optuna.trial import TrialState
+from ray.tune.search import Searcher
 from ray.tune.search.optuna import OptunaSearch
+
+from tuning.choices import OBJECTIVES
+
+# What a trial reports for each objective, of its best epoch or as a whole.
+METRICS = {
+    "accuracy": "best_accuracy",
+    "loss": "best_loss",
+    "epoch_seconds": "epoch_seconds",
+    "parameters": "parameters",
+}
 
 
 class LeverSearch(OptunaSearch):  # type: ignore[misc]
     """Proposes `{"number", "hyperparameters"}` and tells Optuna how each trial ended.
 
-    Ray's own tells an early stop as COMPLETE with the last value, and leaves a trial RUNNING when
-    telling fails. Here a trial that ran all its epochs is COMPLETE with its best epoch's value,
-    one that was stopped is PRUNED (the samplers read its intermediate values), all others FAIL.
+    Ray's own tells an early stop as COMPLETE with the last value, leaves a trial RUNNING when
+    telling fails, and keeps its state in a pickle. Here a trial that ran all its epochs is COMPLETE
+    with its best epoch's value, one that was stopped is PRUNED (the samplers read its intermediate
+    values), one that failed is FAIL with its reason, and one that the end of the search cut off is
+    not told. The storage is all the state there is.
+
+    Args:
+        study: That is asked and told.
+        space: From an Optuna trial to hyperparameters, `epochs` among them.
+        stopped: Numbers of the trials that the scheduler stopped.
+        objectives: Of `choices.OBJECTIVES`, in the order of the study's directions.
     """
 
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: Callable[[Any], dict[str, Any]],
+        stopped: Set[int] = frozenset(),
+        objectives: Sequence[str] = ("accuracy",),
+    ) -> None:
+        super().__init__(
+            metric=METRICS[objectives[0]],
+            mode=OBJECTIVES[objectives[0]],
+        )
+        self._space = space
+        self._ot_study = study
+        self._stopped = stopped
+        self._objectives = [METRICS[each] for each in objectives]
         self._epochs: dict[str, int] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's number and hyperparameters."""
+        if getattr(self._ot_study.sampler, "exhausted", False):
+            finished: str = Searcher.FINISHED
+            return finished
         hyperparameters = super().suggest(trial_id)
         if hyperparameters is None:
             return None
@@ -30,24 +67,64 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """An epoch is over."""
-        trial = self._ot_trials[trial_id]
-        trial.report(result["validation_accuracy"], result["training_iteration"])
+        if len(self._objectives) == 1 and "epoch" in result:
+            # Intermediate values of several objectives are nothing that Optuna knows.
+            value = result["validation_accuracy"]
+            if self._objectives[0] != "best_accuracy":
+                value = result[self._objectives[0]]
+            self._ot_trials[trial_id].report(value, result["epoch"])
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """The trial is over."""
         trial = self._ot_trials[trial_id]
-        if result and "validation_accuracy" in result:
+        if result:
             self.on_trial_result(trial_id, result)  # Tune tells a last epoch only here
-        if error or not result or "best_accuracy" not in result:
+        if error or not result or result.get("failed"):
+            reason = result.get("failed") if result else None
+            trial.set_user_attr("reason", reason or "its process ended")
             self._ot_study.tell(trial, state=TrialState.FAIL)
-        elif result["training_iteration"] >= self._epochs[trial_id]:
-            self._ot_study.tell(trial, result["best_accuracy"])
-        else:
+        elif result["epoch"] >= self._epochs[trial_id]:
+            self._ot_study.tell(trial, [result[name] for name in self._objectives])
+        elif trial.number in self._stopped:
             self._ot_study.tell(trial, state=TrialState.PRUNED)
+        # Else the search ended first; the trial goes on when it is resumed.
 
-    def close(self) -> None:
-        """Trials that the end of the search cut off are no longer running."""
-        for trial in self._ot_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            self._ot_study.tell(trial.number, state=TrialState.FAIL)
+    def save(self, checkpoint_path: str) -> None:
+        """Called by Ray, which wants a file; the storage has it all."""
+        open(checkpoint_path, "wb").close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its set-up, and a storage's URL may have a password in it
+
+
+class Given(Searcher):  # type: ignore[misc]
+    """Proposes what it was given, in order.
+
+    Args:
+        configs: Of the trials.
+    """
+
+    def __init__(self, configs: Sequence[dict[str, Any]]) -> None:
+        super().__init__()
+        self.configs = list(configs)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next one."""
+        if not self.configs:
+            finished: str = Searcher.FINISHED
+            return finished
+        return self.configs.pop(0)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """There is nothing to learn."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Called by Ray, which wants a file."""
+        open(checkpoint_path, "wb").close()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never called: a run is resumed from its own files."""

@@ -6,7 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from tuning.arguments import Parser, default_cache, size_in_bytes
+from tuning import kinds
+from tuning.arguments import Parser, default_cache
 from tuning.errors import UserError
 from tuning.features import store
 from tuning.report.words import count, duration, size
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     actions.add_parser("verify", help="compare with checksums; damaged entries are removed")
     prune = actions.add_parser("prune", help="remove the least recently used entries")
     prune.add_argument(
-        "--limit", type=size_in_bytes, required=True, metavar="SIZE", help="20GB, 500MB, 0"
+        "--limit", type=kinds.size_in_bytes, required=True, metavar="SIZE", help="20GB, 500MB, 0"
     )
     try:
         options = parser.parse_args(arguments)

@@ -1,0 +1,169 @@
+"""What ends a trial early, and what ends a search."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    MedianStoppingRule,
+    TrialScheduler,
+)
+
+from tuning.records import Record
+
+REDUCTION = 3  # of three trials at a rung, one goes on; ASHA's paper uses 3 to 4
+FIRST_RUNG = 0.1  # share of a trial's epochs before it may be stopped
+BRACKETS = 3  # of HyperBand: first rungs at 1, 3 and 9 times ASHA's
+ALIKE = 5  # failures in a row that share a cause
+
+
+class _Protecting:
+    """Lets some trials run to their end, and remembers which others were stopped.
+
+    The article's experiments are what every other trial is compared with, so they count at each
+    rung, but are not stopped there.
+    """
+
+    def protect(self, protects: Callable[[dict[str, Any]], bool]) -> None:
+        """Sets which hyperparameters' trials run to their end."""
+        self.protects = protects
+        self.stopped: set[int] = set()
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Whether the trial goes on."""
+        decision: str = super().on_trial_result(tune_controller, trial, result)  # type: ignore[misc]
+        if decision != TrialScheduler.STOP or result.get("done"):
+            return decision
+        if self.protects(trial.config["hyperparameters"]):
+            return str(TrialScheduler.CONTINUE)
+        self.stopped.add(trial.config["number"])
+        return decision
+
+    def replay(self, records: list[Record]) -> None:
+        """Takes in the trials of a run that is resumed."""
+        for record in records:
+            trial = _Earlier(record)
+            self.on_trial_add(None, trial)  # type: ignore[attr-defined]
+            best = 0.0
+            for epoch, accuracy in enumerate(record.curve["validation_accuracy"], 1):
+                best = max(best, accuracy)
+                result = {"epoch": epoch, "best_accuracy": best, "done": True}
+                super().on_trial_result(None, trial, result)  # type: ignore[misc]
+
+
+class _Earlier:
+    def __init__(self, record: Record) -> None:
+        self.trial_id = f"earlier-{record.number}"
+
+
+class Halving(_Protecting, AsyncHyperBandScheduler):  # type: ignore[misc]
+    """Asynchronous successive halving; with several brackets, asynchronous HyperBand.
+
+    Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020,
+    https://arxiv.org/abs/1810.05934).
+    """
+
+
+class Median(_Protecting, MedianStoppingRule):  # type: ignore[misc]
+    """Stops a trial whose best is worse than the median of the others' means so far.
+
+    Golovin et al., "Google Vizier" (KDD 2017). Ray's pauses a trial where there is too little to
+    compare with; here it goes on.
+    """
+
+    def _on_insufficient_samples(self, tune_controller: Any, trial: Any, time: float) -> str:
+        return str(TrialScheduler.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Takes in the last result; a failed trial has none to compare with."""
+        if "epoch" in result:
+            super().on_trial_complete(tune_controller, trial, result)
+
+
+class Patient(_Protecting, FIFOScheduler):  # type: ignore[misc]
+    """Stops no trial."""
+
+    def replay(self, records: list[Record]) -> None:
+        """There is nothing to take in."""
+
+
+def scheduler(
+    kind: str, epochs: int, protects: Callable[[dict[str, Any]], bool]
+) -> Halving | Median | Patient:
+    """The scheduler of a name in `choices.SCHEDULERS`.
+
+    Args:
+        kind: Its name.
+        epochs: Of a trial that is not stopped.
+        protects: Of some hyperparameters, whether their trial runs to its end in any case.
+    """
+    first = max(1, round(FIRST_RUNG * epochs))
+    found: Halving | Median | Patient
+    if kind in ("asha", "hyperband"):
+        found = Halving(
+            time_attr="epoch",
+            max_t=epochs,
+            grace_period=first,
+            reduction_factor=REDUCTION,
+            brackets=BRACKETS if kind == "hyperband" else 1,
+        )
+    elif kind == "median":
+        found = Median(time_attr="epoch", grace_period=first)
+    else:
+        found = Patient()
+    found.protect(protects)
+    return found
+
+
+@dataclass
+class Failures:
+    """Counts failures in a row that share a cause."""
+
+    cause: str = ""
+    row: int = 0
+
+    def add(self, reason: str | None) -> None:
+        """A trial has ended; `reason` is why it failed, None if it did not."""
+        # The same mishap has another number in each trial: a size, an epoch, a process.
+        cause = re.sub(r"\d+", "#", reason or "")
+        self.row = self.row + 1 if cause and cause == self.cause else bool(cause)
+        self.cause = cause
+
+
+@dataclass
+class End(tune.Stopper):  # type: ignore[misc]
+    """Ends the search as soon as one of its conditions holds.
+
+    Attributes:
+        conditions: Each with what it says of itself.
+        reason: What the first that held says.
+    """
+
+    conditions: list[tuple[Callable[[], bool], str]]
+    reason: str | None = field(default=None)
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether this trial ends; that is the scheduler's."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Called by Ray after each result."""
+        if self.reason is None:
+            self.reason = next((reason for holds, reason in self.conditions if holds()), None)
+        return self.reason is not None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its set-up
+
+
+def deadline(seconds: float | None) -> Callable[[], bool]:
+    """Whether so many seconds have passed since now."""
+    end = time.monotonic() + (float("inf") if seconds is None else seconds)
+    return lambda: time.monotonic() > end

@@ -1,0 +1,124 @@
+"""The process that runs trials, one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from tuning.setting import Setting
+from tuning.threads import bind
+
+WRITING = 0.05  # share of a trial's time that checkpoints may take
+
+
+def checkpoint_file(folder: Path, number: int) -> Path:
+    """Where the run folder keeps the last state of a trial that is not over."""
+    return folder / "checkpoints" / f"{number}.npz"
+
+
+class Worker(tune.Trainable):  # type: ignore[misc]
+    """Runs one trial after the other in one process, an epoch a step.
+
+    A trial begins at its checkpoint where there is one: after the death of its process, of its
+    machine or of the search. The run folder holds it, so it is found on any machine.
+
+    A trial's own fault ends in a result with `failed`, its reason. What may pass (an operating
+    system's error: a disk that is full, a share that is away) is raised, and Ray tries again.
+    """
+
+    def setup(
+        self, config: dict[str, Any], setting: Setting, folder: Path, threads: int | None
+    ) -> None:
+        """Begins the first trial; the other arguments are the same for all."""
+        if threads:
+            bind(threads)
+        self.setting = setting
+        self.folder = folder
+        self.begin(config)
+
+    def begin(self, config: dict[str, Any]) -> None:
+        """Begins or goes on with a trial.
+
+        Args:
+            config: `number`, `hyperparameters`; of a repeat also `seed` and `fold`.
+        """
+        self.config = config
+        self.saved = time.monotonic()
+        self.writing = 0.0
+        self.failed: str | None = None
+        try:
+            self.trial = self.make(config)
+            checkpoint = checkpoint_file(self.folder, config["number"])
+            if checkpoint.exists():
+                self.trial.restore(checkpoint)
+        except Exception as error:
+            self._fault(error)
+
+    def make(self, config: dict[str, Any]) -> Any:
+        """The trial itself."""
+        from tuning.training import Trial
+
+        setting = self.setting
+        if config.get("fold"):
+            from tuning.folds import fold
+
+            setting = fold(setting, *config["fold"])
+        if "seed" in config:
+            setting = dataclasses.replace(setting, seed=config["seed"])
+        return Trial(setting, config["hyperparameters"])
+
+    def step(self) -> dict[str, Any]:
+        """Trains an epoch."""
+        if not self.failed:
+            try:
+                return self._epoch()
+            except Exception as error:
+                self._fault(error)
+        return {"failed": self.failed, "done": True}
+
+    def _epoch(self) -> dict[str, Any]:
+        from tuning.training import save_best
+
+        result: dict[str, Any] = self.trial.run_epoch()
+        save_best(self.trial, self.folder, self.config["number"])
+        result["done"] = self.trial.epoch >= self.config["hyperparameters"]["epochs"]
+        result["worker"] = f"{platform.node()} {os.getpid()}"
+        now = time.monotonic()
+        if not result["done"] and self.writing <= WRITING * (now - self.saved):
+            self.trial.save(checkpoint_file(self.folder, self.config["number"]))
+            self.saved = time.monotonic()
+            self.writing = self.saved - now
+        return result
+
+    def _fault(self, error: Exception) -> None:
+        if isinstance(error, OSError):
+            raise error
+        self.failed = told(error)
+        if "RESOURCE_EXHAUSTED" in self.failed or isinstance(error, MemoryError):
+            # The networks of trials before it may hold what the next trial needs.
+            from tuning.learner import forget
+
+            self.failed = "out of memory; a smaller --image-size or fewer unfrozen layers need less"
+            forget()
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Begins the next trial in the same process."""
+        self.begin(new_config)
+        return True
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """The run folder holds the checkpoints; Ray need not copy them."""
+
+
+def told(error: BaseException) -> str:
+    """An error in one line."""
+    from tuning.training import TrialError
+
+    text = " ".join(str(error).split())
+    return text if isinstance(error, TrialError) else f"{type(error).__name__}: {text}"
