@@ -75,7 +75,8 @@ def declare(
             values[penalty] = hp.Float(penalty, low, high, sampling="log")
     with hp.conditional_scope("network", ["vgg16"]):
         values["unfrozen"] = hp.Int("unfrozen", 0, max_unfrozen)
-        with hp.conditional_scope("unfrozen", _some(max_unfrozen)):
+        # KerasTuner wants a value, if it never occurs.
+        with hp.conditional_scope("unfrozen", list(range(1, max_unfrozen + 1)) or [1]):
             values["fine_tune_rate"] = hp.Float(
                 "fine_tune_rate", 1e-6, 1e-3, sampling="log", default=1e-4
             )
@@ -83,42 +84,31 @@ def declare(
             # that trials can share their heads.
             values["head_epochs"] = hp.Choice("head_epochs", _shares(epochs), default=epochs)
     if full:
-        values |= _beyond_the_article(hp, max_unfrozen, preprocessing)
+        values |= _beyond_the_article(hp, network, bool(values["unfrozen"]), preprocessing)
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _beyond_the_article(
-    hp: keras_tuner.HyperParameters, max_unfrozen: int, preprocessing: str
+    hp: keras_tuner.HyperParameters, network: str, fine_tunes: bool, preprocessing: str
 ) -> dict[str, Any]:
     """What only space `full` has; None for what does not matter."""
+    # The article's width and optimizer depend on the network, so the defaults do.
+    width = 64 if network == "convnet" else 256
+    optimizer = "sgd" if fine_tunes else "rmsprop"
     values: dict[str, Any] = {
         "batch_size": hp.Choice("batch_size", list(BATCH_SIZES), default=16),
         "label_smoothing": hp.Float("label_smoothing", 0.0, 0.2, step=0.05),
+        "width": hp.Choice("width", list(WIDTHS), default=width),
+        "optimizer": hp.Choice("optimizer", list(OPTIMIZERS), default=optimizer),
     }
     with hp.conditional_scope("regularization", [DECAY]):
         values["weight_decay"] = hp.Float("weight_decay", 1e-4, 1.0, sampling="log", default=1e-2)
-    # The article's width and optimizer depend on the network, so the defaults do.
-    with hp.conditional_scope("network", ["convnet"]):
-        widths = [hp.Choice("width", list(WIDTHS), default=64)]
-        optimizers = [hp.Choice("optimizer", list(OPTIMIZERS), default="rmsprop")]
     with hp.conditional_scope("network", ["vgg16"]):
-        widths += [hp.Choice("width", list(WIDTHS), default=256)]
         values["pooling"] = hp.Choice("pooling", list(POOLINGS))
         values["preprocessing"] = hp.Choice(
             "preprocessing", list(PREPROCESSINGS), default=preprocessing
         )
-        with hp.conditional_scope("unfrozen", [0]):
-            optimizers += [hp.Choice("optimizer", list(OPTIMIZERS), default="rmsprop")]
-        with hp.conditional_scope("unfrozen", _some(max_unfrozen)):
-            optimizers += [hp.Choice("optimizer", list(OPTIMIZERS), default="sgd")]
-    for name, answers in (("width", widths), ("optimizer", optimizers)):
-        values[name] = next(answer for answer in answers if answer is not None)
     return values
-
-
-def _some(max_unfrozen: int) -> list[int]:
-    """Numbers of unfrozen layers that are not none; KerasTuner wants one, if it never occurs."""
-    return list(range(1, max_unfrozen + 1)) or [1]
 
 
 def _shares(epochs: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from search_spaces import levers
 from search_spaces.experiments import EXPERIMENTS, NAMES, named
 
 ARTICLE = {
@@ -72,6 +73,20 @@ def test_nothing_else_is_called_so(experiment):
         assert named({k: v for k, v in point.items() if k != name}, 50) is None
     assert named(point | {"l1": 1e-7}, 50) is None
     assert named({}, 50) is None
+
+
+@pytest.mark.parametrize("preprocessing", levers.PREPROCESSINGS)
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=NAMES)
+def test_is_a_point_of_the_full_space_as_well(experiment, preprocessing):
+    whole = experiment.hyperparameters(50, "full", preprocessing)
+    assert whole.items() >= ARTICLE[experiment.name].items()
+    assert named(whole, 50) == experiment.name
+    assert named(whole | {"optimizer": "adam"}, 50) is None
+    assert named(whole | {"width": 32}, 50) is None
+
+
+def test_a_point_of_another_space_has_no_name():
+    assert named({"optimizer": "adam", "preprocessing": [3]}, 50) is None
 
 
 def test_asking_changes_nothing():

@@ -9,22 +9,23 @@ import pytest
 from search_spaces import levers
 
 ALWAYS = {"network", "augmentation", "dropout", "regularization", "head_rate"}
-FIXED = {"epochs": 20, "batch_size": 16}
+FIXED = {"epochs": 20, "batch_size": 16}  # in space `article`
 
 
-def sampled(seed, epochs=20):
+def sampled(seed, epochs=20, **space):
     """A point that KerasTuner itself draws."""
     rng = random.Random(seed)
     hp = keras_tuner.HyperParameters()
     # A first pass declares what there is; values that are drawn make other conditions active.
-    levers.declare(hp, epochs)
+    levers.declare(hp, epochs, **space)
     for one in hp.space:
         hp.values[one.name] = one.random_sample(rng.randrange(2**31))
     hp.ensure_active_values()
-    return levers.declare(hp, epochs)
+    return levers.declare(hp, epochs, **space)
 
 
 POINTS = [sampled(seed) for seed in range(400)]
+FULL = [sampled(seed, space="full") for seed in range(400)]
 
 
 def expected(point):
@@ -121,3 +122,62 @@ def test_completing_drops_what_does_not_matter():
 def test_heads_train_for_few_different_times(epochs, shares):
     assert levers._shares(epochs) == shares
     assert levers.complete({"unfrozen": 1}, epochs)["head_epochs"] == epochs
+
+
+def test_full_points_hold_what_matters_and_no_more():
+    for point in FULL:
+        names = expected(point) | {"label_smoothing", "width", "optimizer"}
+        if point["network"] == "vgg16":
+            names |= {"pooling", "preprocessing"}
+        if point["regularization"] == "decay":
+            names |= {"weight_decay"}
+        assert set(point) == names, point
+        assert json.loads(json.dumps(point)) == point
+        assert levers.complete(point, 20, space="full") == point
+
+
+def test_every_kind_of_full_point_occurs():
+    for name, values in [
+        ("regularization", (*levers.REGULARIZATIONS, "decay")),
+        ("batch_size", levers.BATCH_SIZES),
+        ("width", levers.WIDTHS),
+        ("pooling", levers.POOLINGS),
+        ("preprocessing", levers.PREPROCESSINGS),
+        ("optimizer", levers.OPTIMIZERS),
+    ]:
+        assert {point[name] for point in FULL if name in point} == set(values)
+    assert {round(point["label_smoothing"], 9) for point in FULL} == {0, 0.05, 0.1, 0.15, 0.2}
+    assert all(1e-4 <= point.get("weight_decay", 1) <= 1 for point in FULL)
+
+
+def test_the_names_are_those_that_the_networks_know():
+    from models import head, vgg16
+    from tuning import learner
+
+    assert levers.PREPROCESSINGS == vgg16.PREPROCESSING
+    assert levers.POOLINGS == head.POOLINGS
+    assert tuple(learner.OPTIMIZERS) == levers.OPTIMIZERS
+
+
+@pytest.mark.parametrize("preprocessing", levers.PREPROCESSINGS)
+def test_every_point_of_the_article_is_one_of_the_full_space(preprocessing):
+    for point in POINTS:
+        whole = levers.complete(point, 20, space="full", preprocessing=preprocessing)
+        assert whole.items() >= point.items()
+        article = {
+            "label_smoothing": 0.0,
+            "width": 64 if point["network"] == "convnet" else 256,
+            "optimizer": "sgd" if point.get("unfrozen") else "rmsprop",
+        }
+        if point["network"] == "vgg16":
+            article |= {"pooling": "flatten", "preprocessing": preprocessing}
+        assert whole == point | article
+
+
+@pytest.mark.parametrize("space", levers.SPACES)
+def test_nothing_may_be_unfrozen(space):
+    for seed in range(20):
+        assert sampled(seed, space=space, max_unfrozen=0).get("unfrozen", 0) == 0
+    point = levers.complete({}, 20, max_unfrozen=0, space=space)
+    assert point.get("optimizer", "rmsprop") == "rmsprop"
+    assert "fine_tune_rate" not in point
