@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import jinja2
+from markupsafe import Markup, escape
 
 from tuning.report import cost, levers, mistakes, story, trust, words
 from tuning.report.facts import Facts
@@ -17,7 +19,6 @@ MOST_ROWS = 500  # the best ones; a longer table is slow to sort, and trials.csv
 def html(facts: Facts) -> str:
     """Renders ``template.html``; everything from the facts is escaped there."""
     # Late: Plotly takes a second to import, and not everybody who imports this makes a page.
-    from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
     from tuning.report.plots import plots
@@ -57,6 +58,7 @@ def _environment() -> jinja2.Environment:
     for write in (words.percent, words.interval, words.duration, words.value):
         environment.filters[write.__name__] = _unbroken(write)
     environment.filters["label"] = words.label
+    environment.filters["prose"] = _prose
     environment.filters["sure"] = mistakes.sure
     environment.globals.update(
         count=words.count, story=story, trust=trust, levers=levers, mistakes=mistakes, cost=cost
@@ -67,6 +69,11 @@ def _environment() -> jinja2.Environment:
 def _unbroken(write: Callable[[Any], str]) -> Callable[[Any], str]:
     """Keeps a number and its unit on one line."""
     return lambda item: write(item).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _prose(text: str) -> Markup:
+    """Keeps the names of options on one line."""
+    return Markup(re.sub(r"--[a-z][a-z-]*", r'<span class="unbroken">\g<0></span>', escape(text)))
 
 
 def _scale(facts: Facts) -> tuple[float, float]:

@@ -64,6 +64,8 @@ def enough(facts: Facts) -> bool:
 def caution(facts: Facts) -> str | None:
     """What to keep in mind when there are few trials."""
     number = sum(trial["best_accuracy"] is not None for trial in facts["trials"])
+    if not number:
+        return "No trial came to an accuracy, so there is nothing to compare."
     if number < FEWEST:
         return (
             f"{words.count(number, 'trial')} with an accuracy cannot tell a lever's part from "

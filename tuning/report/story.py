@@ -48,6 +48,11 @@ def banners(facts: Facts) -> list[str]:
     if run["interrupted"]:
         ended = f" ({run['ended']})" if run["ended"] else ""
         notes.append(f"The search was interrupted{ended}; this is what was known by then.")
+    if list(run["objectives"]) != ["accuracy"]:
+        notes.append(
+            f"The search went by {', '.join(run['objectives'])}, but this report ranks by "
+            "validation accuracy; the Optuna study has the other figures."
+        )
     notes += facts["warnings"]
     return notes
 

@@ -53,6 +53,8 @@ def _by_chance(facts: Facts) -> str:
 def repeats(facts: Facts) -> str:
     """How much of the accuracy is the luck of one seed."""
     found = facts["confirmation"]
+    if facts["run"]["running"]:
+        return ""
     if found is None or not found["candidates"]:
         return (
             "No configuration was trained again, so how much of this is the luck of one seed is "

@@ -33,7 +33,9 @@ LOOKS = (
 
 def timeline(facts: Facts) -> list[Plot]:
     """A bar for each trial, a row for each process that ran trials."""
-    drawn = [trial for trial in facts["trials"] if trial["started"] is not None]
+    ran = [trial for trial in facts["trials"] if trial["started"] is not None and trial["epochs"]]
+    # Without Ray there is one process, which needs no name.
+    drawn = [trial for trial in ran if trial["worker"] is not None] or ran
     if len(drawn) < FEWEST or not any(trial["seconds"] for trial in drawn):
         return []
     rows = _rows(drawn)
@@ -76,6 +78,9 @@ def timeline(facts: Facts) -> list[Plot]:
     busy = sum(trial["seconds"] for trial in drawn) / (longest * len(rows)) if longest else 0.0
     what = f"{words.count(len(drawn), 'trial')} in {words.count(len(rows), 'process', 'processes')}"
     caption = f"{what}, busy {100 * min(1.0, busy):.0f} % of the time."
+    if len(drawn) < len(facts["trials"]):
+        missing = words.count(len(facts["trials"]) - len(drawn), "trial")
+        caption += f" {missing} without an epoch left out."
     shown = dressed(
         figure,
         f"Time in {name}",
@@ -102,6 +107,4 @@ def _rows(trials: Sequence[Trial]) -> dict[str | None, str]:
     for machine, members in by_machine.items():
         for number, worker in enumerate(members, 1):
             rows[worker] = text(machine if len(members) == 1 else f"{machine}, process {number}")
-    if any(trial["worker"] is None for trial in trials):
-        rows[None] = "process not known" if rows else "this machine"
-    return rows
+    return rows or {None: "this machine"}
