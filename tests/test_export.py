@@ -11,12 +11,13 @@ import keras
 import numpy as np
 import pytest
 from exported import SIZE, run_folder
+from report_facts import example
 
 from models import network
 from search_spaces.experiments import EXPERIMENTS
-from tuning import classifier, dataset, formats
+from tuning import card, classifier, dataset, formats
 from tuning.errors import UserError
-from tuning.export import export
+from tuning.export import export, refresh_card
 from tuning.features import FeatureCache
 from tuning.setting import Setting
 from tuning.training import Trial
@@ -77,6 +78,9 @@ def run(photos, tmp_path_factory):
     """A run folder with all formats of its best model, of three classes."""
     folder = tmp_path_factory.mktemp("export")
     run = run_folder(folder, photos, ("<b>", "cats", "dogs"))
+    facts = example()
+    (run / "report.json").write_text(json.dumps(facts))
+    card.write(facts, run)
     formats.export(run, list(formats.FORMATS))
     return run
 
@@ -96,11 +100,23 @@ def test_each_format_says_what_the_keras_model_says(run, name, photos):
     assert wanted.std() > 1e-3, "the pictures make no difference"
 
 
+def test_the_card_names_the_formats_that_were_added(run, tmp_path, capsys):
+    text = (run / "best" / "card.md").read_text()
+    for form in formats.FORMATS.values():
+        assert f"| {form.file} | {form.title} |" in text
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "card.md").write_text("mine")
+    refresh_card(tmp_path)
+    assert "card stays as it was" in capsys.readouterr().err
+    assert (tmp_path / "best" / "card.md").read_text() == "mine"
+
+
 def test_nothing_is_left_behind_and_a_new_model_removes_the_formats_of_the_old(run, photos):
     best = run / "best"
     assert {file.name for file in best.iterdir()} == {
         "model.keras",
         "classes.json",
+        "card.md",
         *(form.file for form in formats.FORMATS.values()),
     }
     assert formats.written(best) == list(formats.FORMATS)

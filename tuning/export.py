@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> int:
             except UserError as error:
                 print(f"error: {error}", file=sys.stderr)
                 failed = True
-        _refresh_card(options.run)
+        refresh_card(options.run)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -132,13 +132,18 @@ def _for_converters() -> None:
     logging.disable(logging.WARNING)
 
 
-def _refresh_card(run: Path) -> None:
+def refresh_card(run: Path) -> None:
     """Names the formats that are there in the model's card, where there is one."""
     from tuning import card
     from tuning.report.facts import load as load_facts
 
-    if (run / "best" / card.FILE_NAME).is_file():
+    if not (run / "best" / card.FILE_NAME).is_file():
+        return
+    try:
         card.write(load_facts(run), run)
+    except UserError as error:
+        # The report of another version, perhaps; the formats are there all the same.
+        print(f"warning: The model's card stays as it was: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

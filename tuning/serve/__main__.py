@@ -113,6 +113,7 @@ def _serve(model: classifier.Classifier, name: str, listener: socket.socket) -> 
     config = uvicorn.Config(
         application(model, name),
         log_level="warning",
+        lifespan="off",  # there is none, and Ctrl-C would print a traceback of it
         timeout_keep_alive=KEEP_ALIVE,
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=KEEP_ALIVE,
