@@ -91,6 +91,52 @@ def test_a_small_search_has_no_plot_that_it_cannot_support():
     assert "calibration" not in {plot.name for plot in plots(facts)}
 
 
+def test_the_chapters_come_in_the_order_of_the_story(tmp_path):
+    texts = written(tmp_path, example(30))
+    story = ["The answer", "Against the article", "Why believe it", "Which lever did what"]
+    story += ["The curves", "What it gets wrong", "What it cost", "How to repeat it"]
+    story += ["All trials", "The data"]
+    assert re.findall("<h2>(.*?)</h2>", texts["report.html"]) == story
+    # Markdown has no figures.
+    told = re.findall("^## (.*)$", texts["report.md"], re.MULTILINE)
+    assert told == [chapter for chapter in story if chapter != "The curves"]
+
+
+def test_every_figure_has_a_text_alternative_with_numbers(tmp_path):
+    page = Page(written(tmp_path, example(30))["report.html"])
+    figures = [label for label in page.labels if label != "the best"]
+    assert len(figures) == len(plots(example(30)))
+    assert all(re.search(r"\d", label) for label in figures)
+
+
+def test_what_the_end_of_a_run_found_stands_in_markdown_and_page(tmp_path):
+    facts = example(30)
+    texts = written(tmp_path, facts)
+    confirmed = facts["confirmation"]
+    winner = next(c for c in confirmed["candidates"] if c["trial"] == confirmed["winner"])
+    mistake = facts["best"]["mistakes"]["most_confident"][3]
+    for text in (texts["report.md"], re.sub(r"\s+", " ", Page(texts["report.html"]).text)):
+        assert f"{percent(winner['mean'])} of the validation pictures on average" in text
+        assert percent(facts["cross_validation"]["mean"]) in text
+        assert "Area under the ROC curve" in text
+        assert percent(min(facts["best"]["test"]["recall"].values())) in text
+        assert mistake["file"] in text
+        assert "repeats 1001, 1002, 1003, 1004, 1005" in text
+        assert re.search(r"Price\W*1\.23", text)
+    assert texts["report.html"].count("data:image/jpeg;base64,") == 12
+    assert mistake["thumbnail"] in texts["report.html"]
+    assert "fANOVA" in texts["report.md"]
+
+
+def test_a_search_that_goes_on_claims_no_more_than_it_knows(tmp_path):
+    texts = written(tmp_path, example(12, running=True))
+    for text in (texts["report.md"], re.sub(r"\s+", " ", Page(texts["report.html"]).text)):
+        assert "was not over when this was written: 11 of 24 trials were" in text
+        assert "The best so far gets" in text
+        assert "There was no test split" not in text
+        assert "--confirm" not in text
+
+
 def test_the_answer_stands_in_markdown_and_page(tmp_path):
     facts = example(30)
     best = facts["best"]
@@ -147,7 +193,12 @@ def test_names_from_the_user_stay_text(tmp_path):
         trial["reason"] = ATTACK
         trial["hyperparameters"]["augmentation"] = ATTACK
         trial["hyperparameters"][ATTACK] = ATTACK
+        trial["worker"] = ATTACK
     facts["best"]["hyperparameters"] = facts["trials"][facts["best"]["trial"]]["hyperparameters"]
+    facts["failures"] = facts["warnings"] = [ATTACK]
+    facts["experiments"][0]["title"] = ATTACK
+    for mistake in facts["best"]["mistakes"]["most_confident"]:
+        mistake["file"] = ATTACK
     plain = Page(written(tmp_path, example(5))["report.html"])
     texts = written(tmp_path, facts)
     page = Page(texts["report.html"])
