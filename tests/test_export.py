@@ -46,13 +46,20 @@ def test_the_exported_model_says_what_the_trial_said_where_this_project_is_not(
     photos, cache, tmp_path
 ):
     data = dataset.load(photos, cache=cache, image_size=SIZE, per_class=(24, 10))
-    setting = Setting(data, FeatureCache(cache, "float32"), "random")
+    features = FeatureCache(cache, "float32")
+    surrogate = str(photos.parent.parent / "weights" / "vgg16_surrogate.npz")
     wanted = {}
-    for experiment in EXPERIMENTS:
-        trial = Trial(setting, experiment.hyperparameters(1) | {"augmentation": "none"})
+    points = {each.name: each.hyperparameters(1) for each in EXPERIMENTS}
+    own = {"preprocessing": "imagenet", "pooling": "average", "width": 32, "unfrozen": 1}
+    points["full_space"] = points["fine_tune"] | own
+    for name, point in points.items():
+        # By preprocessing, with outputs that neither vanish nor saturate.
+        weights = surrogate if "preprocessing" in point else "random"
+        setting = Setting(data, features, weights)
+        trial = Trial(setting, point | {"augmentation": "none"})
         trial.run_epoch()
-        wanted[experiment.name] = trial.probabilities(data.validation)
-        export(setting, trial.hyperparameters, trial.weights, tmp_path / experiment.name)
+        wanted[name] = trial.probabilities(data.validation)
+        export(setting, trial.hyperparameters, trial.weights, tmp_path / name)
     np.save(tmp_path / "pictures.npy", np.asarray(data.validation.pictures))
     others = np.random.default_rng(0).integers(0, 256, (2, 37, 120, 3), np.uint8)
     np.save(tmp_path / "others.npy", others)
