@@ -17,8 +17,9 @@ def importances(facts: Facts) -> list[Plot]:
     ranked = levers.by_importance(facts)
     names = [text(words.label(name)) for name in reversed(ranked)]
     figure = go.Figure()
-    looks = zip((BLUE, ORANGE), ("", "/"), strict=True)
-    for (method, shares), (colour, pattern) in zip(found["methods"].items(), looks, strict=False):
+    looks = zip(found["methods"].items(), ((BLUE, ""), (ORANGE, "/")), strict=False)
+    # Plotly stacks a group from below.
+    for (method, shares), (colour, pattern) in reversed(list(looks)):
         figure.add_bar(
             name=levers.METHODS.get(method, text(method)),
             orientation="h",
@@ -47,6 +48,7 @@ def importances(facts: Facts) -> list[Plot]:
         yaxis={"tickformat": "", "showgrid": False, "type": "category"},
         barmode="group",
         bargap=0.25,
+        legend={"traceorder": "reversed"},
     )
     title = "How much each lever mattered"
     return [Plot("importances", "levers", title, caption, f"{caption} {told}.", shown)]

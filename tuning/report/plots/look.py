@@ -133,9 +133,11 @@ def dressed(
 
 
 def decades(low: float, high: float) -> dict[str, Any]:
-    """A logarithmic axis with a mark at each power of ten."""
-    powers = range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
-    marks = [10.0**power for power in powers]
+    """A logarithmic axis with a mark at each power of ten; between them, if these are few."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1, 3) if len(powers) < 4 else (1,)
+    marks = [step * 10.0**power for power in powers for step in steps]
+    marks = [mark for mark in marks if 0.8 * low <= mark <= 1.25 * high]
     return {"type": "log", "tickvals": marks, "ticktext": [words.value(mark) for mark in marks]}
 
 
