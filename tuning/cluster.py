@@ -7,13 +7,14 @@ import json
 import logging
 import os
 import secrets
+import socket
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, services
 
 import models
 import search_spaces
@@ -69,6 +70,8 @@ def connect(address: str | None) -> None:
         str(Path(str(package.__file__)).parent) for package in (tuning, models, search_spaces)
     ]
     try:
+        if address:
+            _knock(address)
         ray.init(
             **place,
             log_to_driver=False,
@@ -84,13 +87,21 @@ def connect(address: str | None) -> None:
                 },
             },
         )
-    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
-        if address is None:
+    except (OSError, ValueError, ray.exceptions.AuthenticationError) as error:
+        if not address:
             raise
         reason = str(error).strip().split("\n")[0].rstrip(".")
-        raise UserError(
-            f"The Ray cluster at --address {address} cannot be joined: {reason}."
-        ) from (error)
+        raise UserError(f"No Ray cluster at --address {address} to join: {reason}.") from error
+
+
+def _knock(address: str) -> None:
+    """Raises `OSError` where nobody answers; Ray would go on trying for minutes."""
+    found = services.canonicalize_bootstrap_address(address)  # of `auto`, the one that runs here
+    if found is None:
+        raise ConnectionError("none runs on this machine")
+    host, colon, port = found.rpartition(":")
+    if colon and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def _stay_on_loopback() -> None:
@@ -104,7 +115,7 @@ def _keep_token() -> None:
     file = Path.home() / ".ray" / "auth_token"
     # Where it cannot be written Ray says so itself.
     with contextlib.suppress(OSError):
-        file.parent.mkdir(mode=0o700, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "w") as opened:
