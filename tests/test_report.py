@@ -164,6 +164,30 @@ def test_markdown_tables_are_well_formed(tmp_path):
             assert cells[0] == cells[1]
 
 
+def test_a_network_of_the_users_has_a_report_without_the_article(tmp_path):
+    facts = example(30) | {"experiments": []}
+    for number, trial in enumerate(facts["trials"]):
+        trial["experiment"] = None
+        trial["hyperparameters"] = {"units": 32 * (number % 4 + 1), "relu": number % 2 == 0}
+    best = facts["trials"][facts["best"]["trial"]]
+    facts["best"]["hyperparameters"] = best["hyperparameters"]
+    facts["importances"]["methods"] = {"fanova": {"units": 1.0}, "ped_anova": {}}
+    texts = written(tmp_path, facts)
+    for name in ("report.md", "report.html"):
+        assert f"Units {best['hyperparameters']['units']}" in texts[name]
+        assert "Against the article" not in texts[name]
+    names = {plot.name for plot in plots(facts)}
+    assert {"slice-0", "slice-1", "parallel", "importances", "history"} <= names
+
+
+def test_all_trials_may_be_equally_good(tmp_path):
+    facts = example(30)
+    for trial in facts["trials"]:
+        trial["best_accuracy"] = 0.5 if trial["epochs"] else None
+    assert "parallel" in {plot.name for plot in plots(facts)}
+    written(tmp_path, facts)
+
+
 def test_no_test_split_is_said(tmp_path):
     texts = written(tmp_path, example(3, test=False))
     assert "There was no test split" in texts["report.md"]
