@@ -247,11 +247,16 @@ OPTIMIZERS = {
 
 def _optimizer(name: str) -> keras.optimizers.Optimizer:
     optimizer = OPTIMIZERS[name]()
+    unshare(optimizer)
+    return optimizer
+
+
+def unshare(optimizer: keras.optimizers.Optimizer) -> None:
+    """Lets an optimizer go with its network when nobody needs them."""
     # One replica has nothing to add up. TensorFlow's adding up registers a gradient of its own,
     # which nobody asks for, in a table of the whole process, and with it keeps the graph and all
     # its variables for ever: 60 MiB for each network with three unfrozen layers.
     optimizer._all_reduce_sum_gradients = list
-    return optimizer
 
 
 def _decay(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> keras.Variable:

@@ -1,28 +1,25 @@
-"""One trial without Ray: hyperparameters and cached features in, metrics and best weights out."""
+"""One trial of the levers: hyperparameters and cached features in, metrics and best weights out."""
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from models import network, vgg16
 from models.augmentation import draw
-from tuning.best import Best, load_arrays, save_arrays, weights_file
 from tuning.dataset import Split
+from tuning.epochs import EpochByEpoch, TrialError, save_best, score
 from tuning.features import PLAIN, View
 from tuning.heads import trained_head
 from tuning.learner import Batches, Shape, learner
 from tuning.setting import Setting
 
-
-class TrialError(Exception):
-    """A trial that cannot go on; the reason in one line."""
+__all__ = ["Trial", "TrialError", "save_best", "score"]
 
 
-class Trial:
+class Trial(EpochByEpoch):
     """One network with its hyperparameters, trained epoch by epoch.
 
     With unfrozen layers it starts from a trained head, as the article insists ("in order to
@@ -34,23 +31,15 @@ class Trial:
     Args:
         setting: What all trials share.
         hyperparameters: As `search_spaces.levers.declare` returns them.
-
-    Attributes:
-        epoch: Epochs trained so far.
-        best: The best of them.
     """
 
     def __init__(self, setting: Setting, hyperparameters: dict[str, Any]) -> None:
-        self.setting = setting
-        self.hyperparameters = hyperparameters
-        self.epoch = 0
-        self.best = Best()
+        super().__init__(setting, hyperparameters)
         setting.cache.release()
         head = trained_head(setting, hyperparameters) if hyperparameters.get("unfrozen") else None
         shape = _shape(setting, hyperparameters)
         self.start = shape.start
         self._frozen = shape.frozen
-        self._seconds: list[float] = []
         self._learner = learner(shape)
         rate = hyperparameters["fine_tune_rate" if head else "head_rate"]
         self._learner.begin(self, hyperparameters, rate, setting.seed)
@@ -62,69 +51,27 @@ class Trial:
         """Of what is trained, as they are now, in the order of `network.trainable`."""
         return self._learner.weights
 
-    def run_epoch(self) -> dict[str, float]:
-        """Trains one epoch and evaluates it.
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        return self._learner.parameters
 
-        Returns:
-            `epoch` (epochs trained, this one counted), `loss` (with penalties and label smoothing)
-            and `accuracy` of training, `validation_loss` (without) and `validation_accuracy`,
-            `best_accuracy`, `best_loss` (of the same epoch) and `best_epoch` so far, `seconds`,
-            `epoch_seconds` (the median so far in this process: the first epoch compiles) and
-            `parameters` (numbers that are trained).
+    @property
+    def state(self) -> list[np.ndarray]:
+        """Copies of all that training changes."""
+        return self._learner.state
 
-        Raises:
-            TrialError: If a loss is not finite.
-        """
-        began = time.perf_counter()
-        metrics = self.train_epoch()
-        validation = self.setting.dataset.validation
-        loss, accuracy = score(self.probabilities(validation), validation.labels)
-        if not np.isfinite(loss):
-            raise TrialError(f"the validation loss of epoch {self.epoch} is {loss}")
-        if self.best.beaten_by(accuracy, loss):
-            self.best = Best(self.epoch, accuracy, loss, self.weights)
-        self._seconds.append(time.perf_counter() - began)
-        return {
-            **metrics,
-            "epoch": self.epoch,
-            "validation_loss": loss,
-            "validation_accuracy": accuracy,
-            "best_accuracy": self.best.accuracy,
-            "best_loss": self.best.loss,
-            "best_epoch": self.best.epoch,
-            "seconds": self._seconds[-1],
-            "epoch_seconds": float(np.median(self._seconds)),
-            "parameters": self._learner.parameters,
-        }
+    @state.setter
+    def state(self, arrays: Sequence[np.ndarray]) -> None:
+        self._learner.restore(arrays)
 
-    def save(self, path: Path) -> None:
-        """Writes what `restore` needs to go on after the last epoch, whole or not at all."""
-        best = self.best
-        scalars = np.array([self.epoch, best.epoch, best.accuracy, best.loss])
-        save_arrays(path, [scalars, *best.weights, *self._learner.state])
-
-    def restore(self, path: Path) -> None:
-        """Goes on where the trial of the same hyperparameters stood that wrote `path`."""
-        scalars, *arrays = load_arrays(path)
-        self.epoch, best_epoch = int(scalars[0]), int(scalars[1])
-        kept = len(self.weights) if best_epoch else 0
-        self.best = Best(best_epoch, float(scalars[2]), float(scalars[3]), arrays[:kept])
-        self._learner.restore(arrays[kept:])
-
-    def train_epoch(self) -> dict[str, float]:
-        """Trains one epoch and evaluates nothing; returns `loss` and `accuracy` of training."""
+    def fit(self) -> dict[str, float]:
+        """Trains one epoch; returns `loss` and `accuracy` of training."""
         if self._learner.user is not self:
             raise RuntimeError("Another trial of this process has taken the network over.")
-        train = self.setting.dataset.train
-        order = np.random.default_rng((self.setting.seed, self.epoch)).permutation(len(train))
         size = self.hyperparameters["batch_size"]
-        whole = len(order) // size * size  # the article's generator drops the remainder as well
-        order = order[:whole] if whole else order
-        metrics = self._learner.epoch(Batches(self._columns(), train.labels, order, size))
-        self.epoch += 1
-        if not np.isfinite(metrics["loss"]):
-            raise TrialError(f"the training loss of epoch {self.epoch} is {metrics['loss']}")
-        return metrics
+        labels = self.setting.dataset.train.labels
+        return self._learner.epoch(Batches(self._columns(), labels, self.order(size), size))
 
     def probabilities(self, split: Split) -> np.ndarray:
         """Probabilities (N, classes) of a split's pictures as they are, without augmentation."""
@@ -153,6 +100,7 @@ def _shape(setting: Setting, hyperparameters: dict[str, Any]) -> Shape:
     start = setting.cache.start(network.frontier(hyperparameters))
     unfrozen = hyperparameters.get("unfrozen", 0)
     kinds = {"l1": "l1", "l2": "l2", "weight_decay": "decay"}
+    large = hyperparameters["network"] == "vgg16"
     return Shape(
         network=hyperparameters["network"],
         unfrozen=unfrozen,
@@ -166,22 +114,5 @@ def _shape(setting: Setting, hyperparameters: dict[str, Any]) -> Shape:
         batch_size=hyperparameters["batch_size"],
         image_size=setting.dataset.image_size,
         classes=len(setting.dataset.classes),
-        frozen=setting.frozen_for(hyperparameters)
-        if hyperparameters["network"] == "vgg16"
-        else None,
+        frozen=setting.frozen_for(hyperparameters) if large else None,
     )
-
-
-def score(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Mean cross-entropy (natural logarithm) and accuracy of probabilities (N, classes)."""
-    right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    # Keras clips by the same amount (keras.config.epsilon()).
-    loss = float(-np.log(np.clip(right, 1e-7, 1.0)).mean())
-    # A sigmoid's 0.5 counts as the first class, as in Keras' BinaryAccuracy.
-    return loss, float((probabilities.argmax(axis=1) == labels).mean())
-
-
-def save_best(trial: Trial, folder: Path, number: int) -> None:
-    """Keeps the trial's weights in the run folder if its last epoch was its best."""
-    if trial.best.epoch == trial.epoch:
-        save_arrays(weights_file(folder, number), trial.best.weights)

@@ -1,0 +1,313 @@
+"""Trials of any `keras_tuner.HyperModel`, trained on the pictures of the search.
+
+The HyperModel's `build` says what is tuned, and compiles a classifier of pictures in 0..255. It may
+ask for `batch_size` and `epochs` as well: a trial trains with them. One with a `fit` of its own is
+not taken, because what it asks for there would be known only after the training.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+import optuna
+from keras import ops
+
+from search_spaces.narrowing import WHOLE, Narrowing, NarrowingError
+from search_spaces.optuna_bridge import OptunaHyperParameters, to_hyperparameters
+from tuning import learner
+from tuning.dataset import Dataset, Split
+from tuning.epochs import EpochByEpoch, TrialError
+from tuning.errors import UserError
+from tuning.setting import Setting
+
+BATCH_SIZE = 32  # Keras' own default
+
+
+def load(
+    spec: str, image_size: int, classes: int, folder: str | None = None
+) -> keras_tuner.HyperModel:
+    """The HyperModel of a name.
+
+    Args:
+        spec: `package.module:Name`, of an instance, of a class, or of a function `build(hp)`. A
+            class is called with those of `input_shape`, `classes` and `num_classes` that it takes.
+        image_size: Side of the square pictures in pixels.
+        classes: Number of classes.
+        folder: Where the module may lie, beside installed ones.
+
+    Raises:
+        UserError: Why it cannot be had.
+    """
+    module, colon, name = spec.partition(":")
+    if not colon or not module or not name:
+        raise UserError(f"--hypermodel {spec} is not of the form package.module:Name.")
+    if folder is not None and folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except Exception as error:  # whatever the module does when it is imported
+        raise UserError(f"--hypermodel {spec} cannot be imported: {_told(error)}") from error
+    if inspect.isclass(found) and issubclass(found, keras_tuner.HyperModel):
+        found = _instance(spec, found, image_size, classes)
+    elif inspect.isfunction(found):
+        found = _Built(found)
+    if not isinstance(found, keras_tuner.HyperModel):
+        raise UserError(
+            f"--hypermodel {spec} is {type(found).__name__}, but must be a keras_tuner.HyperModel: "
+            "a class, an instance, or a function build(hp)."
+        )
+    if type(found).fit is not keras_tuner.HyperModel.fit:
+        raise UserError(
+            f"--hypermodel {spec} has a `fit` of its own, which is not supported: ask for what is "
+            "tuned in `build`, also for `batch_size` and `epochs`."
+        )
+    return found
+
+
+class _Built(keras_tuner.HyperModel):  # type: ignore[misc]
+    """What a function `build(hp)` builds."""
+
+    def __init__(self, function: Callable[[keras_tuner.HyperParameters], keras.Model]) -> None:
+        super().__init__()
+        self.function = function
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        return self.function(hp)
+
+
+def _instance(
+    spec: str, kind: type[keras_tuner.HyperModel], image_size: int, classes: int
+) -> keras_tuner.HyperModel:
+    known = {
+        "input_shape": (image_size, image_size, 3),
+        "classes": classes,
+        "num_classes": classes,
+    }
+    takes = inspect.signature(kind).parameters
+    try:
+        return kind(**{name: value for name, value in known.items() if name in takes})
+    except Exception as error:  # whatever its constructor does
+        raise UserError(f"--hypermodel {spec} cannot be made: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+# --- the space
+
+
+def declare(
+    hypermodel: keras_tuner.HyperModel, epochs: int
+) -> Callable[[keras_tuner.HyperParameters], dict[str, Any]]:
+    """The space of a HyperModel, as `narrowing.check` and `points.complete` take it.
+
+    A point has all active values, and `epochs`, unless the HyperModel asks for it. Finding it
+    builds the model. Where that fails, the trial will say why.
+    """
+
+    def space(hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+        try:
+            hypermodel.build(hp)
+        except NarrowingError:
+            raise
+        except Exception:  # whatever a combination of values leads to
+            pass
+        _clear()
+        return {"epochs": epochs, **hp.values}
+
+    return space
+
+
+def space(
+    hypermodel: keras_tuner.HyperModel, epochs: int, narrowing: Narrowing = WHOLE
+) -> Callable[[optuna.Trial], dict[str, Any]]:
+    """From an Optuna trial to the hyperparameters of a trial."""
+    declared = declare(hypermodel, epochs)
+    return lambda trial: declared(OptunaHyperParameters(trial, narrowing))
+
+
+def check(hypermodel: keras_tuner.HyperModel, dataset: Dataset) -> None:
+    """Builds the model of the default values and sees whether it can be trained on the pictures.
+
+    Raises:
+        UserError: Why it cannot.
+    """
+    try:
+        _classifier(hypermodel, {}, dataset)
+    except TrialError as error:
+        raise UserError(f"--hypermodel: {error}") from error
+    finally:
+        _clear()
+
+
+def _clear() -> None:
+    # Keras and TensorFlow keep what a model was built of; a network and its compiled functions
+    # refer to each other.
+    keras.backend.clear_session()
+    gc.collect()
+
+
+# --- a trial
+
+
+class ForeignTrial(EpochByEpoch):
+    """One model of a HyperModel, trained epoch by epoch.
+
+    Args:
+        setting: What all trials share; its cache and weights are not used.
+        hyperparameters: By name, as `space` returns them.
+        hypermodel: Builds the model.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        hyperparameters: dict[str, Any],
+        hypermodel: keras_tuner.HyperModel,
+    ) -> None:
+        super().__init__(setting, hyperparameters)
+        _clear()
+        keras.utils.set_random_seed(setting.seed)
+        self.model, self._form = _classifier(hypermodel, hyperparameters, setting.dataset)
+        learner.unshare(self.model.optimizer)
+        self.model.optimizer.build(self.model.trainable_variables)
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """All of the model's, also those that are not trained, in its order."""
+        return [np.array(array) for array in self.model.get_weights()]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(int(np.prod(v.shape)) for v in self.model.trainable_variables)
+
+    @property
+    def state(self) -> list[np.ndarray]:
+        """Copies of all that training changes, the states of random numbers among them."""
+        return [np.array(ops.convert_to_numpy(v)) for v in self._changing()]
+
+    @state.setter
+    def state(self, arrays: Sequence[np.ndarray]) -> None:
+        for variable, array in zip(self._changing(), arrays, strict=True):
+            variable.assign(array)
+
+    def _changing(self) -> list[Any]:
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def fit(self) -> dict[str, float]:
+        """Trains one epoch; returns `loss` and `accuracy` of training."""
+        train = self.setting.dataset.train
+        size = int(self.hyperparameters.get("batch_size", BATCH_SIZE))
+        labels = self._form(train.labels)
+        batches = _Batches(train.pictures, labels, self.order(size), size)
+        history = self.model.fit(batches, epochs=1, shuffle=False, verbose=0).history
+        named = [values[0] for name, values in history.items() if "acc" in name]
+        if named:
+            accuracy = float(named[0])
+        else:
+            # The model was compiled without this metric.
+            accuracy = float((self.probabilities(train).argmax(axis=1) == train.labels).mean())
+        return {"loss": float(history["loss"][0]), "accuracy": accuracy}
+
+    def probabilities(self, split: Split) -> np.ndarray:
+        """Probabilities (N, classes) of a split's pictures."""
+        network = SimpleNamespace(predict_on_batch=self._predict)
+        return learner.probabilities(network, split.pictures)
+
+    def _predict(self, pictures: np.ndarray) -> np.ndarray:
+        said = self.model.predict_on_batch(pictures.astype("float32"))
+        return np.asarray(ops.convert_to_numpy(_squashed(self.model, said)))
+
+
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Pictures in 0..255 as floats, with their labels, in a given order."""
+
+    def __init__(
+        self, pictures: np.ndarray, labels: np.ndarray, order: np.ndarray, size: int
+    ) -> None:
+        super().__init__()
+        self.pictures, self.labels, self.order, self.size = pictures, labels, order, size
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.size)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self.order[index * self.size : (index + 1) * self.size]
+        return self.pictures[rows].astype("float32"), self.labels[rows]
+
+
+Form = Callable[[np.ndarray], np.ndarray]  # of labels: class numbers (N,) to what a loss takes
+
+
+def _classifier(
+    hypermodel: keras_tuner.HyperModel, hyperparameters: dict[str, Any], dataset: Dataset
+) -> tuple[keras.Model, Form]:
+    """The model of these values, and the form of labels that its loss takes.
+
+    Raises:
+        TrialError: If there is none, or it is no classifier of these pictures.
+    """
+    classes, size = len(dataset.classes), dataset.image_size
+    try:
+        model = hypermodel.build(to_hyperparameters(hyperparameters))
+        said = model(np.zeros((1, size, size, 3), "float32"))
+    except Exception as error:  # whatever a combination of values leads to
+        raise TrialError(f"the model cannot be built: {_told(error)}") from error
+    if not model.compiled or model.loss is None or model.optimizer is None:
+        raise TrialError("`build` returns a model that is not compiled with a loss")
+    shape = tuple(getattr(said, "shape", ()))
+    if len(shape) == 2 and shape[1] == 1 and classes == 2:
+        return model, lambda labels: labels[:, None].astype("float32")
+    if len(shape) != 2 or shape[1] != classes:
+        raise TrialError(
+            f"the model's output for a {size} x {size} picture has the shape {shape[1:]}, but "
+            f"there are {classes} classes"
+        )
+    if "sparse" in _name(model.loss):
+        return model, lambda labels: labels[:, None]
+    return model, lambda labels: np.eye(classes, dtype="float32")[labels]
+
+
+def _name(loss: Any) -> str:
+    return str(
+        loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
+    )
+
+
+def _squashed(model: keras.Model, said: Any) -> Any:
+    """Probabilities of a model's output, which its loss may take for logits."""
+    if not getattr(model.loss, "from_logits", False):
+        return said
+    return ops.sigmoid(said) if said.shape[-1] == 1 else ops.softmax(said)
+
+
+def whole(
+    hypermodel: keras_tuner.HyperModel,
+    hyperparameters: dict[str, Any],
+    weights: list[np.ndarray],
+    dataset: Dataset,
+) -> keras.Model:
+    """A trial's model with these weights, and resizing before it.
+
+    Returns:
+        A model from pictures (B, height, width, 3) of any size in 0..255 to probabilities, (B, 1)
+        or (B, classes) as the HyperModel's. It loads without this project; without the
+        HyperModel's, if that has no layers of its own.
+    """
+    model, _ = _classifier(hypermodel, hyperparameters, dataset)
+    model.set_weights(weights)
+    inputs = keras.Input((None, None, 3), name="pictures")
+    # As in models.network.whole, whose comment says why not by the layer Resizing.
+    x = ops.image.resize(inputs, (dataset.image_size, dataset.image_size), antialias=True)
+    return keras.Model(inputs, _squashed(model, model(x)), name="foreign_classifier")
