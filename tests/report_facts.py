@@ -95,6 +95,7 @@ def example(
         "confirmation": _confirmation(finished, generator) if looked and trials > 3 else None,
         "cross_validation": _cross_validation(best, generator) if looked and trials > 3 else None,
         "importances": _importances(made, generator) if looked else None,
+        "front": None,
         "trials": made,
         "failures": [f"out of memory (trials {', '.join(failed)})"] if failed else [],
         "warnings": [],
@@ -117,6 +118,36 @@ def example(
             "price": 1.23 if looked else None,
         },
     }
+
+
+def with_front(facts: dict[str, Any], objectives: Sequence[str]) -> dict[str, Any]:
+    """The same for a search by several objectives, accuracy the first."""
+    generator = random.Random(1)
+    points = {}
+    for trial in facts["trials"]:
+        if trial["status"] == "finished":
+            other = [round(1e6 * trial["best_accuracy"] ** 9 * generator.uniform(0.3, 1)) for _ in
+                     objectives[1:]]  # fmt: skip
+            points[trial["number"]] = [trial["best_accuracy"], *other]
+    best = [
+        number
+        for number, one in points.items()
+        if not any(
+            two is not one
+            and two[0] >= one[0]
+            and all(a <= b for a, b in zip(two[1:], one[1:], strict=True))
+            for two in points.values()
+        )
+    ]
+    directions = ["max", *["min"] * (len(objectives) - 1)]
+    facts["run"]["objectives"] = list(objectives)
+    facts["front"] = {
+        "objectives": list(objectives),
+        "directions": directions,
+        "values": {str(number): values for number, values in points.items()},
+        "best": best,
+    }
+    return facts
 
 
 def _splits(test: bool) -> dict[str, int]:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from report_facts import example
+from report_facts import example, with_front
 
 from tuning.report import check, in_words, write
 from tuning.report.__main__ import main
@@ -180,6 +180,22 @@ def test_a_network_of_the_users_has_a_report_without_the_article(tmp_path):
     assert {"slice-0", "slice-1", "parallel", "importances", "history"} <= names
 
 
+@pytest.mark.parametrize("objectives", [("accuracy", "parameters"), ("accuracy", "loss", "x")])
+def test_several_objectives_have_a_front(tmp_path, objectives):
+    facts = with_front(example(30), objectives)
+    texts = written(tmp_path, facts)
+    names = [plot.name for plot in plots(facts)]
+    assert names[: len(objectives)] == [
+        *(f"front-{n}" for n in range(1, len(objectives))),
+        "repeats",
+    ]
+    for text in (texts["report.md"], Page(texts["report.html"]).text):
+        assert "Beaten by none in all objectives" in text
+        assert "but “the best” in this report is the highest validation accuracy" in text
+    rows = re.findall(r"^\| (\d+) \| \d\d\.\d % \|", texts["report.md"], re.MULTILINE)
+    assert set(map(str, facts["front"]["best"])) <= set(rows)
+
+
 def test_all_trials_may_be_equally_good(tmp_path):
     facts = example(30)
     for trial in facts["trials"]:
@@ -292,7 +308,7 @@ def test_the_command_line_makes_the_report_again(tmp_path, capsys):
     ("content", "message"),
     [
         (None, "it has no report.json"),
-        ("{", "is damaged"),
+        ("{", "report.json cannot be read: Expecting property name"),
         ("[]", "schema_version is None, but must be 2"),
         ('{"schema_version": 2}', "created is missing"),
     ],

@@ -25,6 +25,7 @@ from tuning.report.facts import (
     CrossValidation,
     Experiment,
     Facts,
+    Front,
     Importances,
     Mistakes,
     Run,
@@ -51,6 +52,7 @@ class Findings:
         confirmation: Repeats of the best configurations.
         cross_validation: Of the winner's configuration.
         importances: Of the levers.
+        front: Of several objectives.
         warnings: What the user should know, a line each.
     """
 
@@ -63,6 +65,7 @@ class Findings:
     confirmation: Confirmation | None = None
     cross_validation: CrossValidation | None = None
     importances: Importances | None = None
+    front: Front | None = None
     warnings: Sequence[str] = ()
 
     def write(self, folder: Path) -> None:
@@ -118,6 +121,7 @@ def gather(folder: Path) -> Facts:
         "confirmation": findings.confirmation if findings else None,
         "cross_validation": findings.cross_validation if findings else None,
         "importances": findings.importances if findings else None,
+        "front": findings.front if findings else None,
         "trials": [_trial(record, known, clock, findings is None) for record in tried],
         "failures": _failures(tried),
         "warnings": list(findings.warnings) if findings else [],

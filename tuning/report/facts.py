@@ -149,13 +149,18 @@ class Best(TypedDict):
     model: str | None  # relative to the run folder
 
 
-class Candidate(TypedDict):
+class Repeated(TypedDict):
+    """Trained several times: with other seeds, or on other folds."""
+
+    accuracies: Sequence[float]  # of the best epoch, on what was not trained on
+    mean: float
+    sd: float  # of the sample (n - 1)
+
+
+class Candidate(Repeated):
     """A configuration that was trained again."""
 
     trial: int
-    accuracies: Sequence[float]  # validation, best epoch, one for each seed
-    mean: float
-    sd: float  # of the sample (n - 1)
 
 
 class Confirmation(TypedDict):
@@ -167,13 +172,10 @@ class Confirmation(TypedDict):
     winner: int  # trial
 
 
-class CrossValidation(TypedDict):
+class CrossValidation(Repeated):
     """The winner trained on other divisions of all pictures but the test split."""
 
     folds: int
-    accuracies: Sequence[float]  # of the part left out, one for each fold
-    mean: float
-    sd: float  # of the sample (n - 1)
 
 
 class Importances(TypedDict):
@@ -181,6 +183,15 @@ class Importances(TypedDict):
 
     trials: int  # that they rest on
     methods: Mapping[str, Mapping[str, float]]  # "fanova", "ped_anova" → lever → share
+
+
+class Front(TypedDict):
+    """Several objectives: the trials that no other beats in all of them (Pareto's front)."""
+
+    objectives: Sequence[str]
+    directions: Sequence[Literal["max", "min"]]
+    values: Mapping[str, Sequence[float]]  # number of a trial that ran to its end → its values
+    best: Sequence[int]  # those that none beats
 
 
 class Curve(TypedDict):
@@ -250,6 +261,7 @@ class Facts(TypedDict):
     confirmation: Confirmation | None
     cross_validation: CrossValidation | None
     importances: Importances | None
+    front: Front | None  # None where accuracy alone was optimised
     trials: Sequence[Trial]
     failures: Sequence[str]  # one line for each reason, with the trials that it ended
     warnings: Sequence[str]  # what a reader must know beside `Data.warnings` and `Weights.note`
@@ -265,18 +277,12 @@ def load(folder: Path) -> Facts:
     """
     path = folder / FILE_NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return check(json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         reason = "it has no report.json" if folder.is_dir() else "there is no such folder"
         raise UserError(f"{folder} is not a run folder: {reason}") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}") from None
-    try:
-        return check(content)
-    except ValueError as error:
-        raise UserError(f"{path} cannot be rendered: {error}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from None
 
 
 def check(content: object) -> Facts:

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from tuning.report import cost, levers, mistakes, story, trust, words
+from tuning.report import cost, levers, mistakes, objectives, story, trust, words
 from tuning.report.facts import Facts
 
 MOST_ROWS = 500  # the best ones; a longer table is slow to sort, and trials.csv has them all
@@ -61,7 +61,13 @@ def _environment() -> jinja2.Environment:
     environment.filters["prose"] = _prose
     environment.filters["sure"] = mistakes.sure
     environment.globals.update(
-        count=words.count, story=story, trust=trust, levers=levers, mistakes=mistakes, cost=cost
+        count=words.count,
+        story=story,
+        trust=trust,
+        levers=levers,
+        mistakes=mistakes,
+        cost=cost,
+        objectives=objectives,
     )
     return environment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from tuning.report import cost, levers, mistakes, story, trust, words
+from tuning.report import cost, levers, mistakes, objectives, story, trust, words
 from tuning.report.facts import Facts, Score
 
 
@@ -52,7 +52,10 @@ def _answer(facts: Facts) -> list[str]:
     blocks.append(pairs(values))
     if best["model"]:
         blocks.append(f"The trained model: {code(best['model'])}")
-    return blocks
+    front = objectives.table(facts)
+    return (
+        blocks if front is None else [*blocks, "Beaten by none in all objectives:", table(*front)]
+    )
 
 
 def _score(split: str, score: Score) -> tuple[list[str], dict[str, str]]:

@@ -50,8 +50,8 @@ def banners(facts: Facts) -> list[str]:
         notes.append(f"The search was interrupted{ended}; this is what was known by then.")
     if list(run["objectives"]) != ["accuracy"]:
         notes.append(
-            f"The search went by {', '.join(run['objectives'])}, but this report ranks by "
-            "validation accuracy; the Optuna study has the other figures."
+            f"The search went by {', '.join(run['objectives'])}, but “the best” in this report is "
+            "the highest validation accuracy."
         )
     notes += facts["warnings"]
     return notes

@@ -10,6 +10,7 @@ from __future__ import annotations
 from tuning.report.facts import Facts
 from tuning.report.plots.calibration import calibration
 from tuning.report.plots.curves import curves, history
+from tuning.report.plots.front import front
 from tuning.report.plots.importances import importances
 from tuning.report.plots.look import Plot
 from tuning.report.plots.parallel import parallel
@@ -19,7 +20,7 @@ from tuning.report.plots.timeline import timeline
 
 __all__ = ["Plot", "plots"]
 
-MAKERS = (repeats, importances, slices, parallel, curves, history, calibration, timeline)
+MAKERS = (front, repeats, importances, slices, parallel, curves, history, calibration, timeline)
 
 
 def plots(facts: Facts) -> list[Plot]:
