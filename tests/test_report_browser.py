@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from report_facts import example
+from report_facts import example, with_front
 
 from tuning.report import write
 
@@ -71,7 +71,10 @@ def opened(browser, tmp_path):
 @pytest.mark.parametrize(
     ("facts", "window"),
     [
-        (example(30), {"viewport": NARROW, "color_scheme": "dark", "is_mobile": True}),
+        (
+            with_front(example(30), ["accuracy", "parameters", "epoch_seconds"]),
+            {"viewport": NARROW, "color_scheme": "dark", "is_mobile": True},
+        ),
         (example(300, TEN), {"viewport": WIDE, "color_scheme": "dark"}),
         (example(12, running=True), {"viewport": NARROW}),
         (example(1, test=False), {"viewport": WIDE}),
