@@ -9,25 +9,31 @@ from typing import Any
 MISSING = "–"
 
 _NETWORKS = {"vgg16": "VGG16", "convnet": "small convnet"}
+_OPTIMIZERS = {"adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD"}
 _LABELS = {
     "epochs": "Epochs at most",
     "fine_tune_rate": "Fine-tuning rate",
     "l1": "L1",
     "l2": "L2",
     "unfrozen": "Unfrozen conv layers",
+    "width": "Units of the head",
 }
 
 
 def in_words(hyperparameters: Mapping[str, Any]) -> str:
     """Gives the short phrase for a configuration; keys that are absent are passed over.
 
+    So are levers of space `full` that are as in the article. Of a HyperModel that is not ours all
+    values are named.
+
     >>> in_words({"network": "vgg16", "unfrozen": 3, "augmentation": "article", "dropout": 0.5})
     'VGG16, 3 conv layers unfrozen, article augmentation, dropout 0.5'
     """
-    phrases = []
     network = hyperparameters.get("network")
-    if network is not None:
-        phrases.append(_NETWORKS.get(network, str(network)))
+    if network not in _NETWORKS:
+        named = {name: each for name, each in hyperparameters.items() if name != "epochs"}
+        return ", ".join(f"{name} {value(each)}" for name, each in named.items())
+    phrases = [_NETWORKS[network]]
     unfrozen = hyperparameters.get("unfrozen")
     if unfrozen is not None and network != "convnet":
         layers = "conv layer" if unfrozen == 1 else "conv layers"
@@ -40,13 +46,41 @@ def in_words(hyperparameters: Mapping[str, Any]) -> str:
         phrases.append(f"dropout {value(dropout)}" if dropout else "no dropout")
     if "regularization" in hyperparameters:
         phrases.append(_penalty(hyperparameters))
-    return ", ".join(phrases)
+    return ", ".join(phrases + _beyond_the_article(hyperparameters))
+
+
+def _beyond_the_article(hyperparameters: Mapping[str, Any]) -> list[str]:
+    """What is not as in the article, of the levers that only space `full` has."""
+    article = {
+        "width": 64 if hyperparameters["network"] == "convnet" else 256,
+        "pooling": "flatten",
+        "preprocessing": "rescale",
+        "optimizer": "sgd" if hyperparameters.get("unfrozen") else "rmsprop",
+        "batch_size": 16,
+        "label_smoothing": 0.0,
+    }
+    phrases = {
+        "width": "a head of {} units",
+        "pooling": "{} pooling",
+        "preprocessing": "preprocessing {}",
+        "optimizer": "{}",
+        "batch_size": "batches of {}",
+        "label_smoothing": "label smoothing {}",
+    }
+    return [
+        phrases[name].format(value(_OPTIMIZERS.get(hyperparameters[name], hyperparameters[name])))
+        for name, usual in article.items()
+        if hyperparameters.get(name, usual) != usual
+    ]
 
 
 def _penalty(hyperparameters: Mapping[str, Any]) -> str:
     kind = hyperparameters["regularization"]
     if kind == "none":
         return "no penalty"
+    if kind == "decay":
+        strength = hyperparameters.get("weight_decay")
+        return "weight decay" if strength is None else f"weight decay {value(strength)}"
     names = ("l1", "l2") if kind == "both" else (str(kind),)
     parts = []
     for name in names:
