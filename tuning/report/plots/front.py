@@ -21,6 +21,8 @@ def front(facts: Facts) -> list[Plot]:
 
 def _against(found: Front, place: int) -> Plot:
     across, up = (objectives.label(found["objectives"][index]) for index in (place, 0))
+    # Between two trials of the front one can have what the next one gives that is good enough.
+    shape = "hv" if found["directions"][place] == "min" else "vh"
     figure = go.Figure()
     for name, on_front, colour, symbol, size in (
         ("others", False, GREY, "circle-open", 8),
@@ -33,7 +35,7 @@ def _against(found: Front, place: int) -> Plot:
             name=name,
             # With more than two objectives the front is no line in this plane.
             mode="lines+markers" if on_front and len(found["objectives"]) == 2 else "markers",
-            line={"color": BLUE, "width": 1.5, "shape": "hv"},
+            line={"color": BLUE, "width": 1.5, "shape": shape},
             marker={"color": colour, "symbol": symbol, "size": size},
             x=[each[place] for each in values],
             y=[each[0] for each in values],
@@ -45,13 +47,13 @@ def _against(found: Front, place: int) -> Plot:
     best = len(found["best"])
     caption = f"{words.count(len(found['values']), 'trial')} that ran to their end; {best} of them "
     caption += f"{'is' if best == 1 else 'are'} beaten by none in all objectives."
-    share = found["objectives"][0] == "accuracy"
+    formats = [".0%" if name == "accuracy" else "" for name in found["objectives"]]
     shown = dressed(
         figure,
         across,
         up,
-        xaxis={"showgrid": True, "tickformat": "", "rangemode": "normal"},
-        yaxis={"tickformat": ".0%" if share else ""},
+        xaxis={"showgrid": True, "tickformat": formats[place]},
+        yaxis={"tickformat": formats[0]},
     )
     title = f"{up} against {across[:1].lower()}{across[1:]}"
     told = objectives.sentence(found)
