@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import filelock
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NETWORK = "10.77.0"
@@ -48,6 +53,18 @@ def missing() -> str | None:
     return None
 
 
+@contextlib.contextmanager
+def running(folder: Path, count: int) -> Iterator[list[Host]]:
+    """Hosts in one network, ended with the context; skips the test where they cannot be."""
+    if reason := missing():
+        pytest.skip(reason)
+    with filelock.FileLock("/tmp/little-data-tuner-hosts.lock"):  # one such network a machine
+        try:
+            yield start(folder, count)
+        finally:
+            stop()
+
+
 @dataclass
 class Host:
     """A host that runs sshd."""
@@ -55,12 +72,32 @@ class Host:
     name: str
     address: str
     home: Path
+    key: Path
     process: subprocess.Popen[bytes]
 
     def kill(self) -> None:
         """Ends all its processes at once, as a power cut would."""
         self.process.kill()
         self.process.wait(10)
+
+    def ssh(self, command: str, timeout: float = 300) -> str:
+        """Runs a shell command there; what it prints."""
+        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes")
+        found = subprocess.run(
+            [
+                *("ssh", "-q", "-i", str(self.key), "-o", "ConnectTimeout=2"),
+                *(word for each in options for word in ("-o", each)),
+                *(f"root@{self.address}", command),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+        )
+        if found.returncode:
+            raise RuntimeError(f"{self.name}: {command}: {found.stdout}")
+        return found.stdout
 
     def inside(self, *command: str) -> list[str]:
         """The command line that runs `command` in the host's network."""
@@ -69,7 +106,7 @@ class Host:
 
 def start(folder: Path, count: int) -> list[Host]:
     """Starts `count` hosts in one network; `folder/keys/user` opens them all."""
-    stop([])
+    stop()
     keys = folder / "keys"
     keys.mkdir()
     for name in ("host", "user"):
@@ -110,8 +147,8 @@ def _start(folder: Path, keys: Path, number: int) -> Host:
         stdout=(mine / "sshd.log").open("wb"),
         stderr=subprocess.STDOUT,
     )
-    host = Host(name, address, home, process)
-    _await_ssh(host, keys / "user", mine / "sshd.log")
+    host = Host(name, address, home, keys / "user", process)
+    _await_ssh(host, mine / "sshd.log")
     return host
 
 
@@ -124,21 +161,18 @@ def _environment(home: Path) -> None:
     shutil.copy(ROOT / "constraints.txt", venv)
 
 
-def _await_ssh(host: Host, key: Path, log: Path) -> None:
-    ssh = ["ssh", "-i", str(key), "-o", "StrictHostKeyChecking=no", "-o", "ConnectTimeout=2"]
-    ssh += ["-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes", f"root@{host.address}"]
+def _await_ssh(host: Host, log: Path) -> None:
     for _ in range(50):
-        if subprocess.run([*ssh, "true"], capture_output=True).returncode == 0:
+        with contextlib.suppress(RuntimeError):
+            host.ssh("true")
             return
         time.sleep(0.2)
     host.kill()
     raise RuntimeError(f"{host.name} does not answer: {log.read_text()}")
 
 
-def stop(hosts: list[Host]) -> None:
-    """Ends hosts, and removes what an earlier run may have left."""
-    for host in hosts:
-        host.kill()
+def stop() -> None:
+    """Ends all hosts, also those that an earlier run may have left."""
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True)
     for line in listed.stdout.splitlines():
         if line.startswith("tuner-"):

@@ -12,11 +12,10 @@ import sys
 import time
 from pathlib import Path
 
-import filelock
 import hosts
 import pytest
 import yaml
-from hosts import ROOT
+from hosts import ROOT, Host
 
 from tuning import report
 from tuning.journal import Journal
@@ -37,18 +36,18 @@ while ray.cluster_resources().get("GPU", 0) < {gpus}:
 class Cluster:
     """A cluster of hosts, and the commands of who uses it from a laptop."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, running: list[Host]) -> None:
         self.shared = folder / "shared"
         self.shared.mkdir()
-        self.hosts = hosts.start(folder, 1 + WORKERS)
+        self.hosts = running
         self.home = folder / "laptop"
         token = self.home / ".ray" / "auth_token"
         token.parent.mkdir(parents=True)
         token.write_text("0123456789abcdef" * 2)
         self.file = folder / "cluster.yaml"
-        self.file.write_text(yaml.safe_dump(self._filled_in(folder / "keys" / "user")))
+        self.file.write_text(yaml.safe_dump(self._filled_in()))
 
-    def _filled_in(self, key: Path) -> dict[str, object]:
+    def _filled_in(self) -> dict[str, object]:
         text = (ROOT / "clusters" / "on_premises.yaml").read_text()
         # GPUs where there are none.
         text = text.replace(
@@ -57,7 +56,7 @@ class Cluster:
         found = yaml.safe_load(text.replace("/shared", str(self.shared)))
         found["provider"]["head_ip"] = self.hosts[0].address
         found["provider"]["worker_ips"] = [host.address for host in self.hosts[1:]]
-        found["auth"] = {"ssh_user": "root", "ssh_private_key": str(key)}
+        found["auth"] = {"ssh_user": "root", "ssh_private_key": str(self.hosts[0].key)}
         assert isinstance(found, dict)
         return found
 
@@ -88,19 +87,13 @@ def _environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    if reason := hosts.missing():
-        pytest.skip(reason)
     folder = tmp_path_factory.mktemp("cluster")
-    with filelock.FileLock("/tmp/little-data-tuner-hosts.lock"):  # one network of hosts a machine
-        found = None
-        try:
-            found = Cluster(folder)
-            found.ray("up", "-y", "--no-config-cache", str(found.file))
-            wait = WAIT.format(gpus=WORKERS)
-            found.execute(f"python -c '{wait}'")
-            yield found
-        finally:
-            hosts.stop(found.hosts if found else [])
+    with hosts.running(folder, 1 + WORKERS) as running:
+        found = Cluster(folder, running)
+        found.ray("up", "-y", "--no-config-cache", str(found.file))
+        wait = WAIT.format(gpus=WORKERS)
+        found.execute(f"python -c '{wait}'")
+        yield found
 
 
 def _denied(cluster: Cluster, *command: str, home: Path, **environment: str) -> str:
