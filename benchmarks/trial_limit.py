@@ -42,7 +42,22 @@ def suffix(unfrozen: int, pictures: int, frozen: Frozen) -> Callable[[], object]
     shape = (pictures, *vgg16.output_shape(start, SIZE))
     features = generator.random(shape, np.float32).astype(np.float16)
     labels = generator.integers(0, 2, pictures)
-    network = learner(Shape("vgg16", unfrozen, start, False, (), BATCH, SIZE, 2, frozen))
+    network = learner(
+        Shape(
+            network="vgg16",
+            unfrozen=unfrozen,
+            start=start,
+            augmented=False,
+            penalties=(),
+            width=None,
+            pooling="flatten",
+            optimizer="sgd" if unfrozen else "rmsprop",
+            batch_size=BATCH,
+            image_size=SIZE,
+            classes=2,
+            frozen=frozen,
+        )
+    )
     levers = {"network": "vgg16", "unfrozen": unfrozen, "dropout": 0.5}
     network.begin(None, levers, 1e-6, 0)
     batches = Batches((features,), labels, np.arange(pictures), BATCH)
