@@ -25,6 +25,7 @@ SAMPLERS = {
 KINDS = {
     "words": lambda hp: hp.Choice("x", ["a", "b", "c"]),
     "numbers": lambda hp: hp.Choice("x", [8, 16, 64]),
+    "unordered": lambda hp: hp.Choice("x", [8, 16, 64], ordered=False),
     "fractions": lambda hp: hp.Choice("x", [0.1, 0.25, 0.9]),
     "switches": lambda hp: hp.Choice("x", [True, False]),
     "single": lambda hp: hp.Choice("x", ["only"]),
@@ -49,6 +50,7 @@ KINDS = {
 GRIDS = {
     "words": ["a", "b", "c"],
     "numbers": [8, 16, 64],
+    "unordered": [8, 16, 64],
     "fractions": [0.1, 0.25, 0.9],
     "switches": [0, 1],  # KerasTuner makes numbers of them
     "single": ["only"],
