@@ -46,8 +46,14 @@ class _Protecting:
         self.stopped.add(trial.config["number"])
         return decision
 
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        """Called by Ray, which does not expect that they are known."""
+        super().set_search_properties(metric, mode, **spec)  # type: ignore[misc]
+        return True
+
     def replay(self, records: list[Record]) -> None:
         """Takes in the trials of a run that is resumed."""
+        self.set_search_properties("best_accuracy", "max")
         for record in records:
             trial = _Earlier(record)
             self.on_trial_add(None, trial)  # type: ignore[attr-defined]
