@@ -1,0 +1,139 @@
+"""The scheduler with 1 to 16 GPUs that are pretended: trials an hour, and what each costs beyond.
+
+A search as it is (Ray Tune, Optuna's TPE on a journal file, the ledger, retries), but trials that
+sleep. An epoch lasts a second: on 2,000 pictures' features a head takes a quarter to a whole one on
+two cores, and whatever is fine-tuned longer, on a GPU as well. Nothing is stopped early, so the
+ideal is known: trials times their sleep, shared out evenly. The start of the workers is told apart,
+since it comes once a search; it grows with the GPUs here, where two cores start all of them.
+
+    python -m benchmarks.scale [--gpus 1 2 4 8 16] [--epochs 20] [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import tempfile
+import time
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import describe, table
+from tuning.quiet import import_keras
+
+os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for Ray's workers
+os.environ["TUNE_DISABLE_AUTO_CALLBACK_SYNCER"] = "1"
+os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+import_keras(Path(os.devnull))
+import optuna
+import ray
+
+from search_spaces.levers import MAX_UNFROZEN
+from tuning import scheduling, stopping
+from tuning import study as studies
+from tuning.cluster import Resources
+from tuning.journal import Journal
+from tuning.records import CURVES, Ledger
+from tuning.searcher import LeverSearch
+from tuning.space import Levers
+from tuning.worker import Worker
+
+EPOCH = 1.0  # seconds
+
+
+class Asleep(Worker):
+    """Trials that sleep as long as others train."""
+
+    def make(self, config: dict[str, Any]) -> Any:
+        return [0]  # epochs so far
+
+    def _epoch(self) -> dict[str, Any]:
+        began = time.time()
+        time.sleep(EPOCH)
+        self.trial[0] += 1
+        epoch, number = self.trial[0], self.config["number"]
+        accuracy = 0.5 + 0.4 * (number * 0.618 % 1) * (1 - 0.9**epoch)
+        return {
+            **dict.fromkeys(CURVES, accuracy),
+            "epoch": epoch,
+            "best_accuracy": accuracy,
+            "seconds": EPOCH,
+            "began": began,
+            "done": epoch >= self.config["hyperparameters"]["epochs"],
+        }
+
+
+def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, float]:
+    """Seconds until every worker trains, and seconds from there to the end of the search."""
+    folder.mkdir()
+    levers, trials = Levers(epochs, MAX_UNFROZEN), gpus * rounds
+    storage = studies.storage(studies.default_storage(folder))
+    study = studies.create(storage, "scale", studies.sampler("tpe", 0), ["accuracy"])
+    scheduler = stopping.scheduler("none", epochs, lambda hyperparameters: True)
+    ledger = Ledger(Journal(folder / "trials.jsonl"), lambda record, event: None)
+    told = _Told(ledger, scheduler.stopped, folder)
+    began = time.time()
+    scheduling._tune(
+        None,  # type: ignore[arg-type]
+        folder,
+        Resources(1.0, 1, gpus),
+        LeverSearch(study, levers, scheduler.stopped),
+        scheduler,
+        stopping.End([]),
+        told,
+        trials,
+    )
+    ended = time.time()
+    assert [each.status for each in ledger.records.values()] == ["finished"] * trials
+    # Workers that began earlier have slept more by then: the mean is what all of them lost.
+    ready = sum(sorted(told.began)[:gpus]) / gpus
+    return ready - began, ended - ready
+
+
+@dataclass
+class _Told(scheduling._Told):
+    """Notes when trials began their first epoch."""
+
+    began: list[float] = field(default_factory=list)
+
+    def on_trial_result(self, *arguments: Any, result: dict[str, Any], **info: Any) -> None:
+        super().on_trial_result(*arguments, result=result, **info)
+        if result["epoch"] == 1:
+            self.began.append(result["began"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--gpus", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3, help="trials a GPU")
+    options = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")  # as a search does
+    scheduling.Worker = Asleep  # type: ignore[misc]  # all else is what a search runs
+    rows = []
+    ideal = options.rounds * options.epochs * EPOCH
+    with tempfile.TemporaryDirectory() as folder:
+        for gpus in options.gpus:
+            ray.init(
+                num_cpus=gpus,
+                num_gpus=gpus,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+            )
+            start, seconds = search(gpus, options.epochs, options.rounds, Path(folder) / str(gpus))
+            ray.shutdown()
+            trials = gpus * options.rounds
+            overhead = (seconds - ideal) * gpus / trials
+            rows.append((gpus, trials * 3600 / seconds, overhead, ideal / seconds, start))
+    print(f"{describe()}; trials of {options.epochs * EPOCH:.0f} s, {options.rounds} a GPU\n")
+    header = ("GPUs", "trials/hour", "s beyond a trial's sleep", "of the ideal", "s to start")
+    print(table(header, rows))
+
+
+if __name__ == "__main__":
+    main()
