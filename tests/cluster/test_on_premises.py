@@ -158,6 +158,9 @@ def test_a_search_outlives_a_worker(cluster, photos):
     assert facts["best"] is not None
     for name in ("report.html", "report.md", "settings.toml", "best/model.keras"):
         assert (folder / name).is_file()
+    # What opens the cluster lies in no file that is passed on.
+    token = (cluster.home / ".ray" / "auth_token").read_bytes()
+    assert not [each for each in folder.rglob("*") if each.is_file() and token in each.read_bytes()]
     # Computed once, whichever host needed it.
     assert facts["cache"]["multiples"] == 0
     assert facts["cache"]["builds"] > 0

@@ -1,0 +1,107 @@
+"""Ray on one machine alone, and what is told of clusters that cannot be joined."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+from hosts import ROOT
+
+from tuning import cluster
+from tuning.errors import UserError
+
+# Prints where the processes of a search listen, and where Ray keeps its files.
+LOOK = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from tuning.cluster import connect
+connect(None)
+import psutil, ray
+from pathlib import Path
+
+@ray.remote
+class Worker:
+    def ready(self):
+        return True
+
+worker = Worker.remote()
+ray.get(worker.ready.remote())
+mine = [psutil.Process(), *psutil.Process().children(recursive=True)]
+found = [each for process in mine for each in process.net_connections("inet")]
+folder = Path(ray._private.worker._global_node.get_session_dir_path())
+print(json.dumps({
+    "processes": len(mine),
+    "addresses": [each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN],
+    "rights": [each.stat().st_mode & 0o077 for each in (folder, *folder.parents)][:-2],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    found = subprocess.run(
+        [sys.executable, "-c", LOOK, str(ROOT)],
+        env={**os.environ, "HOME": str(home), "RAY_ADDRESS": "127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout), home
+
+
+def test_nothing_listens_beyond_this_machine(alone):
+    found, _ = alone
+    assert found["processes"] > 3
+    assert len(found["addresses"]) > 3
+    loopback = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+    assert set(found["addresses"]) <= loopback
+
+
+def test_rays_files_are_for_this_user_alone(alone):
+    found, home = alone
+    # One closed folder on the way is enough.
+    assert 0 in found["rights"]
+    token = home / ".ray" / "auth_token"
+    assert len(token.read_text()) == 64
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert stat.S_IMODE(token.parent.stat().st_mode) == 0o700
+
+
+def test_a_token_that_all_can_read_is_closed(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    token = tmp_path / ".ray" / "auth_token"
+    token.parent.mkdir()
+    token.write_text("given")
+    cluster._keep_token()
+    assert token.read_text() == "given"
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "nonsense"])
+def test_a_cluster_that_is_not_there(address):
+    with pytest.raises(UserError, match=f"^No Ray cluster at --address {address} to join: .*"):
+        cluster.connect(address)
+
+
+def test_what_the_autoscaler_may_yet_start(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    gpu, big = {"CPU": 4, "GPU": 1}, {"CPU": 8, "GPU": 1}
+    types = {
+        "head": {"resources": {"CPU": 4}, "max_workers": 0},
+        "gpu": {"resources": gpu, "max_workers": 8},
+        "big": {"resources": big, "max_workers": 2, "priority": 1},
+    }
+    file = {"max_workers": 4, "head_node_type": "head", "available_node_types": types}
+    head = {"Labels": {cluster.TYPE: "head"}}
+    assert cluster._to_come([head]) == []  # not by a cluster file
+    (tmp_path / "ray_bootstrap_config.yaml").write_text(json.dumps(file))
+    assert cluster._to_come([head]) == [big, big, gpu, gpu]
+    assert cluster._to_come([head] * 4) == [big]
+    assert cluster._to_come([head] * 9) == []
+    assert cluster._to_come([{"Labels": {}}]) == []  # a Ray of its own on that head
