@@ -77,6 +77,16 @@ def test_the_licence_is_that_of_the_weights_in_the_model(tmp_path, network, sour
     assert "secret" not in text
 
 
+def test_of_a_network_of_the_users_it_claims_less(tmp_path):
+    facts = example()
+    facts["best"]["hyperparameters"] = {"units": 64}
+    facts["weights"] |= {"source": "none", "checksum": ""}
+    text = written(tmp_path, facts)
+    assert "The output's last number for each picture is the probability of `dogs`" in text
+    assert "from random ones" not in text
+    assert "| Units | 64 |" in text
+
+
 def test_it_names_no_path_of_this_machine_and_no_markup_of_strangers(tmp_path):
     facts = example(classes=("<script>", "a|b`c"), note="weights of <i>x</i>")
     facts["data"]["root"] = "/home/me/pictures"

@@ -64,7 +64,7 @@ def _card(facts: Facts, best: Best, folder: Path) -> str:
         ["## How good it is", *_metrics(facts, best)],
         ["## Data", *_data(facts)],
         ["## Limits", _limits(facts, best)],
-        ["## How to load it", *_loading(facts, folder)],
+        ["## How to load it", *_loading(facts, best, folder)],
         ["## How it was made", pairs(_making(facts, best))],
         ["## Licence", *_licence(facts, best)],
     ]
@@ -188,15 +188,17 @@ def _limits(facts: Facts, best: Best) -> str:
     return _list(lines)
 
 
-def _loading(facts: Facts, folder: Path) -> list[str]:
+def _loading(facts: Facts, best: Best, folder: Path) -> list[str]:
     size = facts["data"]["image_size"]
     binary = len(facts["data"]["classes"]) == 2
     if binary:
+        # A HyperModel of the user's may well give two.
+        number = "last number" if _is_users(best) else "one number"
         output = (
-            "The output is one number for each picture, the probability of "
+            f"The output's {number} for each picture is the probability of "
             f"{code(facts['data']['classes'][1])}."
         )
-        reading = "print(classes[int(probabilities[0] > 0.5)])"
+        reading = "print(classes[int(probabilities[-1] > 0.5)])"
     else:
         output = f"The output is a probability for each class, in the order of {code(CLASSES)}."
         reading = "print(classes[probabilities.argmax()])"
@@ -255,6 +257,12 @@ def _licence(facts: Facts, best: Best) -> list[str]:
         "code, not the models made with it."
     )
     source = facts["weights"]["source"]
+    if _is_users(best):
+        return [
+            "The network is a HyperModel of the user's. Layers or weights that it brought along "
+            "are under the licence of whoever made them.",
+            data,
+        ]
     if best["hyperparameters"].get("network") == "convnet" or source == "none":
         return ["All of its weights were trained on the data above, from random ones.", data]
     if source == "random":
@@ -273,6 +281,11 @@ def _licence(facts: Facts, best: Best) -> list[str]:
         "made that file; ask them.",
         data,
     ]
+
+
+def _is_users(best: Best) -> bool:
+    """Whether the network is of a HyperModel that is not ours."""
+    return best["hyperparameters"].get("network") not in ("convnet", "vgg16")
 
 
 def _list(lines: list[str]) -> str:
