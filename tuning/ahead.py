@@ -47,7 +47,7 @@ def needs(setting: Setting, points: list[dict[str, Any]]) -> list[Need]:
         found.setdefault((split.name, frontier, view), Need(split, frontier, view))
 
     for point in points:
-        if point["network"] != "vgg16":
+        if point.get("network") != "vgg16":
             continue
         if point["unfrozen"]:
             add(dataset.train, vgg16.TOP)  # its head is trained alone first

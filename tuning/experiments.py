@@ -15,13 +15,13 @@ from tuning.interrupt import gentle
 from tuning.options import Options
 from tuning.records import OVER, Ledger, Manner
 from tuning.setting import Setting
-from tuning.space import Levers
+from tuning.space import Space
 from tuning.training import Trial, TrialError, save_best
 
 
 def run(
     options: Options,
-    levers: Levers,
+    space: Space,
     setting: Setting,
     ledger: Ledger,
     folder: Path,
@@ -38,7 +38,7 @@ def run(
             if number in ledger.records and ledger.records[number].status in OVER:
                 continue
             hyperparameters = experiment.hyperparameters(
-                levers.epochs, levers.name, levers.preprocessing
+                options.epochs, options.space, options.preprocessing
             )
             ledger.start(number, hyperparameters)
             trial = Trial(setting, hyperparameters)

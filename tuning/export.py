@@ -11,6 +11,7 @@ if __package__ in (None, ""):
 
 import json
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,26 +48,14 @@ def export(
     Returns:
         The model and its path.
     """
-    from models import network
-
     dataset = setting.dataset
-    # The small convnet must not ask for weights that nobody has.
-    frozen = setting.frozen.weights.arrays if hyperparameters["network"] == "vgg16" else {}
-    trained = network.trainable(
-        hyperparameters,
-        image_size=dataset.image_size,
-        classes=len(dataset.classes),
-        weights=frozen,
-        preprocessing=setting.preprocessing,
-    )
-    trained.set_weights(weights)
-    model = network.whole(
-        hyperparameters,
-        trained,
-        image_size=dataset.image_size,
-        weights=frozen,
-        preprocessing=setting.preprocessing,
-    )
+    if setting.hypermodel:
+        from tuning import foreign
+
+        hypermodel = foreign.of(setting.hypermodel, dataset)
+        model = foreign.whole(hypermodel, hyperparameters, weights, dataset)
+    else:
+        model = _whole(setting, hyperparameters, weights)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / MODEL
     draft = folder / f".{MODEL}"  # Keras chooses the format by this ending
@@ -76,6 +65,35 @@ def export(
     facts = {"classes": dataset.classes, "image_size": dataset.image_size}
     (folder / CLASSES).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return model, path
+
+
+def _whole(
+    setting: Setting, hyperparameters: dict[str, Any], weights: list[np.ndarray]
+) -> keras.Model:
+    from models import network
+
+    dataset = setting.dataset
+    frozen: Mapping[str, np.ndarray] = {}
+    preprocessing = setting.preprocessing
+    if hyperparameters["network"] == "vgg16":
+        # The small convnet must not ask for weights that nobody has.
+        used = setting.frozen_for(hyperparameters)
+        frozen, preprocessing = used.weights.arrays, used.preprocessing
+    trained = network.trainable(
+        hyperparameters,
+        image_size=dataset.image_size,
+        classes=len(dataset.classes),
+        weights=frozen,
+        preprocessing=preprocessing,
+    )
+    trained.set_weights(weights)
+    return network.whole(
+        hyperparameters,
+        trained,
+        image_size=dataset.image_size,
+        weights=frozen,
+        preprocessing=preprocessing,
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -73,6 +73,12 @@ def load(
     return found
 
 
+def of(named: tuple[str, str], dataset: Dataset) -> keras_tuner.HyperModel:
+    """The HyperModel of `Setting.hypermodel` for these pictures."""
+    spec, folder = named
+    return load(spec, dataset.image_size, len(dataset.classes), folder)
+
+
 class _Built(keras_tuner.HyperModel):  # type: ignore[misc]
     """What a function `build(hp)` builds."""
 

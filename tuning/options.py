@@ -188,6 +188,8 @@ def _check(options: Options) -> None:
             f"--scheduler {options.scheduler} goes by one objective, but there are "
             f"{len(options.objective)}; leave it away."
         )
+    if options.experiments is not None and (options.hypermodel or options.set):
+        raise UserError("--experiments are the article's; leave --set and --hypermodel away.")
     if options.sampler == "grid" and len(options.objective) > 1:
         raise UserError("--sampler grid goes with one --objective.")
     try:

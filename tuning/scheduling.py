@@ -24,7 +24,7 @@ from tuning.repeats import Repeat
 from tuning.report.words import duration
 from tuning.searcher import Given, LeverSearch
 from tuning.setting import Setting
-from tuning.space import Levers
+from tuning.space import Space
 from tuning.worker import Worker, checkpoint_file
 
 RETRIES = 3  # of a trial whose process or machine died
@@ -91,7 +91,7 @@ def _folder_name(trial: Any) -> str:
 
 def search(
     options: Options,
-    levers: Levers,
+    space: Space,
     setting: Setting,
     ledger: Ledger,
     folder: Path,
@@ -101,7 +101,7 @@ def search(
 
     Args:
         options: What the user asked for.
-        levers: The space.
+        space: That is searched.
         setting: What all trials share.
         ledger: Is told what happens to trials; of a run that is resumed it knows the earlier ones.
         folder: The run folder; gets `study.db`, `weights/`, `checkpoints/` and Ray Tune's state in
@@ -109,20 +109,20 @@ def search(
         watch: Is told how many pictures' features are built ahead of the first trial, and of how
             many.
     """
-    first = levers.experiments() + (levers.points(options.enqueue) if options.enqueue else [])
+    first = space.experiments() + (space.points(options.enqueue) if options.enqueue else [])
     study = _study(options, folder, ledger)
     if options.resume is None:
         for point in first:
-            study.enqueue_trial(levers.asked(point))
+            study.enqueue_trial(space.asked(point))
         if options.warm_start:
             studies.take_over(study, options.warm_start)
     connect(options.address)
     if options.address:
         setting.cache.rights = ActorRights()
     share = resources(options.gpus_per_trial, options.cpus_per_trial)
-    scheduler = stopping.scheduler(options.scheduler, options.epochs, levers.is_experiment)
+    scheduler = stopping.scheduler(options.scheduler, options.epochs, space.is_experiment)
     scheduler.replay([each for each in ledger.records.values() if each.status != "failed"])
-    searcher = LeverSearch(study, levers, scheduler.stopped, options.objective)
+    searcher = LeverSearch(study, space, scheduler.stopped, options.objective)
     told = _Told(ledger, scheduler.stopped, folder)
     with gentle() as interrupt:
         end = _end(options, share, ledger, told.failures, lambda: interrupt.raised)

@@ -9,6 +9,7 @@ if __package__ in (None, ""):
     # Run as a script: the packages lie beside this file's folder, installed or not.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+import os
 import shlex
 import warnings
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def run(options: Options, arguments: list[str]) -> int:
     from tuning.records import Ledger
     from tuning.setting import Setting
 
-    levers = space.of(options)
+    searched = space.of(options, dataset)
     folder = options.create_folder()
     lock = only_one(folder)
     same_pictures(folder, dataset)
@@ -81,6 +82,7 @@ def run(options: Options, arguments: list[str]) -> int:
         preprocessing=options.preprocessing,
         views=options.views,
         seed=options.seed,
+        hypermodel=(options.hypermodel, os.getcwd()) if options.hypermodel else None,
     )
     if options.experiments:
         trials, run_trials = len(options.experiments), experiments.run
@@ -110,7 +112,7 @@ def run(options: Options, arguments: list[str]) -> int:
         earlier = {record.number: record for record in records.read(trial_journal)}
         ledger = Ledger(trial_journal, progress.update, earlier)
         ledger.session()
-        manner = run_trials(options, levers, setting, ledger, folder, progress.ahead)
+        manner = run_trials(options, searched, setting, ledger, folder, progress.ahead)
     with lock:
         facts = conclusion.conclude(options, setting, ledger, manner, again)
     console.print(conclusion.in_short(facts, options.folder), highlight=False)
@@ -183,7 +185,7 @@ def choose_weights(options: Options, console: Console) -> str:
     Raises:
         UserError: If they cannot be had.
     """
-    if options.experiments == ("convnet",):
+    if options.experiments == ("convnet",) or options.hypermodel:
         return options.weights  # never asked for
     from models.weights import WeightsError, load
 

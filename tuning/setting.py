@@ -27,6 +27,8 @@ class Setting:
             hyperparameters do not say it.
         views: Number of views of an augmentation policy; epoch e trains on view e modulo this.
         seed: Of initial weights, dropout and the order of pictures.
+        hypermodel: What is searched in place of the levers: the name of a HyperModel, see
+            `foreign.load`, and the folder where its module may lie.
     """
 
     dataset: Dataset
@@ -35,6 +37,7 @@ class Setting:
     preprocessing: str = "rescale"
     views: int = 8
     seed: int = 0
+    hypermodel: tuple[str, str] | None = None
 
     @cached_property
     def frozen(self) -> Frozen:

@@ -71,6 +71,12 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             setting = fold(setting, *config["fold"])
         if "seed" in config:
             setting = dataclasses.replace(setting, seed=config["seed"])
+        if setting.hypermodel:
+            from tuning import foreign
+
+            return foreign.ForeignTrial(
+                setting, config["hyperparameters"], foreign.of(setting.hypermodel, setting.dataset)
+            )
         return Trial(setting, config["hyperparameters"])
 
     def step(self) -> dict[str, Any]:
