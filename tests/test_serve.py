@@ -17,7 +17,6 @@ import zlib
 from contextlib import contextmanager
 
 import pytest
-import uvicorn
 from exported import run_folder
 from PIL import Image
 
@@ -25,6 +24,7 @@ from tuning import classifier
 from tuning.pictures import decode
 from tuning.serve import __main__ as command
 from tuning.serve.app import application
+from tuning.serve.server import server as serve
 
 CLASSES = ("<b>cats", "dogs", "hens & co")
 CHROMIUM = shutil.which("chromium")
@@ -44,10 +44,8 @@ def model(run):
 def serving(model, **options):
     """The application behind a real server in a thread; gives its port."""
     listener = command._listen(0)
-    config = uvicorn.Config(
-        application(model, "a run", **options), log_level="critical", ws="none", lifespan="off"
-    )
-    server = uvicorn.Server(config)
+    patience = {key: value for key, value in options.items() if key == "patience"}
+    server = serve(application(model, "a run", **options), **patience)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -153,6 +151,9 @@ def test_too_large_and_too_slow(model, photo):
             answer = b"".join(iter(lambda: slow.recv(4096), b""))
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"did not arrive within 1 seconds" in answer
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
+            slow.sendall(b"POST /predict HTTP/1.1\r\nHost: loc")
+            assert slow.recv(4096) == b""
         small = io.BytesIO()
         Image.open(photo).resize((64, 64)).save(small, "jpeg")
         assert ask(port, small.getvalue())[0] == 200

@@ -16,8 +16,6 @@ from tuning.quiet import import_keras
 
 HOST = "127.0.0.1"  # and no other: there is no password
 PORT = 8000
-KEEP_ALIVE = 5  # seconds that an idle connection stays open
-CONNECTIONS = 64  # at a time; more get 503
 PACKAGES = {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
 
 HELP = """\
@@ -104,26 +102,15 @@ def _listen(port: int) -> socket.socket:
 
 def _serve(model: classifier.Classifier, name: str, listener: socket.socket) -> None:
     import numpy as np
-    import uvicorn
 
     from tuning.serve.app import application
+    from tuning.serve.server import server
 
     # The first picture is answered as fast as the next ones.
     model.probabilities([np.zeros((model.image_size, model.image_size, 3), np.uint8)])
-    config = uvicorn.Config(
-        application(model, name),
-        log_level="warning",
-        lifespan="off",  # there is none, and Ctrl-C would print a traceback of it
-        timeout_keep_alive=KEEP_ALIVE,
-        limit_concurrency=CONNECTIONS,
-        timeout_graceful_shutdown=KEEP_ALIVE,
-        server_header=False,
-        proxy_headers=False,
-        ws="none",
-    )
     port = listener.getsockname()[1]
     print(f"{name} on http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
-    uvicorn.Server(config).run(sockets=[listener])
+    server(application(model, name)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -23,11 +23,11 @@ from starlette.types import Message, Receive
 from tuning.classifier import Classifier
 from tuning.pictures import UnreadablePicture, decode
 from tuning.predict import as_json
+from tuning.serve.server import PATIENCE
 
 HERE = Path(__file__).parent
 HOSTS = ["127.0.0.1", "localhost"]
 LIMIT = 20 * 1024 * 1024  # bytes of a picture; phones' photos have 3 to 12 million
-PATIENCE = 30.0  # seconds for a picture to arrive
 # Nothing may leave the page, and nobody may frame it.
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "

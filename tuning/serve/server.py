@@ -1,0 +1,52 @@
+"""How the application is served: connections, their number, and how long they may dawdle."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+PATIENCE = 30.0  # seconds for a request's headers, and again for its body
+KEEP_ALIVE = 5  # seconds that an idle connection stays open, and that the end may take
+CONNECTIONS = 64  # at a time; more get 503
+
+
+class _Patient(H11Protocol):
+    """Ends a connection that brings no request in time; uvicorn itself would wait for ever."""
+
+    patience = PATIENCE
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(self.patience, self._end_without_request)
+
+    def _end_without_request(self) -> None:
+        if self.cycle is None:
+            self.transport.close()
+
+
+def server(application: Starlette, patience: float = PATIENCE) -> uvicorn.Server:
+    """A server that is ready to `run`.
+
+    Args:
+        application: What answers.
+        patience: Seconds that the headers of a connection's first request may take.
+    """
+    protocol = type("Patient", (_Patient,), {"patience": patience})
+    return uvicorn.Server(
+        uvicorn.Config(
+            application,
+            http=cast(type[asyncio.Protocol], protocol),
+            ws="none",
+            lifespan="off",  # there is none, and Ctrl-C would print a traceback of it
+            log_level="warning",
+            limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=KEEP_ALIVE,
+            server_header=False,
+            proxy_headers=False,
+        )
+    )
