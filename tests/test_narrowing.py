@@ -269,6 +269,8 @@ def test_a_point_becomes_the_parameters_of_a_trial(space):
                 optuna.create_trial(params=params, distributions=distributions, value=1.0)
             )
             taken.append(params)
+            replayed = OptunaHyperParameters(optuna.trial.FixedTrial(params), narrowing)
+            assert space(replayed) == values
             narrow.enqueue_trial(params)
             again = narrow.ask()
             assert space(OptunaHyperParameters(again, narrowing)) == values

@@ -1,0 +1,84 @@
+"""Networks of space `full`: shapes of the head, smoothed losses, own preprocessing."""
+
+import keras
+import numpy as np
+import pytest
+
+from models import network, vgg16
+from models.adjustable import Levers
+from models.weights import load as load_weights
+
+WEIGHTS = load_weights("random").arrays
+HEAD = {"network": "vgg16", "unfrozen": 0, "dropout": 0.0}
+
+
+def values(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def trained(model):
+    return sum(np.prod(weight.shape) for weight in model.trainable_weights)
+
+
+def built(point, **options):
+    return network.trainable(point, image_size=64, classes=2, weights=WEIGHTS, **options)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.2])
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_a_smoothed_loss_is_kerass(classes, smoothing):
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, classes, (20, 1))
+    layer = Levers(0)
+    layer.restart(0, 0.0, 0.0, 0.0, smoothing)
+    if classes == 2:
+        said = generator.random((20, 1), np.float32)
+        own = keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
+        truth = labels.astype("float32")
+    else:
+        said = generator.dirichlet(np.ones(classes), 20).astype("float32")
+        own = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+        truth = np.eye(classes, dtype="float32")[labels[:, 0]]
+    tensors = [keras.ops.convert_to_tensor(each) for each in (labels, said)]
+    ours = values(layer.cross_entropy(*tensors))
+    assert ours.shape == (20,)
+    assert ours.mean() == pytest.approx(float(own(truth, said)), rel=1e-5)
+
+
+@pytest.mark.parametrize("adjustable", [False, True])
+def test_the_heads_shape(adjustable):
+    side = 64 // 32
+    flat = built(HEAD | {"width": 32}, adjustable=adjustable)
+    assert trained(flat) == (side * side * 512 + 1) * 32 + 33
+    pooled = built(HEAD | {"pooling": "average"}, adjustable=adjustable)
+    assert trained(pooled) == (512 + 1) * 256 + 257
+    small = built({"network": "convnet", "dropout": 0.0, "width": 128}, adjustable=adjustable)
+    assert small.get_layer("dense").units == 128
+
+
+def test_other_shapes_start_again_as_if_they_were_new():
+    point = HEAD | {"width": 32, "pooling": "average", "unfrozen": 1}
+    again = built(point, adjustable=True)
+    network.restart(again, point | {"label_smoothing": 0.1}, WEIGHTS, seed=5)
+    fresh = built(point, seed=5)
+    for one, other in zip(again.trainable_variables, fresh.trainable_variables, strict=True):
+        np.testing.assert_array_equal(values(one), values(other))
+    assert float(values(network.levers(again).smoothing)) == pytest.approx(0.1)
+    names = [kernel.path.split("/")[-2] for kernel in network.kernels(again)]
+    assert names == ["dense", "probability"]
+
+
+def test_preprocessing_of_a_point_goes_before_that_of_the_search():
+    point = HEAD | {"preprocessing": "imagenet"}
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+    wanted = built({k: v for k, v in point.items() if k != "preprocessing"})
+    prefix = vgg16.section("picture", "block5_pool", 64, WEIGHTS, preprocessing="imagenet")
+    copy = built(point)
+    copy.set_weights(wanted.get_weights())
+    whole = network.whole(point, copy, image_size=64, weights=WEIGHTS, preprocessing="rescale")
+    np.testing.assert_allclose(values(whole(pictures)), values(wanted(prefix(pictures))), atol=1e-5)
+    # Where the frozen layers are recomputed in each step they are in front of what is trained.
+    recomputed = built(point, preprocessing="rescale", start="picture")
+    recomputed.set_weights([*prefix.get_weights(), *wanted.get_weights()])
+    found = values(recomputed(pictures))
+    np.testing.assert_allclose(found, values(wanted(prefix(pictures))), atol=1e-5)
