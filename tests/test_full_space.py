@@ -136,10 +136,10 @@ def test_strengths_compile_nothing_and_shapes_do(setting, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "penalty"), [*itertools.product(levers.OPTIMIZERS, ["none", "decay"])]
+    ("optimizer", "penalty"), [("rmsprop", "decay"), ("sgd", "none"), ("adam", "decay")]
 )
 def test_a_trial_goes_on_from_a_checkpoint(setting, optimizer, penalty, tmp_path):
-    point = FINE_TUNE if (optimizer, penalty) == ("adam", "decay") else BOTTLENECK
+    point = FINE_TUNE if optimizer == "adam" else BOTTLENECK
     point = point | {"optimizer": optimizer, "label_smoothing": 0.05, "width": 32, "epochs": 4}
     point |= DECAY if penalty == "decay" else {}
     whole = Trial(setting, point)
