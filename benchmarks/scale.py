@@ -4,7 +4,8 @@ A search as it is (Ray Tune, Optuna's TPE on a journal file, the ledger, retries
 sleep. An epoch lasts a second: on 2,000 pictures' features a head takes a quarter to a whole one on
 two cores, and whatever is fine-tuned longer, on a GPU as well. Nothing is stopped early, so the
 ideal is known: trials times their sleep, shared out evenly. The start of the workers is told apart,
-since it comes once a search; it grows with the GPUs here, where two cores start all of them.
+since it comes once a search; it grows with the GPUs here, where two cores start all of them. The
+driver's own processor seconds a trial say how many trials one driver can ever serve.
 
     python -m benchmarks.scale [--gpus 1 2 4 8 16] [--epochs 20] [--rounds 3]
 """
@@ -66,8 +67,8 @@ class Asleep(Worker):
         }
 
 
-def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, float]:
-    """Seconds until every worker trains, and seconds from there to the end of the search."""
+def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, float, float]:
+    """Seconds until all workers train, from there to the search's end, and the driver's CPU's."""
     folder.mkdir()
     levers, trials = Levers(epochs, MAX_UNFROZEN), gpus * rounds
     storage = studies.storage(studies.default_storage(folder))
@@ -75,7 +76,7 @@ def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, fl
     scheduler = stopping.scheduler("none", epochs, lambda hyperparameters: True)
     ledger = Ledger(Journal(folder / "trials.jsonl"), lambda record, event: None)
     told = _Told(ledger, scheduler.stopped, folder)
-    began = time.time()
+    began, worked = time.time(), time.process_time()
     scheduling._tune(
         None,  # type: ignore[arg-type]
         folder,
@@ -86,11 +87,11 @@ def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, fl
         told,
         trials,
     )
-    ended = time.time()
+    ended, worked = time.time(), time.process_time() - worked
     assert [each.status for each in ledger.records.values()] == ["finished"] * trials
     # Workers that began earlier have slept more by then: the mean is what all of them lost.
     ready = sum(sorted(told.began)[:gpus]) / gpus
-    return ready - began, ended - ready
+    return ready - began, ended - ready, worked
 
 
 @dataclass
@@ -125,13 +126,15 @@ def main() -> None:
                 log_to_driver=False,
                 logging_level=logging.CRITICAL,
             )
-            start, seconds = search(gpus, options.epochs, options.rounds, Path(folder) / str(gpus))
+            place = Path(folder) / str(gpus)
+            start, seconds, worked = search(gpus, options.epochs, options.rounds, place)
             ray.shutdown()
             trials = gpus * options.rounds
-            overhead = (seconds - ideal) * gpus / trials
-            rows.append((gpus, trials * 3600 / seconds, overhead, ideal / seconds, start))
+            beyond = (seconds - ideal) / options.rounds
+            per_hour, share = trials * 3600 / seconds, ideal / seconds
+            rows.append((gpus, per_hour, beyond, share, start, worked / trials))
     print(f"{describe()}; trials of {options.epochs * EPOCH:.0f} s, {options.rounds} a GPU\n")
-    header = ("GPUs", "trials/hour", "s beyond a trial's sleep", "of the ideal", "s to start")
+    header = ("GPUs", "trials/hour", "s beyond sleep", "of ideal", "s to start", "driver CPU s")
     print(table(header, rows))
 
 

@@ -179,9 +179,14 @@ def stop() -> None:
             name = line.split()[0]
             pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True)
             for pid in pids.stdout.split():
-                os.kill(int(pid), 9)
+                with contextlib.suppress(ProcessLookupError):  # went with its first process
+                    os.kill(int(pid), 9)
             _run("ip", "netns", "delete", name)
-    _run("ip", "link", "delete", BRIDGE, check=False)
+    # A namespace is gone some time after its last process; its link would be in the next one's way.
+    links = subprocess.run(["ip", "-brief", "link"], capture_output=True, text=True, check=True)
+    for line in links.stdout.splitlines():
+        if line.startswith((BRIDGE, "tuner-v")):
+            _run("ip", "link", "delete", line.split()[0].split("@")[0], check=False)
 
 
 def _run(*command: str, check: bool = True) -> int:

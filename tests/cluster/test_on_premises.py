@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -134,12 +135,13 @@ def test_the_dashboard_listens_to_its_own_host_alone(cluster, tmp_path):
 _FETCH = "import urllib.request; urllib.request.urlopen('{url}', timeout=5)"
 
 
-def test_a_search_outlives_a_worker(cluster, photos):
+def test_a_search_outlives_a_worker(cluster, photos, tmp_path):
     shared = cluster.shared
+    cluster.ray("rsync-up", str(cluster.file), f"{_few(photos, tmp_path)}/", f"{shared}/pictures/")
     cluster.execute(
         "ray job submit --no-wait --submission-id cats -- "
         "python ~/little-data-tuner/tuning/search.py --address auto "
-        f"--data {photos} --per-class 16 8 --image-size 32 --weights random --views 2 "
+        f"--data {shared}/pictures --image-size 32 --weights random --views 2 "
         f"--trials 12 --epochs 2 --name cats --cache {shared}/cache --runs {shared}/runs"
     )
     # The laptop's part ended with that command.
@@ -150,6 +152,9 @@ def test_a_search_outlives_a_worker(cluster, photos):
     told = cluster.execute("ray job status cats")
     assert "succeeded" in told, told
 
+    folder = tmp_path / "runs" / "cats"
+    folder.mkdir(parents=True)
+    cluster.ray("rsync-down", str(cluster.file), f"{shared}/runs/cats/", f"{folder}/")
     facts = json.loads((folder / "report.json").read_text())
     report.check(facts)
     assert len(facts["trials"]) == 12
@@ -168,13 +173,48 @@ def test_a_search_outlives_a_worker(cluster, photos):
     assert len(built) == len(set(built))
 
 
-def _await_trials(cluster: Cluster, folder: Path, count: int) -> None:
-    """Waits until so many trials have ended, and both workers have trained."""
+def test_a_job_that_is_stopped_still_reports(cluster, photos):
+    folder = cluster.shared / "runs" / "long"
+    cluster.execute(
+        "ray job submit --no-wait --submission-id long -- "
+        "python ~/little-data-tuner/tuning/search.py --address auto "
+        f"--data {cluster.shared}/pictures --image-size 32 --weights random --views 2 "
+        "--trials 500 --epochs 2 --name long "
+        f"--cache {cluster.shared}/cache --runs {cluster.shared}/runs"
+    )
+    _await_trials(cluster, folder, 1, hosts=1)
+    cluster.execute("ray job stop long")
+    facts = json.loads((folder / "report.json").read_text())
+    assert facts["run"]["interrupted"]
+    assert 0 < len(facts["trials"]) < 500
+    assert (folder / "best" / "model.keras").is_file()
+
+
+def test_down_ends_ray(cluster):
+    assert cluster.hosts[0].ssh("pgrep raylet")
+    cluster.ray("down", "-y", str(cluster.file))
+    for host in cluster.hosts[:-1]:  # the last was killed
+        assert host.ssh("pgrep 'raylet|gcs_server' || true") == ""
+
+
+def _few(photos: Path, folder: Path) -> Path:
+    """16 + 8 photos of each class."""
+    few = folder / "pictures"
+    for split, count in {"train": 16, "validation": 8}.items():
+        for each in ("cats", "dogs"):
+            (few / split / each).mkdir(parents=True)
+            for file in sorted((photos / split / each).iterdir())[:count]:
+                shutil.copy(file, few / split / each)
+    return few
+
+
+def _await_trials(cluster: Cluster, folder: Path, count: int, hosts: int = WORKERS) -> None:
+    """Waits until so many trials have ended, and so many hosts have trained."""
     trials, deadline = Journal(folder / "trials.jsonl"), time.monotonic() + 240
     while True:
         events = trials.read()
-        hosts = {event["worker"].split()[0] for event in events if event.get("worker")}
-        if sum(event["event"] == "end" for event in events) >= count and len(hosts) >= WORKERS:
+        seen = {event["worker"].split()[0] for event in events if event.get("worker")}
+        if sum(event["event"] == "end" for event in events) >= count and len(seen) >= hosts:
             return
-        assert time.monotonic() < deadline, cluster.execute("ray job logs cats")
+        assert time.monotonic() < deadline, cluster.execute(f"ray job logs {folder.name}")
         time.sleep(0.2)
