@@ -11,7 +11,7 @@ search: .venv/.run  ## search on the embedded demo; options in ARGS="--data DIR 
 	$(BIN)/python tuning/search.py $(ARGS)
 
 test: .venv/.dev  ## all tests; the networks' under both backends
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest $(ARGS)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/models $(ARGS)
 
 test-fast: .venv/.dev  ## what takes under 30 seconds a test

@@ -11,7 +11,7 @@ from models.vgg16 import CONVS, FRONTIERS, PREPROCESSING
 from search_spaces.experiments import NAMES
 from search_spaces.levers import MAX_UNFROZEN, SPACES
 from tuning import kinds
-from tuning.choices import OBJECTIVES, SAMPLERS, SCHEDULERS
+from tuning.choices import FORMATS, OBJECTIVES, SAMPLERS, SCHEDULERS
 from tuning.errors import UserError
 
 MIN_IMAGE_SIZE = 32  # VGG16 halves it five times
@@ -224,7 +224,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="B",
         help="end when so many GPU hours are used, or with --price so much money",
     )
-    claim = parser.add_argument_group("what may be claimed")
+    claim = parser.add_argument_group("what is taken home")
     claim.add_argument(
         "--confirm",
         type=kinds.repeats,
@@ -236,6 +236,14 @@ def parser() -> argparse.ArgumentParser:
         type=kinds.at_least(2),
         metavar="N",
         help="cross-validate the winner on so many folds of all pictures but the test split",
+    )
+    claim.add_argument(
+        "--export",
+        nargs="+",
+        choices=FORMATS,
+        default=[],
+        metavar="FORMAT",
+        help=f"also write the best model as {', '.join(FORMATS)}",
     )
     place = parser.add_argument_group("place")
     place.add_argument("--name", help="of the run (default: date and time)")

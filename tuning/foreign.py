@@ -123,7 +123,8 @@ def declare(
 
     def space(hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         try:
-            hypermodel.build(hp)
+            with keras.device("cpu"):  # trials may fill the GPU
+                hypermodel.build(hp)
         except NarrowingError:
             raise
         except Exception:  # whatever a combination of values leads to
@@ -149,7 +150,8 @@ def check(hypermodel: keras_tuner.HyperModel, dataset: Dataset) -> None:
         UserError: Why it cannot.
     """
     try:
-        _classifier(hypermodel, {}, dataset)
+        with keras.device("cpu"):
+            _classifier(hypermodel, {}, dataset)
     except TrialError as error:
         raise UserError(f"--hypermodel: {error}") from error
     finally:

@@ -18,7 +18,7 @@ from tuning.errors import UserError
 
 # A resumed run may be given more, or another place; all else is what it was.
 RESUMABLE = (
-    *("resume", "runs", "trials", "time_budget", "price", "budget", "confirm", "folds"),
+    *("resume", "runs", "trials", "time_budget", "price", "budget", "confirm", "folds", "export"),
     *("address", "gpus_per_trial", "cpus_per_trial", "storage", "cache", "cache_limit"),
     "verify_cache",
 )
@@ -62,6 +62,7 @@ class Options:
     budget: float | None
     confirm: tuple[int, int] | None
     folds: int | None
+    export: tuple[str, ...]
     name: str
     resume: str | None
     runs: Path
@@ -162,6 +163,7 @@ def _decide(values: dict[str, Any]) -> None:
     if values["per_class"] is not None:
         values["per_class"] = tuple(values["per_class"])
     values["set"] = tuple(values["set"])
+    values["export"] = tuple(dict.fromkeys(values["export"]))
     values["objective"] = tuple(dict.fromkeys(values["objective"])) or ("accuracy",)
     if values["scheduler"] is None:
         # Optuna takes no intermediate values where there are several objectives.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -14,7 +15,7 @@ class UnreadablePicture(Exception):
     """A file that is no picture, or a broken one; the reason in a few words."""
 
 
-def decode(path: Path, size: int) -> np.ndarray:
+def decode(path: Path | BinaryIO, size: int) -> np.ndarray:
     """Reads a picture as the article's networks take it.
 
     EXIF orientation is honoured, transparency shown on white, 16 bit scaled to 8, of animations
@@ -22,7 +23,7 @@ def decode(path: Path, size: int) -> np.ndarray:
     antialiased bilinear interpolation.
 
     Args:
-        path: Any format that Pillow reads.
+        path: A file, or an open one, of any format that Pillow reads.
         size: Side in pixels.
 
     Returns:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tuning.dataset import Dataset
     from tuning.records import Record
     from tuning.repeats import Repeat
+    from tuning.report.facts import Facts
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,14 +57,16 @@ def run(options: Options, arguments: list[str]) -> int:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     weights = choose_weights(options, console)
 
-    from tuning import conclusion, experiments, opening, records, space, summary
+    from tuning import conclusion, experiments, formats, opening, records, space, summary
     from tuning.features import FeatureCache, cost
     from tuning.journal import Journal
     from tuning.progress import Progress
     from tuning.records import Ledger
+    from tuning.report.live import Live
     from tuning.setting import Setting
 
     searched = space.of(options, dataset)
+    formats.check_formats(options.export)
     folder = options.create_folder()
     lock = only_one(folder)
     same_pictures(folder, dataset)
@@ -110,17 +113,38 @@ def run(options: Options, arguments: list[str]) -> int:
 
     with lock, Progress(trials, journal, options.time_budget, console) as progress:
         earlier = {record.number: record for record in records.read(trial_journal)}
-        ledger = Ledger(trial_journal, progress.update, earlier)
+
+        def watch(record: Record, event: str) -> None:
+            progress.update(record, event)
+            live.update(record, event)
+
+        live = Live(folder)
+        ledger = Ledger(trial_journal, watch, earlier)
         ledger.session()
         manner = run_trials(options, searched, setting, ledger, folder, progress.ahead)
     with lock:
         facts = conclusion.conclude(options, setting, ledger, manner, again)
+        if facts["best"] is not None:
+            take_home(options, facts, console)
     console.print(conclusion.in_short(facts, options.folder), highlight=False)
     if manner.failing:
         last = ledger.records[max(ledger.records)]
         print(f"error: {manner.ended}, {last.reason}", file=sys.stderr)
         return 1
     return 130 if manner.interrupted else 0
+
+
+def take_home(options: Options, facts: Facts, console: Console) -> None:
+    """The model's card, and its other formats; one that cannot be written is told."""
+    from tuning import card, formats
+
+    card.write(facts, options.folder)
+    if not options.export:
+        return
+    try:
+        formats.export(options.folder, options.export)
+    except UserError as error:
+        console.print(f"warning: {error}", markup=False, highlight=False)
 
 
 def only_one(folder: Path) -> FileLock:
