@@ -4,22 +4,18 @@ Plain: pictures in memory, `model.fit` with Keras' random layers as augmentation
 epoch, as the Keras documentation writes it. Epochs of the two alternate in one process; printed are
 medians without each one's first epoch, which compiles.
 
-    python benchmarks/convnet_epoch.py [--data DIR] [--epochs N]
+    python -m benchmarks.convnet_epoch [--rounds 5]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
-import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
+from benchmarks.machine import PHOTOS, describe, interleaved, table
 from tuning.quiet import import_keras
 
 import_keras(Path(os.devnull))
@@ -32,8 +28,6 @@ from tuning import dataset
 from tuning.features import FeatureCache
 from tuning.setting import Setting
 from tuning.training import Trial
-
-PHOTOS = Path(__file__).resolve().parent.parent.parent / "shared/data/cats_and_dogs"
 
 
 def plain(data: dataset.Dataset) -> Callable[[], None]:
@@ -59,24 +53,16 @@ def ours(data: dataset.Dataset, cache: Path) -> Callable[[], None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, default=PHOTOS)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        data = dataset.load(options.data, cache=Path(folder))
+        data = dataset.load(PHOTOS, cache=Path(folder))
         ways = {"plain Keras": plain(data), "this project": ours(data, Path(folder))}
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(options.epochs):
-            for name, epoch in ways.items():
-                began = time.perf_counter()
-                epoch()
-                seconds[name].append(time.perf_counter() - began)
-    medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
-    print(f"{os.cpu_count()} CPUs, {keras.backend.backend()}, Keras {keras.__version__}")
-    for name, median in medians.items():
-        print(f"{name:<14}{median:8.2f} s per epoch")
-    print(f"ratio         {medians['this project'] / medians['plain Keras']:8.2f}")
+        seconds = interleaved(ways, options.rounds)
+    print(describe())
+    rows = [(name, each, each / seconds["plain Keras"]) for name, each in seconds.items()]
+    print(table(("", "seconds an epoch", "of plain Keras"), rows))
 
 
 if __name__ == "__main__":
