@@ -94,7 +94,8 @@ def test_the_best_may_be_an_experiment():
 
 def test_a_network_of_the_users_is_told_by_its_hyperparameters():
     best = example(3)["best"] | {"hyperparameters": {"units": 64, "learning_rate": 1e-4}}
-    assert story.headline(best) == "Units 64, Learning rate 0.0001"
+    assert story.headline(best) == "Units 64, learning_rate 0.0001"
+    assert story.headline(best | {"hyperparameters": {"epochs": 3}}) == "Trial 2"
 
 
 def test_other_objectives_are_said():
@@ -144,8 +145,8 @@ def test_levers_want_enough_trials(trials, said, figures):
     made = [trial for trial in example(60)["trials"] if trial["epochs"]][:trials]
     facts = example(60) | {"trials": made}
     caution = levers.caution(facts)
-    assert (said is None) == (caution is None)
-    assert said is None or said in caution
+    assert (said is None) == (caution == [])
+    assert said is None or said in caution[0]
     assert any(plot.chapter == "slices" for plot in plots(facts)) == figures
     assert any(plot.name == "importances" for plot in plots(facts)) == figures
 
@@ -153,7 +154,16 @@ def test_levers_want_enough_trials(trials, said, figures):
 def test_importances_of_few_trials_are_a_hint():
     facts = example(60)
     facts["importances"]["trials"] = 12
-    assert "rest on the 12 trials that ran to their end" in levers.caution(facts)
+    (caution,) = levers.caution(facts)
+    assert "rest on the 12 trials that ran to their end" in caution
+
+
+def test_too_few_finished_trials_for_importances_are_said():
+    facts = example(30) | {"importances": None}
+    for trial in facts["trials"][9:]:
+        trial["status"] = "stopped"
+    (caution,) = levers.caution(facts)
+    assert caution.startswith("Importances want 10 trials that ran to their end, but there are")
 
 
 def lever(values: list) -> levers.Lever:
@@ -168,6 +178,7 @@ def lever(values: list) -> levers.Lever:
 
 def test_a_rate_is_shown_by_its_powers():
     assert lever([10**-power for power in (5, 4.5, 4, 3.5, 3, 2.5, 2, 2.2, 3.3)]).log
+    assert lever([3e-5, 0.001, 0.0015]).log
     assert not lever([0.0, 0.2, 0.5, 0.8]).log
     assert not lever([5, 10, 25, 50]).log
 

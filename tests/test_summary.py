@@ -255,7 +255,8 @@ def test_the_opening_is_all_that_a_report_needs(photos, setting, tmp_path):
     # A run that is resumed began when it began.
     known["began"] = "2020-01-01T00:00:00+00:00"
     (tmp_path / opening.FILE).write_text(json.dumps(known))
-    assert opening.write(options, setting, command, tmp_path)["began"] == known["began"]
+    resumed = opening.write(options, setting, "python tuning/search.py --resume x", tmp_path)
+    assert (resumed["began"], resumed["command"]) == (known["began"], known["command"])
 
 
 @pytest.mark.parametrize("space", ["article", "full"])

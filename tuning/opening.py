@@ -59,7 +59,7 @@ class Opening(TypedDict):
 
 
 def write(options: Options, setting: Setting, command: str, folder: Path) -> Opening:
-    """Writes down what is known now; a run that is resumed keeps the time when it began.
+    """Writes down what is known now; a run that is resumed keeps how and when it began.
 
     Args:
         options: What the user asked for.
@@ -68,14 +68,14 @@ def write(options: Options, setting: Setting, command: str, folder: Path) -> Ope
         folder: The run folder.
     """
     dataset = setting.dataset
+    earlier = read(folder) if (folder / FILE).exists() else None
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     opening: Opening = {
         "name": options.name,
-        # A storage's URL may have a password in it.
-        "command": shlex.join(settings.masked(word) for word in shlex.split(command)),
+        "command": earlier["command"] if earlier else _masked(command),
         "settings": settings.FILE,
         "seed": options.seed,
-        "began": read(folder)["began"] if (folder / FILE).exists() else now,
+        "began": earlier["began"] if earlier else now,
         "planned": len(options.experiments or ()) or options.trials,
         "epochs": options.epochs,
         "objectives": list(options.objective),
@@ -112,6 +112,11 @@ def read(folder: Path) -> Opening:
         raise UserError(f"{folder} is not a run folder: {reason}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read: {error}") from None
+
+
+def _masked(command: str) -> str:
+    """A storage's URL may have a password in it."""
+    return shlex.join(settings.masked(word) for word in shlex.split(command))
 
 
 def _versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from tuning.report.facts import Facts, Trial
 METHODS = {"fanova": "fANOVA", "ped_anova": "PED-ANOVA"}
 FEWEST = 10  # trials, below which a lever's part cannot be told from chance
 FEW_VALUES = 8  # of a number, up to which it is told like a choice
+SMALL = 0.02  # below it, numbers are rates and penalties, of which only ratios matter
 FEW = 20  # trials, below which it is a hint
 
 
@@ -61,25 +62,29 @@ def enough(facts: Facts) -> bool:
     return sum(trial["best_accuracy"] is not None for trial in facts["trials"]) >= FEWEST
 
 
-def caution(facts: Facts) -> str | None:
-    """What to keep in mind when there are few trials."""
+def caution(facts: Facts) -> list[str]:
+    """What to keep in mind when there are few trials, a sentence each."""
     number = sum(trial["best_accuracy"] is not None for trial in facts["trials"])
     if not number:
-        return "No trial came to an accuracy, so there is nothing to compare."
+        return ["No trial came to an accuracy, so there is nothing to compare."]
     if number < FEWEST:
-        return (
+        return [
             f"{words.count(number, 'trial')} with an accuracy cannot tell a lever's part from "
             f"chance; from {FEWEST} on, figures appear here."
-        )
-    if number < FEW:
-        return f"{number} trials are few: take this chapter as a hint."
+        ]
+    told = [f"{number} trials are few: take this chapter as a hint."] if number < FEW else []
     found = facts["importances"]
-    if found is not None and found["trials"] < FEW:
-        return (
+    finished = sum(trial["status"] == "finished" for trial in facts["trials"])
+    if found is None and finished < FEWEST and not facts["run"]["running"]:
+        told.append(
+            f"Importances want {FEWEST} trials that ran to their end, but there are {finished}."
+        )
+    if found is not None and number >= FEW > found["trials"]:
+        told.append(
             f"The importances rest on the {found['trials']} trials that ran to their end, which "
             "are few: take them as a hint."
         )
-    return None
+    return told
 
 
 def levers(facts: Facts) -> list[Lever]:
@@ -108,7 +113,7 @@ def _lever(name: str, scored: Sequence[Trial]) -> Lever:
         groups.setdefault(value, []).append(trial["best_accuracy"] or 0.0)
     medians = {value: statistics.median(groups[value]) for value in groups}
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        few = len(medians) <= FEW_VALUES
+        few = len(medians) <= FEW_VALUES and len(values) >= 2 * len(medians)
         ranked = {value: medians[value] for value in sorted(medians)}
         return Lever(name, trials, True, _is_log(values), list(ranked), ranked if few else {})
     best_first = sorted(medians, key=lambda value: -medians[value])
@@ -116,9 +121,9 @@ def _lever(name: str, scored: Sequence[Trial]) -> Lever:
 
 
 def _is_log(values: Sequence[float]) -> bool:
-    """Whether a linear axis would heap most values up at its lower end."""
+    """Whether a linear axis would heap most values up at its lower end, as rates are."""
     low, high = min(values, default=0), max(values, default=0)
-    if low <= 0:
+    if low <= 0 or high < 5 * low:
         return False
     heaped = statistics.median(values) < low + (high - low) / 5
-    return high / low >= 1000 or (high / low >= 20 and heaped)
+    return high < SMALL or high >= 1000 * low or (heaped and high >= 20 * low)

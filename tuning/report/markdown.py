@@ -106,7 +106,7 @@ def _trust(facts: Facts) -> list[str]:
 
 
 def _levers(facts: Facts) -> list[str]:
-    blocks = [escape(levers.caution(facts) or "")]
+    blocks = [escape(" ".join(levers.caution(facts)))]
     if not levers.enough(facts):
         return blocks
     methods = facts["importances"]["methods"] if facts["importances"] else {}

@@ -68,11 +68,7 @@ def summary(facts: Facts) -> list[str]:
 
 def headline(best: Best) -> str:
     """The winner in words, as a sentence begins."""
-    # A network of the user's own has other hyperparameters than ours.
-    phrase = words.in_words(best["hyperparameters"]) or ", ".join(
-        f"{words.label(name)} {words.value(setting)}"
-        for name, setting in best["hyperparameters"].items()
-    )
+    phrase = words.in_words(best["hyperparameters"]) or f"trial {best['trial']}"
     return phrase[:1].upper() + phrase[1:]
 
 
@@ -191,7 +187,7 @@ def repeat(facts: Facts) -> Pairs:
     checksum = f" ({weights['checksum']})" if weights["checksum"] else ""
     return [
         ("Seed", _seeds(facts)),
-        ("All options", run["settings"] or words.MISSING),
+        ("All options", f"{run['settings']}, which --config takes" if run["settings"] else "–"),
         ("Data", facts["data"]["root"]),
         ("Its fingerprint", facts["data"]["fingerprint"]),
         ("VGG16 weights", f"{weights['source']}{checksum}"),

@@ -126,7 +126,7 @@ def _axis(lever: Lever) -> dict[str, Any]:
     if lever.log:
         return decades(lever.values[0], lever.values[-1])
     if lever.numeric:
-        return {"nticks": 7}
+        return {"nticks": 7, "exponentformat": "e"}
     places = list(range(len(lever.values)))
     return {
         "tickvals": places,

@@ -21,6 +21,7 @@ from tuning.report.plots.look import (
 )
 
 FEWEST = 2
+PREPARED = 0.05  # share of the time, from which on what went before the first trial is told
 MOST_NUMBERED = 40  # trials; numbers of more would not be readable
 LOOKS = (
     ("finished", "finished", BLUE, ""),
@@ -75,9 +76,7 @@ def timeline(facts: Facts) -> list[Plot]:
                 ],
                 hovertemplate=f"%{{customdata}}<extra>{label}</extra>",
             )
-    busy = sum(trial["seconds"] for trial in drawn) / (longest * len(rows)) if longest else 0.0
-    what = f"{words.count(len(drawn), 'trial')} in {words.count(len(rows), 'process', 'processes')}"
-    caption = f"{what}, busy {100 * min(1.0, busy):.0f} % of the time."
+    caption = _told(facts, drawn, len(rows))
     if len(drawn) < len(facts["trials"]):
         missing = words.count(len(facts["trials"]) - len(drawn), "trial")
         caption += f" {missing} without an epoch left out."
@@ -93,6 +92,21 @@ def timeline(facts: Facts) -> list[Plot]:
         uniformtext={"minsize": 10, "mode": "hide"},
     )
     return [Plot("timeline", "cost", "When each trial ran", caption, caption, shown)]
+
+
+def _told(facts: Facts, drawn: Sequence[Trial], processes: int) -> str:
+    """How well the machines were used."""
+    first = min(trial["started"] or 0.0 for trial in drawn)
+    last = max(trial["ended"] or 0.0 for trial in drawn)
+    count = words.count(len(drawn), "trial")
+    told = f"{count} in {words.count(processes, 'process', 'processes')}"
+    at_once = facts["run"]["trials_at_once"]
+    if at_once is not None and last > first:
+        busy = sum(trial["seconds"] for trial in drawn) / ((last - first) * at_once)
+        told += f", busy {100 * min(1.0, busy):.0f} % of the time"
+    if first > PREPARED * last:
+        told += f"; {words.duration(first)} before the first went into features of frozen layers"
+    return f"{told}."
 
 
 def _rows(trials: Sequence[Trial]) -> dict[str | None, str]:
