@@ -151,6 +151,16 @@ def test_levers_want_enough_trials(trials, said, figures):
     assert any(plot.name == "importances" for plot in plots(facts)) == figures
 
 
+def test_a_lever_of_few_trials_has_no_figure_of_its_own():
+    facts = example(30)
+    for trial in facts["trials"]:
+        trial["hyperparameters"] = {"a": trial["number"] / 30}
+        if trial["number"] < 4:
+            trial["hyperparameters"]["b"] = trial["number"] / 4
+    titles = [plot.title for plot in plots(facts) if plot.chapter == "slices"]
+    assert titles == ["A"]
+
+
 def test_importances_of_few_trials_are_a_hint():
     facts = example(60)
     facts["importances"]["trials"] = 12

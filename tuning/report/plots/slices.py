@@ -26,6 +26,7 @@ from tuning.report.plots.look import (
 )
 
 MOST_POINTS = 500
+FEWEST = 5  # trials that have a lever, to see anything
 MOST_LEVERS = 16  # the most important; more small figures than that nobody reads
 
 
@@ -38,10 +39,8 @@ def slices(facts: Facts) -> list[Plot]:
     low, high = min(accuracies), max(accuracies)
     margin = 0.06 * (high - low) or 0.01
     common = [low - margin, high + margin]
-    return [
-        _slice(lever, best, common, number)
-        for number, lever in enumerate(levers.levers(facts)[:MOST_LEVERS])
-    ]
+    shown = [lever for lever in levers.levers(facts) if len(lever.trials) >= FEWEST][:MOST_LEVERS]
+    return [_slice(lever, best, common, number) for number, lever in enumerate(shown)]
 
 
 def _slice(lever: Lever, best: Trial | None, common: list[float], number: int) -> Plot:
