@@ -107,6 +107,7 @@ def test_several_objectives_give_a_front(search):
     assert all(trial.state is TrialState.COMPLETE for trial in study.trials)
     facts = facts_of(folder)
     assert facts["run"]["objectives"] == ["accuracy", "parameters"]
+    assert facts["front"] is not None
 
 
 def test_a_trial_that_fails_is_told_with_its_reason_and_the_search_goes_on(search):

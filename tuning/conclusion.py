@@ -12,6 +12,7 @@ import optuna
 from tuning import evaluation, records, repeats, report, study, summary
 from tuning.best import load_arrays, weights_file
 from tuning.export import export
+from tuning.front import front
 from tuning.learner import probabilities
 from tuning.options import Options
 from tuning.records import Ledger, Manner, Record
@@ -55,7 +56,10 @@ def conclude(
     if winner and options.folds and not manner.interrupted:
         folded = repeats.folding(winner, options.folds, options.seed)
         crossed = repeats.cross_validation(folded, again(folded, "folds"))
-    findings = summary.Findings(manner, importances=_importances(options))
+    findings = summary.Findings(manner, **_of_the_study(options, set(ledger.records)))
+    if manner.interrupted and (options.confirm or options.folds):
+        why = f"Nothing was trained again, because of the search: {manner.ended}. Resume it."
+        findings = dataclasses.replace(findings, warnings=(why,))
     if winner:
         weights = load_arrays(weights_file(folder, winner.number))
         model, path = export(setting, winner.hyperparameters, weights, folder / "best")
@@ -89,11 +93,16 @@ def _measured(setting: Setting, model: keras.Model) -> dict[str, Any]:
     return {**found, "mistakes": evaluation.mistakes(said, judged, data.classes)}
 
 
-def _importances(options: Options) -> Any:
+def _of_the_study(options: Options, own: set[int]) -> dict[str, Any]:
+    """What the study as a whole says; `own` are the run's trials, beside those taken over."""
     if options.experiments:
-        return None  # there is no study
+        return {}  # there is none
     store = study.storage(options.storage or study.default_storage(options.folder.resolve()))
-    return evaluation.importances(optuna.load_study(study_name=options.name, storage=store))
+    searched = optuna.load_study(study_name=options.name, storage=store)
+    return {
+        "importances": evaluation.importances(searched),
+        "front": front(searched, options.objective, own),
+    }
 
 
 def in_short(facts: Facts, folder: Path) -> str:

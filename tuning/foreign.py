@@ -7,10 +7,8 @@ not taken, because what it asks for there would be known only after the training
 
 from __future__ import annotations
 
+import functools
 import gc
-import importlib
-import inspect
-import sys
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -27,86 +25,16 @@ from tuning import learner
 from tuning.dataset import Dataset, Split
 from tuning.epochs import EpochByEpoch, TrialError
 from tuning.errors import UserError
+from tuning.hypermodel import load, told
 from tuning.setting import Setting
 
 BATCH_SIZE = 32  # Keras' own default
-
-
-def load(
-    spec: str, image_size: int, classes: int, folder: str | None = None
-) -> keras_tuner.HyperModel:
-    """The HyperModel of a name.
-
-    Args:
-        spec: `package.module:Name`, of an instance, of a class, or of a function `build(hp)`. A
-            class is called with those of `input_shape`, `classes` and `num_classes` that it takes.
-        image_size: Side of the square pictures in pixels.
-        classes: Number of classes.
-        folder: Where the module may lie, beside installed ones.
-
-    Raises:
-        UserError: Why it cannot be had.
-    """
-    module, colon, name = spec.partition(":")
-    if not colon or not module or not name:
-        raise UserError(f"--hypermodel {spec} is not of the form package.module:Name.")
-    if folder is not None and folder not in sys.path:
-        sys.path.append(folder)
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except Exception as error:  # whatever the module does when it is imported
-        raise UserError(f"--hypermodel {spec} cannot be imported: {_told(error)}") from error
-    if inspect.isclass(found) and issubclass(found, keras_tuner.HyperModel):
-        found = _instance(spec, found, image_size, classes)
-    elif inspect.isfunction(found):
-        found = _Built(found)
-    if not isinstance(found, keras_tuner.HyperModel):
-        raise UserError(
-            f"--hypermodel {spec} is {type(found).__name__}, but must be a keras_tuner.HyperModel: "
-            "a class, an instance, or a function build(hp)."
-        )
-    if type(found).fit is not keras_tuner.HyperModel.fit:
-        raise UserError(
-            f"--hypermodel {spec} has a `fit` of its own, which is not supported: ask for what is "
-            "tuned in `build`, also for `batch_size` and `epochs`."
-        )
-    return found
 
 
 def of(named: tuple[str, str], dataset: Dataset) -> keras_tuner.HyperModel:
     """The HyperModel of `Setting.hypermodel` for these pictures."""
     spec, folder = named
     return load(spec, dataset.image_size, len(dataset.classes), folder)
-
-
-class _Built(keras_tuner.HyperModel):  # type: ignore[misc]
-    """What a function `build(hp)` builds."""
-
-    def __init__(self, function: Callable[[keras_tuner.HyperParameters], keras.Model]) -> None:
-        super().__init__()
-        self.function = function
-
-    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
-        return self.function(hp)
-
-
-def _instance(
-    spec: str, kind: type[keras_tuner.HyperModel], image_size: int, classes: int
-) -> keras_tuner.HyperModel:
-    known = {
-        "input_shape": (image_size, image_size, 3),
-        "classes": classes,
-        "num_classes": classes,
-    }
-    takes = inspect.signature(kind).parameters
-    try:
-        return kind(**{name: value for name, value in known.items() if name in takes})
-    except Exception as error:  # whatever its constructor does
-        raise UserError(f"--hypermodel {spec} cannot be made: {_told(error)}") from error
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 # --- the space
@@ -271,7 +199,7 @@ def _classifier(
         model = hypermodel.build(to_hyperparameters(hyperparameters))
         said = model(np.zeros((1, size, size, 3), "float32"))
     except Exception as error:  # whatever a combination of values leads to
-        raise TrialError(f"the model cannot be built: {_told(error)}") from error
+        raise TrialError(f"the model cannot be built: {told(error)}") from error
     if not model.compiled or model.loss is None or model.optimizer is None:
         raise TrialError("`build` returns a model that is not compiled with a loss")
     shape = tuple(getattr(said, "shape", ()))
@@ -315,7 +243,11 @@ def whole(
     """
     model, _ = _classifier(hypermodel, hyperparameters, dataset)
     model.set_weights(weights)
+    squashed = functools.partial(_squashed, model)
+    if getattr(model, "inputs", None):
+        # Without its optimizer, which would be saved, and missed when the file is loaded.
+        model = keras.Model(model.inputs, model.outputs[0], name=model.name)
     inputs = keras.Input((None, None, 3), name="pictures")
     # As in models.network.whole, whose comment says why not by the layer Resizing.
     x = ops.image.resize(inputs, (dataset.image_size, dataset.image_size), antialias=True)
-    return keras.Model(inputs, _squashed(model, model(x)), name="foreign_classifier")
+    return keras.Model(inputs, squashed(model(x)), name="foreign_classifier")

@@ -60,9 +60,9 @@ def run(options: Options, arguments: list[str]) -> int:
     from tuning import conclusion, experiments, formats, opening, records, space, summary
     from tuning.features import FeatureCache, cost
     from tuning.journal import Journal
+    from tuning.live import LiveReport
     from tuning.progress import Progress
     from tuning.records import Ledger
-    from tuning.report.live import Live
     from tuning.setting import Setting
 
     searched = space.of(options, dataset)
@@ -113,12 +113,13 @@ def run(options: Options, arguments: list[str]) -> int:
 
     with lock, Progress(trials, journal, options.time_budget, console) as progress:
         earlier = {record.number: record for record in records.read(trial_journal)}
+        progress.records.update(earlier)
 
         def watch(record: Record, event: str) -> None:
             progress.update(record, event)
             live.update(record, event)
 
-        live = Live(folder)
+        live = LiveReport(folder)
         ledger = Ledger(trial_journal, watch, earlier)
         ledger.session()
         manner = run_trials(options, searched, setting, ledger, folder, progress.ahead)

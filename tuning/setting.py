@@ -28,7 +28,7 @@ class Setting:
         views: Number of views of an augmentation policy; epoch e trains on view e modulo this.
         seed: Of initial weights, dropout and the order of pictures.
         hypermodel: What is searched in place of the levers: the name of a HyperModel, see
-            `foreign.load`, and the folder where its module may lie.
+            `hypermodel.load`, and the folder where its module may lie.
     """
 
     dataset: Dataset
