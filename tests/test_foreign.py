@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 import keras
@@ -18,6 +19,7 @@ from tuning import dataset, foreign
 from tuning.epochs import TrialError, score
 from tuning.errors import UserError
 from tuning.features import FeatureCache
+from tuning.hypermodel import load
 from tuning.setting import Setting
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -109,7 +111,7 @@ def setting(photos, tmp_path_factory):
 
 @pytest.fixture
 def small(module):
-    return foreign.load("users_models:Small", 32, 2, module)
+    return load("users_models:Small", 32, 2, module)
 
 
 def point(small, **values):
@@ -133,7 +135,9 @@ def test_a_trial_trains_and_its_whole_model_says_the_same(setting, small, loss, 
     assert trial.best.accuracy == best["validation_accuracy"] == metrics[-1]["best_accuracy"]
 
     foreign.whole(small, values, trial.best.weights, setting.dataset).save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     said = loaded.predict(np.asarray(validation.pictures), verbose=0)
     said = np.concatenate([1 - said, said], axis=1) if said.shape[1] == 1 else said
     loss, accuracy = score(said, validation.labels)
@@ -197,10 +201,10 @@ def test_optuna_searches_it(small):
 
 def test_a_class_an_instance_and_a_function_will_do(module, setting):
     for name in ("Small", "ready", "build"):
-        model = foreign.load(f"users_models:{name}", 32, 2, module)
+        model = load(f"users_models:{name}", 32, 2, module)
         foreign.check(model, setting.dataset)
         assert point(model)["units_0"] == 4
-    xception = foreign.load("keras_tuner.applications:HyperXception", 32, 2)
+    xception = load("keras_tuner.applications:HyperXception", 32, 2)
     assert xception.input_shape == (32, 32, 3)
     assert xception.classes == 2
 
@@ -219,7 +223,7 @@ def test_a_class_an_instance_and_a_function_will_do(module, setting):
 )
 def test_what_cannot_be_loaded_is_said_in_one_line(module, spec, says):
     with pytest.raises(UserError, match=says) as caught:
-        foreign.load(spec, 32, 2, module)
+        load(spec, 32, 2, module)
     assert "\n" not in str(caught.value)
     assert spec in str(caught.value)
 
@@ -233,7 +237,7 @@ def test_what_cannot_be_loaded_is_said_in_one_line(module, spec, says):
     ],
 )
 def test_what_is_no_classifier_is_said_in_one_line(module, setting, name, says):
-    model = foreign.load(f"users_models:{name}", 32, 2, module)
+    model = load(f"users_models:{name}", 32, 2, module)
     with pytest.raises(UserError, match=says) as caught:
         foreign.check(model, setting.dataset)
     assert "\n" not in str(caught.value)
@@ -256,7 +260,7 @@ def test_more_classes_than_two(tmp_path, photos, cache, module):
             (tmp_path / "data" / name / file.name).symlink_to(file.resolve())
     data = dataset.load(tmp_path / "data", cache=cache, image_size=32)
     setting = Setting(data, FeatureCache(cache), "random")
-    small = foreign.load("users_models:Small", 32, 3, module)
+    small = load("users_models:Small", 32, 3, module)
     for loss in ("sparse", "categorical", "logits"):
         trial = foreign.ForeignTrial(setting, point(small, loss=loss), small)
         assert np.isfinite(trial.run_epoch()["validation_loss"])
@@ -271,6 +275,7 @@ from pathlib import Path
 from search_spaces.points import complete
 from tuning import dataset, foreign
 from tuning.features import FeatureCache
+from tuning.hypermodel import load
 from tuning.setting import Setting
 
 def resident():
@@ -279,7 +284,7 @@ def resident():
 photos, cache, module = map(Path, sys.argv[1:])
 data = dataset.load(photos, cache=cache, image_size=32, per_class=(8, 8))
 setting = Setting(data, FeatureCache(cache), "random")
-small = foreign.load("users_models:Small", 32, 2, str(module))
+small = load("users_models:Small", 32, 2, str(module))
 declared, sizes = foreign.declare(small, 1), []
 for number in range(16):
     values = complete(declared, {"layers": 1 + number % 2, "norm": number % 3 == 0})

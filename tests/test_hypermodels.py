@@ -20,6 +20,7 @@ from search_spaces.narrowing import NarrowingError, check, parse
 from search_spaces.optuna_bridge import OptunaHyperParameters, asked, to_hyperparameters
 from tuning import dataset, foreign
 from tuning.features import FeatureCache
+from tuning.hypermodel import load
 from tuning.setting import Setting
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -183,7 +184,7 @@ def test_what_is_not_tunable_keeps_its_defaults():
 def test_xception_trains_on_photos(photos, cache):
     data = dataset.load(photos, cache=cache, image_size=32, per_class=(16, 8))
     setting = Setting(data, FeatureCache(cache), "random")
-    hypermodel = foreign.load("keras_tuner.applications:HyperXception", 32, 2)
+    hypermodel = load("keras_tuner.applications:HyperXception", 32, 2)
     narrowing = parse(["num_residual_blocks=2", "sep_num_filters=128", "learning_rate=0.001"])
     study = optuna.create_study()
     values = foreign.space(hypermodel, 2, narrowing)(study.ask())
