@@ -79,7 +79,7 @@ def run_points(
     storage = studies.storage(studies.default_storage(folder))
     study = studies.create(storage, "listed", studies.sampler("tpe", 0), ["accuracy"])
     for point in points:
-        study.enqueue_trial(levers.asked(point))
+        study.enqueue_trial(levers.asked(point)[0])
     searcher = LeverSearch(study, levers)
     trainable = tune.with_parameters(Worker, setting=setting, folder=folder, threads=cpus)
     return run(

@@ -10,8 +10,8 @@ from optuna.trial import TrialState
 from test_study import new, play
 
 from tuning import study as studies
-from tuning.space import Levers
 from tuning.searcher import LeverSearch
+from tuning.space import Levers
 
 PORT = "15439"
 

@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from search_spaces.narrowing import parse
 from tuning import study as studies
 from tuning.choices import SAMPLERS
 from tuning.errors import UserError
@@ -19,6 +20,8 @@ from tuning.records import Ledger
 from tuning.searcher import LeverSearch
 from tuning.settings import masked
 from tuning.space import Levers
+
+SPACE = Levers(3, 6)
 
 
 def result(epoch, accuracy, **more):
@@ -106,12 +109,34 @@ def test_a_warm_start_takes_over_what_is_finished(tmp_path):
     earlier = new(studies.storage(studies.default_storage(folder)), "earlier")
     play(earlier, stopped={1})
     fresh = new(studies.storage(str(tmp_path / "log")))
-    assert studies.take_over(fresh, str(folder)) == 2
+    assert studies.take_over(fresh, str(folder), SPACE) == 2
     assert [trial.value for trial in fresh.get_trials(states=(TrialState.COMPLETE,))] == [0.8]
     assert fresh.get_trials()[0].user_attrs["from"] == "earlier 0"
     assert studies.told(fresh) == 0
     other = new(studies.storage(str(tmp_path / "other")))
-    assert studies.take_over(other, f"sqlite:///{folder}/study.db#earlier") == 2
+    assert studies.take_over(other, f"sqlite:///{folder}/study.db#earlier", SPACE) == 2
+
+
+def test_a_warm_start_takes_what_lies_in_the_space(tmp_path):
+    earlier = new(studies.storage(f"sqlite:///{tmp_path}/study.db"), "earlier")
+    play(earlier, stopped={1})
+    first = earlier.trials[0].user_attrs["hyperparameters"]
+    narrow = Levers(3, 6, narrowing=parse([f"network={first['network']}"]))
+    same = sum(
+        trial.user_attrs["hyperparameters"]["network"] == first["network"]
+        for trial in earlier.trials[:2]
+    )
+    fresh = new(optuna.storages.InMemoryStorage())
+    assert studies.take_over(fresh, f"sqlite:///{tmp_path}/study.db", narrow) == same
+    assert "network" not in fresh.trials[0].params  # pinned, so it is not asked for
+    LeverSearch(fresh, narrow).suggest("next")
+    full = Levers(3, 6, "full")
+    assert (
+        studies.take_over(
+            new(optuna.storages.InMemoryStorage()), f"sqlite:///{tmp_path}/study.db", full
+        )
+        == 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,13 +147,15 @@ def test_a_warm_start_from_nothing_is_told(tmp_path, source, said):
     new(studies.storage(f"sqlite:///{tmp_path}/study.db"), "earlier")
     fresh = new(optuna.storages.InMemoryStorage())
     with pytest.raises(UserError, match=said):
-        studies.take_over(fresh, source.format(tmp_path))
+        studies.take_over(fresh, source.format(tmp_path), SPACE)
 
 
 def test_a_warm_start_with_other_objectives_is_told(tmp_path):
     new(studies.storage(f"sqlite:///{tmp_path}/s.db"), "run", objectives=["accuracy", "parameters"])
     with pytest.raises(UserError, match="other objectives"):
-        studies.take_over(new(optuna.storages.InMemoryStorage()), f"sqlite:///{tmp_path}/s.db")
+        studies.take_over(
+            new(optuna.storages.InMemoryStorage()), f"sqlite:///{tmp_path}/s.db", SPACE
+        )
 
 
 def test_a_study_that_is_there_is_not_written_over(where):

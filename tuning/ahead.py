@@ -47,7 +47,8 @@ def needs(setting: Setting, points: list[dict[str, Any]]) -> list[Need]:
         found.setdefault((split.name, frontier, view), Need(split, frontier, view))
 
     for point in points:
-        if point.get("network") != "vgg16":
+        usual = point.get("preprocessing", setting.preprocessing) == setting.preprocessing
+        if point.get("network") != "vgg16" or not usual:
             continue
         if point["unfrozen"]:
             add(dataset.train, vgg16.TOP)  # its head is trained alone first

@@ -113,9 +113,9 @@ def search(
     study = _study(options, folder, ledger)
     if options.resume is None:
         for point in first:
-            study.enqueue_trial(space.asked(point))
+            study.enqueue_trial(space.asked(point)[0])
         if options.warm_start:
-            studies.take_over(study, options.warm_start)
+            studies.take_over(study, options.warm_start, space)
     connect(options.address)
     if options.address:
         setting.cache.rights = ActorRights()

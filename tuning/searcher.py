@@ -54,16 +54,18 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         self._objectives = [METRICS[each] for each in objectives]
         self._epochs: dict[str, int] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
         """The next trial's number and hyperparameters."""
         if getattr(self._ot_study.sampler, "exhausted", False):
             finished: str = Searcher.FINISHED
             return finished
-        hyperparameters = super().suggest(trial_id)
-        if hyperparameters is None:
-            return None
+        # Ray's own takes Optuna's names apart at each slash and mixes them with ours.
+        trial = self._ot_study.ask()
+        self._ot_trials[trial_id] = trial
+        hyperparameters = self._space(trial)
+        trial.set_user_attr("hyperparameters", hyperparameters)  # also those that are pinned
         self._epochs[trial_id] = hyperparameters["epochs"]
-        return {"number": self._ot_trials[trial_id].number, "hyperparameters": hyperparameters}
+        return {"number": trial.number, "hyperparameters": hyperparameters}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """An epoch is over."""

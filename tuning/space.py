@@ -44,11 +44,23 @@ class Space(ABC):
 
         return self.declare(OptunaHyperParameters(trial, self.narrowing))
 
-    def asked(self, point: dict[str, Any]) -> dict[str, Any]:
-        """A point as `Study.enqueue_trial` takes it."""
+    def asked(self, point: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A point as an Optuna trial holds it: parameters and their distributions."""
         from search_spaces.optuna_bridge import asked
 
-        return asked(self.declare, point, self.narrowing)[0]
+        return asked(self.declare, point, self.narrowing)
+
+    def complete(self, point: dict[str, Any]) -> dict[str, Any]:
+        """All hyperparameters of a point that gives some; defaults stand for others.
+
+        Raises:
+            NarrowingError: If the space has no hyperparameter of a name, or not the value.
+        """
+        from search_spaces import points
+
+        # The epochs are the search's, but a point may be copied from a report.
+        wanted = {name: value for name, value in point.items() if name != "epochs"}
+        return points.complete(self.declare, wanted, self.narrowing)
 
     def experiments(self) -> list[dict[str, Any]]:
         """The article's experiments, as far as they lie in the space."""
@@ -64,8 +76,6 @@ class Space(ABC):
         Raises:
             UserError: If it is no list of points of this space.
         """
-        from search_spaces import points
-
         try:
             listed = json.loads(file.read_text(encoding="utf-8"))
         except OSError as error:
@@ -78,10 +88,8 @@ class Space(ABC):
             )
         found = []
         for number, point in enumerate(listed):
-            # The epochs are the search's, but a point may be copied from a report.
-            wanted = {name: value for name, value in point.items() if name != "epochs"}
             try:
-                found.append(points.complete(self.declare, wanted, self.narrowing))
+                found.append(self.complete(point))
             except NarrowingError as error:
                 raise UserError(f"--enqueue {file}, point {number}: {error}.") from None
         return found

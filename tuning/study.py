@@ -13,10 +13,12 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
+from search_spaces.narrowing import NarrowingError
 from tuning.choices import OBJECTIVES
 from tuning.errors import UserError
 from tuning.records import OVER, Ledger
 from tuning.settings import MASK, masked
+from tuning.space import Space
 
 NEEDED = {"gp": ("scipy", "torch"), "cmaes": ("cmaes",), "qmc": ("scipy",)}
 DRIVERS = {"postgresql": "psycopg[binary]", "mysql": "pymysql"}
@@ -147,36 +149,50 @@ def told(study: Study) -> int:
     return sum("from" not in trial.user_attrs for trial in over)
 
 
-def take_over(study: Study, source: str) -> int:
+def take_over(study: Study, source: str, space: Space) -> int:
     """Adds the finished trials of an earlier study, each marked with where it is from.
 
     Args:
         study: The new one.
         source: A run folder, or STORAGE#STUDY; of a storage with one study its name may be left.
+        space: Of the new study; earlier trials outside it are left out.
 
     Returns:
-        How many trials there were.
+        How many trials were added.
 
     Raises:
-        UserError: If there is no such study, or it had other objectives.
+        UserError: If there is no such study, it had other objectives, or none of its trials lies
+            in the space.
     """
     earlier = _earlier(source)
     if earlier.directions != study.directions:
         raise UserError(f"--warm-start {masked(source)} was searched for other objectives.")
     states = (TrialState.COMPLETE, TrialState.PRUNED)
     found = earlier.get_trials(deepcopy=False, states=states)
+    added = 0
     for trial in found:
+        point = trial.user_attrs.get("hyperparameters", trial.params)
+        try:
+            parameters, distributions = space.asked(space.complete(point))
+        except NarrowingError:
+            continue
         study.add_trial(
             optuna.trial.create_trial(
                 state=trial.state,
                 values=trial.values,
-                params=trial.params,
-                distributions=trial.distributions,
+                params=parameters,
+                distributions=distributions,
                 user_attrs={**trial.user_attrs, "from": f"{earlier.study_name} {trial.number}"},
                 intermediate_values=trial.intermediate_values,
             )
         )
-    return len(found)
+        added += 1
+    if not added:
+        raise UserError(
+            f"--warm-start {masked(source)}: none of its {len(found)} finished trials lies in this "
+            "search's space."
+        )
+    return added
 
 
 def _earlier(source: str) -> Study:
