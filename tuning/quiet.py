@@ -18,6 +18,9 @@ def import_keras(log: Path) -> None:
         log: The file that such lines are appended to.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # This process may share a GPU with trials, of which both frameworks would take all memory.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
