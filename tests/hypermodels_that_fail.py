@@ -21,7 +21,8 @@ class Moody(keras_tuner.HyperModel):
     """Cannot be built with one mood, runs out of memory with another, diverges with a third."""
 
     def build(self, hp):
-        mood = hp.Choice("mood", ["good", "broken", "greedy", "wild"])
+        with hp.name_scope("today"):
+            mood = hp.Choice("mood", ["good", "broken", "greedy", "wild"])
         if mood == "broken":
             raise ValueError("no layer is 3 wide")
         if mood == "greedy":

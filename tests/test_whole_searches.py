@@ -119,14 +119,14 @@ def test_a_trial_that_fails_is_told_with_its_reason_and_the_search_goes_on(searc
     assert done.returncode == 0, done.stderr
     trials = study_of(folder).trials
     assert len(trials) == 4  # each point of the grid once
-    reasons = {trial.params["mood"]: trial.user_attrs.get("reason") for trial in trials}
+    reasons = {trial.params["today/mood"]: trial.user_attrs.get("reason") for trial in trials}
     assert reasons["good"] is None
     assert "no layer is 3 wide" in reasons["broken"]
     assert "memory" in reasons["greedy"]
     assert "loss" in reasons["wild"]
     facts = facts_of(folder)
     assert sorted(trial["status"] for trial in facts["trials"]) == ["failed"] * 3 + ["finished"]
-    assert facts["best"]["hyperparameters"]["mood"] == "good"
+    assert facts["best"]["hyperparameters"]["today/mood"] == "good"
     assert len(facts["failures"]) == 3
 
 
