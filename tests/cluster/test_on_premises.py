@@ -203,7 +203,7 @@ def test_down_ends_ray(cluster):
     assert cluster.hosts[0].ssh("pgrep raylet")
     cluster.ray("down", "-y", str(cluster.file))
     for host in cluster.hosts:
-        assert host.ssh("pgrep 'raylet|gcs_server' || true") == ""
+        assert host.ssh("pgrep '^raylet|^gcs' || true") == ""
 
 
 def _few(photos: Path, folder: Path) -> Path:
