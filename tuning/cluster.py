@@ -58,6 +58,7 @@ def connect(address: str | None) -> None:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_SYNCER"] = "1"
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a failed trial has none
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the search ends itself
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     place: dict[str, Any] = {"address": address}
