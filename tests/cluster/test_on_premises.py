@@ -199,13 +199,6 @@ def test_a_job_that_is_stopped_still_reports(cluster, photos):
     assert (folder / "best" / "model.keras").is_file()
 
 
-def test_down_ends_ray(cluster):
-    assert cluster.hosts[0].ssh("pgrep raylet")
-    cluster.ray("down", "-y", str(cluster.file))
-    for host in cluster.hosts:
-        assert host.ssh("pgrep '^raylet|^gcs' || true") == ""
-
-
 def _few(photos: Path, folder: Path) -> Path:
     """16 + 8 photos of each class."""
     few = folder / "pictures"
