@@ -13,7 +13,9 @@ def network(rate):
             keras.layers.Dense(2, activation="softmax"),
         ]
     )
-    model.compile(keras.optimizers.SGD(rate), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(
+        keras.optimizers.SGD(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     return model
 
 
