@@ -5,7 +5,12 @@ BIN := .venv/bin
 INSTALL := $(if $(shell command -v uv),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 ARGS ?=
 
+CLUSTER ?= cluster.yaml
+RAY = RAY_AUTH_MODE=token $(BIN)/ray
+JOB = python ~/little-data-tuner/tuning/search.py --address auto --data /shared/pictures --cache /shared/cache --runs /shared/runs
+
 .PHONY: search test test-fast lint format lock clean
+.PHONY: cluster-up cluster-data cluster-search cluster-logs cluster-report cluster-down
 
 search: .venv/.run  ## search on the embedded demo; options in ARGS="--data DIR …"
 	$(BIN)/python tuning/search.py $(ARGS)
@@ -26,6 +31,26 @@ format: .venv/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+cluster-up: .venv/.cluster  ## start the machines of CLUSTER=cluster.yaml
+	(umask 077; $(BIN)/ray get-auth-token --generate > /dev/null)
+	$(RAY) up -y $(CLUSTER)
+
+cluster-data: .venv/.cluster  ## send DATA=DIR
+	$(RAY) rsync-up $(CLUSTER) $(DATA)/ /shared/pictures/
+
+cluster-search: .venv/.cluster  ## search as the job NAME=…; options in ARGS="--trials 200 …"
+	$(RAY) exec $(CLUSTER) 'ray job submit --no-wait --submission-id $(NAME) -- $(JOB) --name $(NAME) $(ARGS)'
+
+cluster-logs: .venv/.cluster  ## follow the job NAME=…
+	$(RAY) exec $(CLUSTER) 'ray job logs --follow $(NAME)'
+
+cluster-report: .venv/.cluster  ## fetch the run folder of NAME=…
+	mkdir -p runs/$(NAME)
+	$(RAY) rsync-down $(CLUSTER) /shared/runs/$(NAME)/ runs/$(NAME)/
+
+cluster-down: .venv/.cluster  ## end all its machines
+	$(RAY) down -y $(CLUSTER)
+
 lock:  ## newest versions that fit; run the tests before you commit them
 	uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
 	  --upgrade --all-extras pyproject.toml --output-file constraints.txt
@@ -40,6 +65,10 @@ clean:
 	$(INSTALL) -c constraints.txt -e .
 	touch $@
 
+.venv/.cluster: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) -c constraints.txt -e '.[cluster]'
+	touch $@
+
 .venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
-	$(INSTALL) -c constraints.txt -e '.[dev,dashboard]'
+	$(INSTALL) -c constraints.txt -e '.[dev,dashboard,cluster]'
 	touch $@ .venv/.run
