@@ -33,6 +33,7 @@ format: .venv/.dev
 
 cluster-up: .venv/.cluster  ## start the machines of CLUSTER=cluster.yaml
 	(umask 077; $(BIN)/ray get-auth-token --generate > /dev/null)
+	chmod 600 ~/.ray/auth_token
 	$(RAY) up -y $(CLUSTER)
 
 cluster-data: .venv/.cluster  ## send DATA=DIR

@@ -52,6 +52,7 @@ class _Told(tune.Callback):  # type: ignore[misc]
             self.ledger.epoch(trial.config["number"], result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._known(trial)
         self.ledger.retry(trial.config["number"], _reason(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -68,7 +69,13 @@ class _Told(tune.Callback):  # type: ignore[misc]
             self.ledger.end(number, "interrupted")  # its checkpoint stays
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._known(trial)
         self._end(trial.config["number"], "failed", _reason(trial))
+
+    def _known(self, trial: Any) -> None:
+        """A worker may be lost before Ray tells that its trial has started."""
+        if trial.config["number"] not in self.ledger.records:
+            self.ledger.start(trial.config["number"], trial.config["hyperparameters"])
 
     def _end(self, number: int, status: str, reason: str | None = None) -> None:
         self.ledger.end(number, status, reason)
@@ -79,7 +86,7 @@ class _Told(tune.Callback):  # type: ignore[misc]
 def _reason(trial: Any) -> str:
     """The last line of what went wrong, without traceback and module."""
     text = Path(trial.error_file).read_text() if trial.error_file else ""
-    if "ActorDied" in text or "ActorUnavailable" in text or not text.strip():
+    if "ActorDied" in text or "is unavailable" in text or not text.strip():
         return "its process or its machine died"
     last = next(line for line in reversed(text.split("\n")) if line.strip())
     return re.sub(r"^([\w.]+\.)?((Trial|User)Error: )?", "", last.strip())
