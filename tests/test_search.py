@@ -71,6 +71,20 @@ def test_a_search_ends_with_report_and_model(searched):
     assert str(folder / "report.html") in out
 
 
+def test_tensorboard_has_hyperparameters_and_curves(searched):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    folder, _, _ = searched
+    events = EventAccumulator(str(folder / "tune" / "0001"))
+    events.Reload()
+    assert len(events.Scalars("ray/tune/validation_accuracy")) == 4
+    start = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    told = HParamsPluginData.FromString(start).session_start_info.hparams
+    assert told["hyperparameters/network"].string_value == "vgg16"
+    assert told["hyperparameters/dropout"].number_value == 0.5
+
+
 def test_each_feature_entry_was_computed_once(searched):
     folder, _, _ = searched
     cache = json.loads((folder / "report.json").read_text())["cache"]

@@ -153,3 +153,22 @@ def test_a_budget_ends_the_search_and_its_price_is_told(search):
     assert len(facts["trials"]) < 50
     states = {trial.state for trial in study_of(folder).trials}
     assert TrialState.RUNNING not in states
+
+
+def test_mlflow_and_wandb_are_told_and_rays_dashboard_starts(search, place, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(place))
+    folder, done = search(
+        "told", "--trials", 2, "--epochs", 1, "--log", "mlflow", "wandb", "--dashboard"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Ray's dashboard: http://127.0.0.1:" in done.stdout
+    client = mlflow.tracking.MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    experiment = client.get_experiment_by_name("told")
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == 2
+    assert {run.data.params["hyperparameters/network"] for run in runs} == {"convnet", "vgg16"}
+    assert all(0 <= run.data.metrics["validation_accuracy"] <= 1 for run in runs)
+    assert len(list(place.rglob("offline-run-*/*.wandb"))) == 2

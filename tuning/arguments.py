@@ -11,7 +11,7 @@ from models.vgg16 import CONVS, FRONTIERS, PREPROCESSING
 from search_spaces.experiments import NAMES
 from search_spaces.levers import MAX_UNFROZEN, SPACES
 from tuning import kinds
-from tuning.choices import FORMATS, OBJECTIVES, SAMPLERS, SCHEDULERS
+from tuning.choices import FORMATS, LOGGERS, OBJECTIVES, SAMPLERS, SCHEDULERS
 from tuning.errors import UserError
 
 MIN_IMAGE_SIZE = 32  # VGG16 halves it five times
@@ -277,6 +277,19 @@ def parser() -> argparse.ArgumentParser:
         default=default_cache(),
         metavar="DIR",
         help="for pictures and features (default ~/.cache/little-data-tuner)",
+    )
+    place.add_argument(
+        "--log",
+        nargs="+",
+        choices=LOGGERS,
+        default=[],
+        metavar="WHERE",
+        help=f"also tell {' or '.join(LOGGERS)} what trials do",
+    )
+    place.add_argument(
+        "--dashboard",
+        action="store_true",
+        help="start Ray's dashboard, on this machine alone",
     )
     place.add_argument(
         "--address", metavar="ADDRESS", help="of a Ray cluster, auto on one of its machines"

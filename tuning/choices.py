@@ -1,6 +1,7 @@
 """What the command line lets one choose from; no imports, since `--help` must be quick."""
 
 SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc", "grid")
+LOGGERS = ("mlflow", "wandb")
 FORMATS = ("savedmodel", "onnx", "tflite")
 SCHEDULERS = ("asha", "hyperband", "median", "none")
 # Of a trial's best epoch: accuracy and loss of validation; of the trial: seconds an epoch, weights

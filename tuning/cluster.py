@@ -45,11 +45,18 @@ class Resources:
         return None if self.gpus else self.cpus
 
 
-def connect(address: str | None) -> None:
+def connect(address: str | None, dashboard: bool = False) -> str | None:
     """Joins the cluster at `address`, or starts Ray on this machine alone.
 
     The packages travel with Ray's runtime environment, so no node needs them installed. A Ray on
     this machine alone listens on loopback, and keeps its files where other users cannot look.
+
+    Args:
+        address: Of a cluster, None for this machine alone.
+        dashboard: Whether a Ray on this machine alone has its dashboard, on loopback too.
+
+    Returns:
+        The dashboard's URL, None where it was not asked for or a cluster has its own.
 
     Raises:
         UserError: If there is no cluster at `address`, or it does not let us in.
@@ -66,7 +73,8 @@ def connect(address: str | None) -> None:
         _stay_on_loopback()
         _keep_token()
         # By this name also where RAY_ADDRESS points to a cluster.
-        place = {"address": "local", "include_dashboard": False, "_temp_dir": str(_own_folder())}
+        place = {"address": "local", "_temp_dir": str(_own_folder())}
+        place |= {"include_dashboard": dashboard, "dashboard_host": "127.0.0.1"}
     packages = [
         str(Path(str(package.__file__)).parent) for package in (tuning, models, search_spaces)
     ]
@@ -93,6 +101,8 @@ def connect(address: str | None) -> None:
             raise
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise UserError(f"No Ray cluster at --address {address} to join: {reason}.") from error
+    url = ray._private.worker.get_dashboard_url() if dashboard and not address else None
+    return f"http://{url}" if url else None
 
 
 def _knock(address: str) -> None:

@@ -19,6 +19,7 @@ from tuning.errors import UserError
 # A resumed run may be given more, or another place; all else is what it was.
 RESUMABLE = (
     *("resume", "runs", "trials", "time_budget", "price", "budget", "confirm", "folds", "export"),
+    *("log", "dashboard"),
     *("address", "gpus_per_trial", "cpus_per_trial", "storage", "cache", "cache_limit"),
     "verify_cache",
 )
@@ -68,6 +69,8 @@ class Options:
     runs: Path
     cache: Path
     storage: str | None
+    log: tuple[str, ...]
+    dashboard: bool
     address: str | None
     gpus_per_trial: float | None
     cpus_per_trial: int | None
@@ -163,6 +166,7 @@ def _decide(values: dict[str, Any]) -> None:
     if values["per_class"] is not None:
         values["per_class"] = tuple(values["per_class"])
     values["set"] = tuple(values["set"])
+    values["log"] = tuple(dict.fromkeys(values["log"]))
     values["export"] = tuple(dict.fromkeys(values["export"]))
     values["objective"] = tuple(dict.fromkeys(values["objective"])) or ("accuracy",)
     if values["scheduler"] is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
-from tuning import ahead, stopping
+from tuning import ahead, loggers, stopping
 from tuning import study as studies
 from tuning.cluster import Resources, connect, resources
 from tuning.features.distributed import ActorRights
@@ -123,7 +123,9 @@ def search(
             study.enqueue_trial(space.asked(point)[0])
         if options.warm_start:
             studies.take_over(study, options.warm_start, space)
-    connect(options.address)
+    dashboard = connect(options.address, options.dashboard)
+    if dashboard:
+        print(f"Ray's dashboard: {dashboard}", flush=True)
     if options.address:
         setting.cache.rights = ActorRights()
     share = resources(options.gpus_per_trial, options.cpus_per_trial)
@@ -138,7 +140,8 @@ def search(
             pending = _pending(first[: options.trials], ledger)
             ahead.build(setting, pending, share, watch, end.stop_all)
             try:
-                _tune(setting, folder, share, searcher, scheduler, end, told, left)
+                also = loggers.callbacks(options.log, options.name, folder)
+                _tune(setting, folder, share, searcher, scheduler, end, told, left, also)
             finally:
                 studies.release(study)
                 for record in list(ledger.records.values()):
@@ -164,7 +167,7 @@ def repeat(
         Whether it came to its end; not if the user interrupted it.
     """
     if not ray.is_initialized():
-        connect(options.address)
+        connect(options.address, options.dashboard)
     share = resources(options.gpus_per_trial, options.cpus_per_trial)
     over = {each.number for each in ledger.records.values() if each.status in OVER}
     configs = [each.config(n) for n, each in enumerate(repeats) if n not in over]
@@ -187,6 +190,7 @@ def _tune(
     end: stopping.End,
     told: _Told,
     trials: int,
+    also: Sequence[tune.Callback] = (),
 ) -> None:
     parameters = tune.with_parameters(Worker, setting=setting, folder=folder, threads=share.threads)
     tuner = tune.Tuner(
@@ -206,7 +210,7 @@ def _tune(
             storage_path=str(folder),
             stop=end,
             failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[told],
+            callbacks=[told, *also],
             verbose=0,
         ),
     )

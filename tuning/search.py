@@ -57,7 +57,7 @@ def run(options: Options, arguments: list[str]) -> int:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     weights = choose_weights(options, console)
 
-    from tuning import conclusion, experiments, formats, opening, records, space, summary
+    from tuning import conclusion, experiments, formats, loggers, opening, records, space, summary
     from tuning.features import FeatureCache, cost
     from tuning.journal import Journal
     from tuning.live import LiveReport
@@ -67,6 +67,7 @@ def run(options: Options, arguments: list[str]) -> int:
 
     searched = space.of(options, dataset)
     formats.check_formats(options.export)
+    loggers.check(options.log, options.dashboard)
     folder = options.create_folder()
     lock = only_one(folder)
     same_pictures(folder, dataset)
