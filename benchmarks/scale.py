@@ -51,6 +51,9 @@ class Asleep(Worker):
     def make(self, config: dict[str, Any]) -> Any:
         return [0]  # epochs so far
 
+    def _keep(self) -> None:
+        pass
+
     def _epoch(self) -> dict[str, Any]:
         began = time.time()
         time.sleep(EPOCH)

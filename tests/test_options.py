@@ -138,7 +138,6 @@ FLAGS = {
     "--time-budget": ["90m"],
     "--cache-limit": ["20GB"],
     "--objective": ["accuracy", "parameters"],
-    "--experiments": [],
     "--verify-cache": [],
     "--per-class": ["10", "5"],
     "--price": ["1.2"],

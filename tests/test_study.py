@@ -14,12 +14,16 @@ from optuna.trial import TrialState
 from search_spaces.narrowing import parse
 from tuning import study as studies
 from tuning.choices import SAMPLERS
+from tuning.cluster import Resources
 from tuning.errors import UserError
 from tuning.journal import Journal
+from tuning.options import parse as parse_options
 from tuning.records import Ledger
+from tuning.scheduling import _end
 from tuning.searcher import LeverSearch
 from tuning.settings import masked
 from tuning.space import Levers
+from tuning.stopping import Failures
 
 SPACE = Levers(3, 6)
 
@@ -243,3 +247,25 @@ def test_the_dashboard_opens_the_storage_as_it_is(tmp_path):
     finally:
         process.terminate()
         process.wait()
+
+
+def test_a_budget_counts_hours_times_price(tmp_path):
+    options = parse_options(["--price", "2", "--budget", "3", "--runs", str(tmp_path)])
+    ledger = Ledger(Journal(tmp_path / "trials.jsonl"), lambda record, event: None)
+    end = _end(options, Resources(0.5, 1, 2), ledger, Failures(), lambda: False)
+    ledger.start(0, {"epochs": 3})
+    ledger.records[0].seconds = 2 * 3600  # at half a GPU: one hour, which costs 2
+    assert not end.stop_all()
+    ledger.records[0].seconds = 3 * 3600
+    assert end.stop_all()
+    assert end.reason == "the budget of 3 at 2 an hour was spent"
+
+
+def test_failures_alike_are_counted_in_a_row():
+    failures = Failures()
+    for reason in ("size 3 is odd", "size 5 is odd", None, "size 7 is odd", "out of memory"):
+        failures.add(reason)
+    assert failures.row == 1
+    for size in range(4):
+        failures.add(f"size {size} is odd")
+    assert failures.row == 4

@@ -142,19 +142,6 @@ def test_five_failures_alike_end_the_search(search):
     assert facts_of(folder)["best"] is None or facts_of(folder)["failures"]
 
 
-def test_a_budget_ends_the_search_and_its_price_is_told(search):
-    folder, done = search(
-        "budget", "--trials", 50, "--epochs", 20, "--price", "3600", "--budget", "12"
-    )
-    assert done.returncode == 130
-    facts = facts_of(folder)
-    assert facts["run"]["interrupted"]
-    assert facts["cost"]["price"] >= 12
-    assert len(facts["trials"]) < 50
-    states = {trial.state for trial in study_of(folder).trials}
-    assert TrialState.RUNNING not in states
-
-
 def test_mlflow_and_wandb_are_told_and_rays_dashboard_starts(search, place, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("wandb")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from search_spaces.experiments import EXPERIMENTS
-from tuning.interrupt import gentle
+from tuning.interrupt import BY_USER, gentle
 from tuning.options import Options
 from tuning.records import OVER, Ledger, Manner
 from tuning.setting import Setting
@@ -57,5 +57,7 @@ def run(
             if status == "interrupted":
                 break
     gpus = [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
-    ended = "it ended before all experiments were over" if status == "interrupted" else None
+    ended = None
+    if status == "interrupted":
+        ended = BY_USER if interrupt.raised else "the time budget was spent"
     return Manner(ended, False, 1, float(bool(gpus)), os.cpu_count() or 1)

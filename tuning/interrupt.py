@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+BY_USER = "interrupted by the user"  # why a run ended
 NOTE = "Ending after the epochs that are running; Ctrl-C again leaves at once."
 
 

@@ -17,7 +17,7 @@ from tuning import ahead, loggers, stopping
 from tuning import study as studies
 from tuning.cluster import Resources, connect, resources
 from tuning.features.distributed import ActorRights
-from tuning.interrupt import gentle
+from tuning.interrupt import BY_USER, gentle
 from tuning.options import Options
 from tuning.records import OVER, Ledger, Manner
 from tuning.repeats import Repeat
@@ -174,7 +174,7 @@ def repeat(
     told = _Told(ledger, set(), folder)
     scheduler = stopping.scheduler("none", options.epochs, lambda hyperparameters: True)
     with gentle() as interrupt:
-        end = stopping.End([(lambda: interrupt.raised, "interrupted by the user")])
+        end = stopping.End([(lambda: interrupt.raised, BY_USER)])
         if configs:
             searcher = Given(configs)
             _tune(setting, folder, share, searcher, scheduler, end, told, len(configs))
@@ -244,7 +244,7 @@ def _end(
     interrupted: Callable[[], bool],
 ) -> stopping.End:
     budget = options.time_budget
-    conditions: list[tuple[Callable[[], bool], str]] = [(interrupted, "interrupted by the user")]
+    conditions: list[tuple[Callable[[], bool], str]] = [(interrupted, BY_USER)]
     if budget is not None:
         over = stopping.deadline(budget - ledger.elapsed)
         conditions.append((over, f"the time budget of {duration(budget)} was spent"))

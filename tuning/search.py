@@ -57,7 +57,17 @@ def run(options: Options, arguments: list[str]) -> int:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     weights = choose_weights(options, console)
 
-    from tuning import conclusion, experiments, formats, loggers, opening, records, space, summary
+    from tuning import (
+        conclusion,
+        experiments,
+        formats,
+        interrupt,
+        loggers,
+        opening,
+        records,
+        space,
+        summary,
+    )
     from tuning.features import FeatureCache, cost
     from tuning.journal import Journal
     from tuning.live import LiveReport
@@ -133,7 +143,7 @@ def run(options: Options, arguments: list[str]) -> int:
         last = ledger.records[max(ledger.records)]
         print(f"error: {manner.ended}, {last.reason}", file=sys.stderr)
         return 1
-    return 130 if manner.interrupted else 0
+    return 130 if manner.ended == interrupt.BY_USER else 0
 
 
 def take_home(options: Options, facts: Facts, console: Console) -> None:

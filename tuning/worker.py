@@ -83,6 +83,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """Trains an epoch."""
         if not self.failed:
             try:
+                self._keep()
                 return self._epoch()
             except Exception as error:
                 self._fault(error)
@@ -95,12 +96,19 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         save_best(self.trial, self.folder, self.config["number"])
         result["done"] = self.trial.epoch >= self.config["hyperparameters"]["epochs"]
         result["worker"] = f"{platform.node()} {os.getpid()}"
+        return result
+
+    def _keep(self) -> None:
+        """Writes a checkpoint of the epochs so far, if it is time for one.
+
+        Not after an epoch but before the next, when the search has taken the epoch's result in: a
+        checkpoint is never ahead of what the search knows.
+        """
         now = time.monotonic()
-        if not result["done"] and self.writing <= WRITING * (now - self.saved):
+        if self.trial.epoch and self.writing <= WRITING * (now - self.saved):
             self.trial.save(checkpoint_file(self.folder, self.config["number"]))
             self.saved = time.monotonic()
             self.writing = self.saved - now
-        return result
 
     def _fault(self, error: Exception) -> None:
         if isinstance(error, OSError):
