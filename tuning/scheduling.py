@@ -147,6 +147,8 @@ def search(
                 for record in list(ledger.records.values()):
                     if record.status == "running":
                         ledger.end(record.number, "interrupted")
+                    if record.status in OVER:  # of a search that was killed meanwhile, too
+                        checkpoint_file(folder, record.number).unlink(missing_ok=True)
     failing = told.failures.row >= stopping.ALIKE
     return Manner(end.reason, failing, share.at_once, share.gpus, share.cpus)
 
