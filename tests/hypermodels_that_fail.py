@@ -28,7 +28,7 @@ class Moody(keras_tuner.HyperModel):
         if mood == "broken":
             raise ValueError("no layer is 3 wide")
         if mood == "greedy":
-            raise MemoryError("out of memory")
+            keras.ops.zeros((2**21, 2**21))  # 16 TiB
         return network(float("inf") if mood == "wild" else 0.1)
 
 

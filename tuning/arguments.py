@@ -1,35 +1,18 @@
-"""The command line: names, defaults, and one clear line for each mistake."""
+"""The command line of a search: names, defaults, help."""
 
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
-from typing import NoReturn
 
 from models.vgg16 import CONVS, FRONTIERS, PREPROCESSING
 from search_spaces.experiments import NAMES
 from search_spaces.levers import MAX_UNFROZEN, SPACES
 from tuning import kinds
 from tuning.choices import FORMATS, LOGGERS, OBJECTIVES, SAMPLERS, SCHEDULERS
-from tuning.errors import UserError
+from tuning.commands import Parser, default_cache
 
 MIN_IMAGE_SIZE = 32  # VGG16 halves it five times
-
-
-def default_cache() -> Path:
-    """Where decoded pictures and features are kept unless the user says otherwise."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "little-data-tuner"
-
-
-class Parser(argparse.ArgumentParser):
-    """Tells a mistake as `UserError`."""
-
-    def error(self, message: str) -> NoReturn:
-        """Called by argparse."""
-        # argparse prints the whole usage first, which pushes the mistake out of sight.
-        raise UserError(f"{message} (see {self.prog} --help)")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from tuning import evaluation, records, repeats, report, study, summary
+from tuning import card, evaluation, formats, records, repeats, report, study, summary
 from tuning.best import load_arrays, weights_file
+from tuning.errors import UserError
 from tuning.export import export
 from tuning.front import front
 from tuning.learner import probabilities
@@ -34,7 +36,7 @@ def conclude(
     manner: Manner,
     again: Callable[[list[Repeat], str], dict[int, Record]],
 ) -> Facts:
-    """Confirms the best, exports the winner's model, tests it once, writes the report.
+    """Confirms the best, exports the winner's model, tests it once, writes report and card.
 
     Args:
         options: What the user asked for.
@@ -49,17 +51,25 @@ def conclude(
     confirmed, crossed = None, None
     winner = ranking[0] if ranking else None
     if winner and options.confirm and not manner.interrupted:
-        repeated = repeats.confirming(ranking, *options.confirm, options.seed)
+        # A run that ended before has kept the weights of its best alone.
+        able = [each for each in ranking if weights_file(folder, each.number).exists()]
+        repeated = repeats.confirming(able, *options.confirm, options.seed)
         confirmed = repeats.confirmation(repeated, again(repeated, "confirmation"))
         if confirmed:
             winner = ledger.records[confirmed["winner"]]
     if winner and options.folds and not manner.interrupted:
         folded = repeats.folding(winner, options.folds, options.seed)
         crossed = repeats.cross_validation(folded, again(folded, "folds"))
-    findings = summary.Findings(manner, **_of_the_study(options, set(ledger.records)))
-    if manner.interrupted and (options.confirm or options.folds):
-        why = f"Nothing was trained again, because of the search: {manner.ended}. Resume it."
-        findings = dataclasses.replace(findings, warnings=(why,))
+    asked = {"--confirm": (options.confirm, confirmed), "--folds": (options.folds, crossed)}
+    findings = summary.Findings(
+        manner,
+        warnings=[
+            f"Not all trainings of {flag} came to their end; --resume {options.name} goes on."
+            for flag, (wanted, found) in asked.items()
+            if wanted and not found
+        ],
+        **_of_the_study(options, set(ledger.records)),
+    )
     if winner:
         weights = load_arrays(weights_file(folder, winner.number))
         model, path = export(setting, winner.hyperparameters, weights, folder / "best")
@@ -77,7 +87,19 @@ def conclude(
     findings.write(folder)
     facts = summary.gather(folder)
     report.write(facts, folder)
+    if winner:
+        card.write(facts, folder)
+        _take_further(options, folder)
     return facts
+
+
+def _take_further(options: Options, folder: Path) -> None:
+    """Other formats of the model; one that cannot be written does not make the run a failure."""
+    try:
+        if options.export:
+            formats.export(folder, options.export)
+    except UserError as error:
+        print(f"warning: {error}", file=sys.stderr)
 
 
 def _measured(setting: Setting, model: keras.Model) -> dict[str, Any]:
@@ -140,5 +162,6 @@ def in_short(facts: Facts, folder: Path) -> str:
                 f"  test accuracy {percent(score['accuracy'])} ({interval(score['interval'])})"
             )
         lines.append(f"  model {folder / str(best['model'])}")
+    lines += [f"warning: {warning}" for warning in facts["warnings"]]
     lines.append(f"report: {folder / 'report.html'}")
     return "\n".join(lines)

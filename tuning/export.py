@@ -9,6 +9,7 @@ if __package__ in (None, ""):
     # Run as a script: the packages lie beside this file's folder, installed or not.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+import argparse
 import json
 import os
 from collections.abc import Mapping
@@ -17,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuning import formats
-from tuning.arguments import Parser
 from tuning.classifier import CLASSES, MODEL, check, load
+from tuning.commands import Parser, exit_code
 from tuning.errors import UserError
 from tuning.quiet import import_keras
 
@@ -118,24 +119,23 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="FORMAT",
         help=f"some of {', '.join(formats.FORMATS)}",
     )
+    return exit_code(lambda: _run(parser.parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> int:
+    formats.check_formats(options.to)
+    check(options.run)
+    _for_converters()
+    import_keras(Path(os.devnull))
+    model = load(options.run)
     failed = False
-    try:
-        options = parser.parse_args(arguments)
-        formats.check_formats(options.to)
-        check(options.run)
-        _for_converters()
-        import_keras(Path(os.devnull))
-        model = load(options.run)
-        for name in dict.fromkeys(options.to):
-            try:
-                print(formats.convert(options.run / "best", name, model.model, model.image_size))
-            except UserError as error:
-                print(f"error: {error}", file=sys.stderr)
-                failed = True
-        refresh_card(options.run)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    for name in dict.fromkeys(options.to):
+        try:
+            print(formats.convert(options.run / "best", name, model.model, model.image_size))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed = True
+    refresh_card(options.run)
     return 2 if failed else 0
 
 

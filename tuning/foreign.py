@@ -24,8 +24,8 @@ from search_spaces.optuna_bridge import OptunaHyperParameters, to_hyperparameter
 from tuning import learner
 from tuning.dataset import Dataset, Split
 from tuning.epochs import EpochByEpoch, TrialError
-from tuning.errors import UserError
-from tuning.hypermodel import load, told
+from tuning.errors import UserError, one_line
+from tuning.hypermodel import load
 from tuning.setting import Setting
 
 BATCH_SIZE = 32  # Keras' own default
@@ -199,7 +199,7 @@ def _classifier(
         model = hypermodel.build(to_hyperparameters(hyperparameters))
         said = model(np.zeros((1, size, size, 3), "float32"))
     except Exception as error:  # whatever a combination of values leads to
-        raise TrialError(f"the model cannot be built: {told(error)}") from error
+        raise TrialError(f"the model cannot be built: {one_line(error)}") from error
     if not model.compiled or model.loss is None or model.optimizer is None:
         raise TrialError("`build` returns a model that is not compiled with a loss")
     shape = tuple(getattr(said, "shape", ()))

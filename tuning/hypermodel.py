@@ -10,7 +10,7 @@ from collections.abc import Callable
 import keras
 import keras_tuner
 
-from tuning.errors import UserError
+from tuning.errors import UserError, one_line
 
 
 def load(
@@ -36,7 +36,7 @@ def load(
     try:
         found = getattr(importlib.import_module(module), name)
     except Exception as error:  # whatever the module does when it is imported
-        raise UserError(f"--hypermodel {spec} cannot be imported: {told(error)}") from error
+        raise UserError(f"--hypermodel {spec} cannot be imported: {one_line(error)}") from error
     if inspect.isclass(found) and issubclass(found, keras_tuner.HyperModel):
         found = _instance(spec, found, image_size, classes)
     elif inspect.isfunction(found):
@@ -77,9 +77,4 @@ def _instance(
     try:
         return kind(**{name: value for name, value in known.items() if name in takes})
     except Exception as error:  # whatever its constructor does
-        raise UserError(f"--hypermodel {spec} cannot be made: {told(error)}") from error
-
-
-def told(error: Exception) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise UserError(f"--hypermodel {spec} cannot be made: {one_line(error)}") from error

@@ -161,16 +161,15 @@ def _experiments(options: Options) -> list[Experiment]:
     """Written down because KerasTuner, which knows the defaults, takes seconds to import."""
     if options.hypermodel is not None:
         return []
-    given = {} if options.experiments else {"space": options.space}
-    if options.space == "full" and not options.experiments:
-        given["preprocessing"] = options.preprocessing
     return [
         {
             "name": each.name,
             "title": each.title,
             "article": each.article,
             "article_accuracy": each.article_accuracy,
-            "hyperparameters": each.hyperparameters(options.epochs, **given),
+            "hyperparameters": each.hyperparameters(
+                options.epochs, options.space, options.preprocessing
+            ),
         }
         for each in experiments.EXPERIMENTS
     ]

@@ -26,9 +26,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from tuning import classifier
-from tuning.arguments import Parser
+from tuning import classifier, kinds
 from tuning.classifier import Classifier
+from tuning.commands import Parser, exit_code
 from tuning.errors import UserError
 from tuning.evaluation import wilson
 from tuning.pictures import UnreadablePicture, decode
@@ -49,18 +49,15 @@ def main(arguments: list[str] | None = None) -> int:
         # File names are bytes; those that are not UTF-8 come out as they went in.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="surrogateescape")
+    return exit_code(lambda: _predict(_parser().parse_args(arguments)))
+
+
+def _predict(options: argparse.Namespace) -> int:
+    paths = find(options.paths, sys.stdin)
+    classifier.check(options.run)
+    import_keras(Path(os.devnull))
     try:
-        options = _parser().parse_args(arguments)
-        paths = find(options.paths, sys.stdin)
-        classifier.check(options.run)
-        import_keras(Path(os.devnull))
         return _run(classifier.load(options.run), paths, options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
     except BrokenPipeError:
         # The reader, `head` perhaps, has seen enough; Python would complain when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -87,25 +84,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--top-k",
-        type=_positive,
+        type=kinds.at_least(1),
         default=1,
         metavar="K",
         help="name the K likeliest classes, at most all (default %(default)s)",
     )
     parser.add_argument(
         "--batch-size",
-        type=_positive,
+        type=kinds.at_least(1),
         default=BATCH,
         metavar="N",
         help="pictures the model sees at a time (default %(default)s)",
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.strip().isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def _run(model: Classifier, paths: Iterator[Path], options: argparse.Namespace) -> int:

@@ -155,7 +155,7 @@ def search(
 
 def repeat(
     repeats: list[Repeat], options: Options, setting: Setting, ledger: Ledger, folder: Path
-) -> bool:
+) -> None:
     """Trains configurations again, as many at once as there is room for.
 
     Args:
@@ -164,9 +164,6 @@ def repeat(
         setting: What all trials of the search shared.
         ledger: Is told what happens; those that it knows to be over are not run again.
         folder: Gets their checkpoints, and Ray Tune's state in `tune/`.
-
-    Returns:
-        Whether it came to its end; not if the user interrupted it.
     """
     if not ray.is_initialized():
         connect(options.address, options.dashboard)
@@ -175,12 +172,11 @@ def repeat(
     configs = [each.config(n) for n, each in enumerate(repeats) if n not in over]
     told = _Told(ledger, set(), folder)
     scheduler = stopping.scheduler("none", options.epochs, lambda hyperparameters: True)
+    if not configs:
+        return
     with gentle() as interrupt:
         end = stopping.End([(lambda: interrupt.raised, BY_USER)])
-        if configs:
-            searcher = Given(configs)
-            _tune(setting, folder, share, searcher, scheduler, end, told, len(configs))
-    return not interrupt.raised
+        _tune(setting, folder, share, Given(configs), scheduler, end, told, len(configs))
 
 
 def _tune(

@@ -9,40 +9,34 @@ if __package__ in (None, ""):
     # Run as a script: the packages lie beside this file's folder, installed or not.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+import atexit
 import os
 import shlex
 import warnings
 from typing import TYPE_CHECKING
 
+from tuning.commands import exit_code
 from tuning.errors import UserError
 from tuning.options import Options, parse
 from tuning.quiet import import_keras
 
 if TYPE_CHECKING:
-    from filelock import FileLock
     from rich.console import Console
 
     from tuning.dataset import Dataset
     from tuning.records import Record
     from tuning.repeats import Repeat
-    from tuning.report.facts import Facts
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line.
 
     Returns:
-        0; 2 for a mistake of the user's, told in one line; 130 when the user interrupted.
+        0; 1 where trial after trial failed alike; 2 for a mistake of the user's, told in one line;
+        130 when the user interrupted.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    try:
-        return run(parse(arguments), arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    return exit_code(lambda: run(parse(arguments), arguments))
 
 
 def run(options: Options, arguments: list[str]) -> int:
@@ -79,7 +73,7 @@ def run(options: Options, arguments: list[str]) -> int:
     formats.check_formats(options.export)
     loggers.check(options.log, options.dashboard)
     folder = options.create_folder()
-    lock = only_one(folder)
+    lock_until_the_end(folder)
     same_pictures(folder, dataset)
     journal = Journal(folder / "cache.jsonl")
     setting = Setting(
@@ -122,7 +116,7 @@ def run(options: Options, arguments: list[str]) -> int:
             scheduling.repeat(repeated, options, setting, told, place)
         return told.records
 
-    with lock, Progress(trials, journal, options.time_budget, console) as progress:
+    with Progress(trials, journal, options.time_budget, console) as progress:
         earlier = {record.number: record for record in records.read(trial_journal)}
         progress.records.update(earlier)
 
@@ -134,10 +128,7 @@ def run(options: Options, arguments: list[str]) -> int:
         ledger = Ledger(trial_journal, watch, earlier)
         ledger.session()
         manner = run_trials(options, searched, setting, ledger, folder, progress.ahead)
-    with lock:
-        facts = conclusion.conclude(options, setting, ledger, manner, again)
-        if facts["best"] is not None:
-            take_home(options, facts, console)
+    facts = conclusion.conclude(options, setting, ledger, manner, again)
     console.print(conclusion.in_short(facts, options.folder), highlight=False)
     if manner.failing:
         last = ledger.records[max(ledger.records)]
@@ -146,21 +137,8 @@ def run(options: Options, arguments: list[str]) -> int:
     return 130 if manner.ended == interrupt.BY_USER else 0
 
 
-def take_home(options: Options, facts: Facts, console: Console) -> None:
-    """The model's card, and its other formats; one that cannot be written is told."""
-    from tuning import card, formats
-
-    card.write(facts, options.folder)
-    if not options.export:
-        return
-    try:
-        formats.export(options.folder, options.export)
-    except UserError as error:
-        console.print(f"warning: {error}", markup=False, highlight=False)
-
-
-def only_one(folder: Path) -> FileLock:
-    """The run folder's lock, held until the process ends.
+def lock_until_the_end(folder: Path) -> None:
+    """Keeps other processes from the run folder for as long as this one lives.
 
     Raises:
         UserError: If another process holds it.
@@ -172,7 +150,7 @@ def only_one(folder: Path) -> FileLock:
         lock.acquire(timeout=0)
     except Timeout:
         raise UserError(f"Another process is at work on {folder}; wait for its end.") from None
-    return lock
+    atexit.register(lock.release)  # which keeps it from being collected until then
 
 
 def same_pictures(folder: Path, dataset: Dataset) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import platform
+import re
 import time
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
+from tuning.errors import one_line
 from tuning.setting import Setting
 from tuning.threads import bind
 
@@ -113,8 +115,11 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def _fault(self, error: Exception) -> None:
         if isinstance(error, OSError):
             raise error
-        self.failed = told(error)
-        if "RESOURCE_EXHAUSTED" in self.failed or isinstance(error, MemoryError):
+        from tuning.epochs import TrialError
+
+        self.failed = str(error) if isinstance(error, TrialError) else one_line(error)
+        # TensorFlow and JAX, each in its own words.
+        if re.search("ResourceExhausted|RESOURCE_EXHAUSTED|MemoryError", self.failed):
             # The networks of trials before it may hold what the next trial needs.
             from tuning.learner import forget
 
@@ -128,11 +133,3 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """The run folder holds the checkpoints; Ray need not copy them."""
-
-
-def told(error: BaseException) -> str:
-    """An error in one line."""
-    from tuning.training import TrialError
-
-    text = " ".join(str(error).split())
-    return text if isinstance(error, TrialError) else f"{type(error).__name__}: {text}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from pathlib import Path
 
 from tuning import kinds
-from tuning.arguments import Parser, default_cache
+from tuning.commands import Parser, default_cache, exit_code
 from tuning.errors import UserError
 from tuning.features import store
 from tuning.report.words import count, duration, size
@@ -26,19 +27,18 @@ def main(arguments: list[str] | None = None) -> int:
     prune.add_argument(
         "--limit", type=kinds.size_in_bytes, required=True, metavar="SIZE", help="20GB, 500MB, 0"
     )
-    try:
-        options = parser.parse_args(arguments)
-        folder = options.cache / "features"
-        if not folder.is_dir():
-            raise UserError(f"No feature cache in {options.cache} (looked for {folder}).")
-        if options.action == "list":
-            return _list(folder)
-        if options.action == "verify":
-            return _verify(folder)
-        return _prune(folder, options.limit)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return exit_code(lambda: _run(parser.parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> int:
+    folder = options.cache / "features"
+    if not folder.is_dir():
+        raise UserError(f"No feature cache in {options.cache} (looked for {folder}).")
+    if options.action == "list":
+        return _list(folder)
+    if options.action == "verify":
+        return _verify(folder)
+    return _prune(folder, options.limit)
 
 
 def _list(folder: Path) -> int:

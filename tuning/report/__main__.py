@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tuning import summary
-from tuning.arguments import Parser
+from tuning import opening, summary
+from tuning.commands import Parser, exit_code
 from tuning.errors import UserError
 from tuning.report.facts import load
 from tuning.report.render import render, write
@@ -23,18 +23,17 @@ def main(arguments: list[str] | None = None) -> int:
         "also while its search goes on.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run folder, as in runs/NAME")
+    return exit_code(lambda: _run(parser.parse_args(arguments).run))
+
+
+def _run(run: Path) -> int:
     try:
-        run: Path = parser.parse_args(arguments).run
-        if (run / "opening.json").exists():
+        if (run / opening.FILE).exists():
             write(summary.gather(run), run)
         else:
             render(load(run), run)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
-        print(f"error: cannot write the report into {run}: {error.strerror}", file=sys.stderr)
-        return 2
+        raise UserError(f"cannot write the report into {run}: {error.strerror}") from None
     print(run / "report.html")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import socket
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 from tuning import classifier
-from tuning.arguments import Parser
+from tuning.commands import Parser, exit_code
 from tuning.errors import UserError
 from tuning.quiet import import_keras
 
@@ -51,25 +52,23 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="N",
         help="0 for any that is free (default %(default)s)",
     )
-    try:
-        options = parser.parse_args(arguments)
-        _check_packages()
-        classifier.check(options.run)
-        listener = _listen(options.port)
-        import_keras(Path(os.devnull))
-        _serve(classifier.load(options.run), options.run.resolve().name, listener)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        pass
-    return 0
+    return exit_code(lambda: _run(parser.parse_args(arguments)))
 
 
 def _port(text: str) -> int:
     if not text.strip().isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
     return int(text)
+
+
+def _run(options: argparse.Namespace) -> int:
+    _check_packages()
+    classifier.check(options.run)
+    listener = _listen(options.port)
+    import_keras(Path(os.devnull))
+    with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
+        _serve(classifier.load(options.run), options.run.resolve().name, listener)
+    return 0
 
 
 def _check_packages() -> None:
