@@ -77,6 +77,14 @@ def test_the_licence_is_that_of_the_weights_in_the_model(tmp_path, network, sour
     assert "secret" not in text
 
 
+@pytest.mark.parametrize("network", ["vgg16", "convnet"])
+def test_what_vgg16_started_from_concerns_a_model_that_has_it(tmp_path, network):
+    facts = example()
+    facts["weights"]["note"] = "VGG16 carried random weights."
+    facts["best"]["hyperparameters"]["network"] = network
+    assert ("carried random weights" in written(tmp_path, facts)) == (network == "vgg16")
+
+
 def test_of_a_network_of_the_users_it_claims_less(tmp_path):
     facts = example()
     facts["best"]["hyperparameters"] = {"units": 64}

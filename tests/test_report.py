@@ -102,6 +102,16 @@ def test_the_chapters_come_in_the_order_of_the_story(tmp_path):
     assert told == [chapter for chapter in story if chapter != "The curves"]
 
 
+@pytest.mark.parametrize("trials", [1, 30])
+def test_no_markup_of_ours_is_read_as_text(tmp_path, trials):
+    facts = example(trials)
+    facts["confirmation"] = facts["cross_validation"] = None  # the report then names their options
+    write(facts, tmp_path)
+    text = Page((tmp_path / "report.html").read_text()).text
+    assert "--confirm 3x5" in text
+    assert "<span" not in text
+
+
 def test_every_figure_has_a_text_alternative_with_numbers(tmp_path):
     page = Page(written(tmp_path, example(30))["report.html"])
     figures = [label for label in page.labels if label != "the best"]

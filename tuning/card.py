@@ -59,7 +59,7 @@ def _card(facts: Facts, best: Best, folder: Path) -> str:
             f"{escape(story.headline(best))}. Made on {escape(words.moment(facts['created']))} "
             "by a search of Little Data Tuner.",
         ],
-        [f"> **Note.** {escape(note)}" for note in story.banners(facts)],
+        [f"> **Note.** {escape(note)}" for note in _notes(facts, best)],
         ["## Intended use", _uses(facts)],
         ["## How good it is", *_metrics(facts, best)],
         ["## Data", *_data(facts)],
@@ -69,6 +69,13 @@ def _card(facts: Facts, best: Best, folder: Path) -> str:
         ["## Licence", *_licence(facts, best)],
     ]
     return "\n\n".join(block for chapter in chapters for block in chapter) + "\n"
+
+
+def _notes(facts: Facts, best: Best) -> list[str]:
+    """Those of the report; what VGG16 started from concerns a model that has it."""
+    has_vgg16 = best["hyperparameters"].get("network") == "vgg16"
+    notes = story.banners(facts)
+    return [note for note in notes if has_vgg16 or note != facts["weights"]["note"]]
 
 
 def _uses(facts: Facts) -> str:

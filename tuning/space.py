@@ -91,7 +91,7 @@ class Space(ABC):
             try:
                 found.append(self.complete(point))
             except NarrowingError as error:
-                raise UserError(f"--enqueue {file}, point {number}: {error}.") from None
+                raise UserError(f"--enqueue {file}, point {number}: {error}") from None
         return found
 
     def must_be_a_grid(self) -> None:
@@ -177,7 +177,7 @@ def of(options: Options, dataset: Dataset) -> Space:
     try:
         narrowed = narrowing.parse(options.set)
     except NarrowingError as error:
-        raise UserError(f"--set {error}.") from None
+        raise UserError(f"--set {error}") from None
     found: Space
     if options.hypermodel:
         from tuning import foreign
@@ -192,7 +192,7 @@ def of(options: Options, dataset: Dataset) -> Space:
     try:
         narrowing.check(found.declare, narrowed)
     except NarrowingError as error:
-        raise UserError(f"--set {error}.") from None
+        raise UserError(f"--set {error}") from None
     if options.sampler == "grid":
         found.must_be_a_grid()
     return found

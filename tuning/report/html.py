@@ -79,7 +79,8 @@ def _unbroken(write: Callable[[Any], str]) -> Callable[[Any], str]:
 
 def _prose(text: str) -> Markup:
     """Keeps the names of options on one line."""
-    return Markup(re.sub(r"--[a-z][a-z-]*", r'<span class="unbroken">\g<0></span>', escape(text)))
+    escaped = str(escape(text))  # as Markup, it would escape what is put in
+    return Markup(re.sub(r"--[a-z][a-z-]*", r'<span class="unbroken">\g<0></span>', escaped))
 
 
 def _scale(facts: Facts) -> tuple[float, float]:
