@@ -69,6 +69,7 @@ def example(
             "running": running,
             "interrupted": False,
             "ended": None,
+            "earlier_looks": 0,
             "planned": 2 * trials if running else trials,
             "trials_at_once": None if running else 2,
             "gpus_per_trial": None if running else 0.5,

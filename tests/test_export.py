@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from exported import SIZE, run_folder
 from report_facts import example
+from stranger import AWAY
 
 from models import network
 from search_spaces.experiments import EXPERIMENTS
@@ -23,13 +24,9 @@ from tuning.setting import Setting
 from tuning.training import Trial
 
 # Loads models where this project is not, and writes what they say of pictures of two sizes.
-STRANGER = """
-import sys
-class Away:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("models", "search_spaces", "tuning"):
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Away())
+STRANGER = (
+    AWAY
+    + """
 import json, keras, numpy as np
 pictures, others = np.load("pictures.npy"), np.load("others.npy")
 for name in sys.argv[1:]:
@@ -40,6 +37,7 @@ for name in sys.argv[1:]:
     assert of_others.shape == (len(others), 1) and 0 <= of_others.min() <= of_others.max() <= 1
     np.save(f"{name}/said.npy", said)
 """
+)
 
 
 def test_the_exported_model_says_what_the_trial_said_where_this_project_is_not(

@@ -84,15 +84,7 @@ def test_a_trial_owes_nothing_to_the_one_before(setting, point):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
-def test_other_strengths_are_trained_by_the_same_compiled_step(setting, monkeypatch):
-    traces = []
-    call = Levers.call
-
-    def spied(self, inputs, training=False):
-        traces.append(training)
-        return call(self, inputs, training=training)
-
-    monkeypatch.setattr(Levers, "call", spied)
+def test_other_strengths_are_trained_by_the_same_compiled_step(setting, traces):
     learner._learners.clear()
     first = curve(setting, BOTTLENECK)
     seen = len(traces)

@@ -18,6 +18,7 @@ from tuning.live import LiveReport
 from tuning.options import parse
 from tuning.records import CURVES, Ledger, Manner
 from tuning.report.__main__ import main
+from tuning.report.trust import optimism
 from tuning.setting import Setting
 
 POINT = {"network": "vgg16", "unfrozen": 0, "augmentation": "none", "dropout": 0.5, "epochs": 2}
@@ -157,6 +158,19 @@ def test_what_the_end_found_is_told(run):
     assert facts["cost"]["price"] == pytest.approx(8 * 0.5 / 3600 * 3)
     summary.reopen(run)
     assert summary.gather(run)["run"]["running"]
+
+
+def test_looks_at_the_test_split_before_a_run_was_resumed_are_counted(run):
+    manner, score = Manner(None, False, 1, 0, 1), summary.score(0.75, 0.6, 200)
+    summary.reopen(run)  # begun, but never ended
+    for looks in range(3):
+        summary.Findings(manner, trial=0, test=score).write(run)
+        facts = summary.gather(run)
+        assert facts["run"]["earlier_looks"] == looks
+        assert (f"({looks} time" in optimism(facts)) == bool(looks)
+        summary.reopen(run)
+        summary.Findings(manner, trial=0).write(run)  # without a test split nothing was looked at
+        summary.reopen(run)
 
 
 def test_repeats_are_a_part_of_the_cost(run):

@@ -36,6 +36,7 @@ from tuning.report.render import finite, replace
 
 REPEATS = ("confirmation", "folds")  # folders in the run folder
 FILE = "findings.json"  # in the run folder, from the end of the search on
+EARLIER = "earlier-*.json"  # those of sessions that ended before the run was resumed
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,16 @@ class Findings:
 
 
 def reopen(folder: Path) -> None:
-    """A search that is resumed has found nothing yet."""
-    (folder / FILE).unlink(missing_ok=True)
+    """A search that is resumed has found nothing yet; what it found before is kept aside."""
+    path = folder / FILE
+    if path.exists():
+        path.replace(folder / f"earlier-{len(list(folder.glob(EARLIER)))}.json")
+
+
+def _earlier_looks(folder: Path) -> int:
+    """At the test split, by the models with which sessions of the run ended before."""
+    files = folder.glob(EARLIER)
+    return sum(json.loads(file.read_text(encoding="utf-8"))["test"] is not None for file in files)
 
 
 def _findings(folder: Path) -> Findings | None:
@@ -108,7 +117,7 @@ def gather(folder: Path) -> Facts:
     return {
         "schema_version": SCHEMA_VERSION,
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "run": _run(known, findings, seconds),
+        "run": _run(known, findings, seconds, _earlier_looks(folder)),
         "versions": known["versions"],
         "hardware": known["hardware"],
         "data": known["data"],
@@ -130,7 +139,7 @@ def gather(folder: Path) -> Facts:
     }
 
 
-def _run(known: Opening, findings: Findings | None, seconds: float) -> Run:
+def _run(known: Opening, findings: Findings | None, seconds: float, earlier_looks: int) -> Run:
     manner = findings.manner if findings else None
     return {
         "name": known["name"],
@@ -148,6 +157,7 @@ def _run(known: Opening, findings: Findings | None, seconds: float) -> Run:
         "cpus_per_trial": manner.cpus if manner else None,
         "epochs": known["epochs"],
         "objectives": known["objectives"],
+        "earlier_looks": earlier_looks,
     }
 
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from stranger import AWAY
 
 from models import network, vgg16
 from models.weights import load as load_weights
@@ -29,13 +30,9 @@ CASES = [
     ("fine_tune", "imagenet", 2),
 ]
 # Loads a model where this project is not, and writes what it says.
-STRANGER = """
-import sys
-class Away:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("models", "search_spaces", "tuning"):
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Away())
+STRANGER = (
+    AWAY
+    + """
 import json, keras, numpy as np
 pictures = np.load("pictures.npy")
 for name in sys.argv[1:]:
@@ -43,6 +40,7 @@ for name in sys.argv[1:]:
     np.save(name + ".npy", keras.ops.convert_to_numpy(model(pictures)))
 print(json.dumps([keras.backend.backend(), [m for m in sys.modules if m.startswith("models")]]))
 """
+)
 
 
 @pytest.fixture(scope="module")

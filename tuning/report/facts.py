@@ -45,6 +45,7 @@ class Run(TypedDict):
     cpus_per_trial: float | None
     epochs: int  # the most that a trial may train
     objectives: Sequence[str]  # what was optimised, see `tuning.choices.OBJECTIVES`
+    earlier_looks: int  # at the test split, by models with which the run ended before its resuming
 
 
 class Hardware(TypedDict):

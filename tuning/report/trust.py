@@ -29,9 +29,13 @@ def optimism(facts: Facts) -> str:
     told = best["test"]["accuracy"]
     gap = best["validation"]["accuracy"] - told
     compared = f"{points(gap)} less, {_by_chance(facts)}" if gap > 0 else "no less"
+    looks = facts["run"]["earlier_looks"]
+    # Whoever resumes a search because of a test accuracy lets the test pictures choose.
+    before = f" ({words.count(looks, 'time')} before, when the search had ended earlier)"
     return (
-        f"{begin} The test pictures had no say, were shown to the final model once, and give "
-        f"{words.percent(told)}: {compared}. That is the figure to quote."
+        f"{begin} The test pictures had no say, were shown to the final model once"
+        f"{before if looks else ''}, and give {words.percent(told)}: {compared}. That is the "
+        "figure to quote."
     )
 
 
