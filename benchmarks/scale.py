@@ -37,6 +37,7 @@ from tuning import scheduling, stopping
 from tuning import study as studies
 from tuning.cluster import Resources
 from tuning.journal import Journal
+from tuning.places import SharedFolder
 from tuning.records import CURVES, Ledger
 from tuning.searcher import LeverSearch
 from tuning.space import Levers
@@ -78,7 +79,7 @@ def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, fl
     study = studies.create(storage, "scale", studies.sampler("tpe", 0), ["accuracy"])
     scheduler = stopping.scheduler("none", epochs, lambda hyperparameters: True)
     ledger = Ledger(Journal(folder / "trials.jsonl"), lambda record, event: None)
-    told = _Told(ledger, scheduler.stopped, folder)
+    told = _Told(ledger, scheduler.stopped, SharedFolder(folder))
     began, worked = time.time(), time.process_time()
     scheduling._tune(
         None,  # type: ignore[arg-type]
@@ -88,7 +89,7 @@ def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, fl
         scheduler,
         stopping.End([]),
         told,
-        trials,
+        lambda: trials,
     )
     ended, worked = time.time(), time.process_time() - worked
     assert [each.status for each in ledger.records.values()] == ["finished"] * trials

@@ -1,8 +1,10 @@
 """What several tests need: real photos, a cache of their own."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from object_store import ObjectStore, running
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
@@ -50,3 +52,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first: side by side, none of them is left alone at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """A real S3 server, of moto's."""
+    with running() as store:
+        yield store
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    """Plays another machine from then on: one with another home for what is kept in between."""
+
+    def play(name: str) -> Path:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / name))
+        return tmp_path / name
+
+    play("here")
+    return play

@@ -107,7 +107,7 @@ def test_workers_come_when_needed_and_go_again(name):
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory):
-    """An AWS account with the instance profile that cluster.yaml tells its user to make."""
+    """An AWS account with the instance profiles that cluster.yaml tells its user to make."""
     import boto3
     from moto import mock_aws
 
@@ -115,15 +115,18 @@ def aws(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))  # gets the key that Ray makes
         iam = boto3.client("iam", region_name=region)
-        name = "little-data-tuner-head"
-        trust, policy = (
-            (ROOT / "clusters" / f"aws_head_{each}.json").read_text()
-            for each in ("trust", "policy")
+        trust, bucket, start = (
+            (ROOT / "clusters" / f"aws_{each}.json").read_text()
+            for each in ("trust", "bucket_policy", "head_policy")
         )
-        iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
-        iam.put_role_policy(RoleName=name, PolicyName="start-workers", PolicyDocument=policy)
-        iam.create_instance_profile(InstanceProfileName=name)
-        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+        for name in ("little-data-tuner-head", "little-data-tuner-worker"):
+            iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)
+            iam.put_role_policy(RoleName=name, PolicyName="bucket", PolicyDocument=bucket)
+            iam.create_instance_profile(InstanceProfileName=name)
+            iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
+        iam.put_role_policy(
+            RoleName="little-data-tuner-head", PolicyName="start-workers", PolicyDocument=start
+        )
         yield boto3.client("ec2", region_name=region)
 
 
@@ -190,9 +193,8 @@ def test_aws_starts_what_is_asked_for(aws, bootstrapped):
     for name, identity in started.items():
         each, head = found[identity], name == "head"
         assert each["InstanceType"] == ("m7i.xlarge" if head else "g6.xlarge")
-        assert ("IamInstanceProfile" in each) == head  # workers may do nothing in the account
-        if head:
-            assert each["IamInstanceProfile"]["Arn"].endswith("little-data-tuner-head")
+        profile = f"little-data-tuner-{'head' if head else 'worker'}"
+        assert each["IamInstanceProfile"]["Arn"].endswith(profile)
         assert (each.get("InstanceLifecycle") == "spot") == (name == "gpu_spot")
         assert each["MetadataOptions"]["HttpTokens"] == "required"
 
@@ -221,12 +223,22 @@ def test_the_head_may_do_in_aws_what_it_does_and_no_more(bootstrapped, monkeypat
         assert statement["Effect"] == "Allow"
         actions = statement["Action"]
         allowed |= {actions} if isinstance(actions, str) else set(actions)
-    # The image's parameter is read by RunInstances, with the head's rights.
-    assert allowed == called | {"ssm:GetParameters"}
+    # RunInstances reads the image's parameter and passes the worker's role, with the head's rights.
+    assert allowed == called | {"ssm:GetParameters", "iam:PassRole"}
     name = load("cluster.yaml")["cluster_name"]
     conditions = [each.get("Condition", {}).get("StringEquals", {}) for each in policy["Statement"]]
     assert any(each.get("aws:RequestTag/ray-cluster-name") == name for each in conditions)
     assert any(each.get("aws:ResourceTag/ray-cluster-name") == name for each in conditions)
+
+
+def test_aws_machines_may_use_one_bucket_and_no_other():
+    policy = json.loads((ROOT / "clusters" / "aws_bucket_policy.json").read_text())
+    whole, within = policy["Statement"]
+    assert within["Resource"] == f"{whole['Resource']}/*"
+    assert whole["Action"] == "s3:ListBucket"
+    assert set(within["Action"]) <= {
+        *("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+    }
 
 
 def test_kubernetes_runs_the_locked_ray_behind_its_token():

@@ -7,8 +7,9 @@ import math
 import operator
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import ray
@@ -17,10 +18,14 @@ from models import vgg16
 from tuning.cluster import Resources
 from tuning.dataset import Split
 from tuning.features import Frozen, View
-from tuning.features.entry import BLOCK, PLAIN, Overflow
+from tuning.features.draft import Overflow
+from tuning.features.entry import BLOCK, PLAIN
 from tuning.features.forward import Pass, Written
 from tuning.setting import Setting
 
+# Floating point operations that pay for the start of builders: some five seconds of a few cores.
+# Below, who needs features first computes them.
+WORTH = 5e11
 MOST_BLOCKS = 4  # of a shard, so that progress is seen
 ATTEMPTS = 4  # at a shard whose process died
 
@@ -85,18 +90,26 @@ def build(
         stop: Asked between shards whether to end here.
     """
     missing = needs(setting, points)
-    if not missing:
+    # Depths of one view follow each other, since the deeper starts from the shallower.
+    views: dict[tuple[str, View], list[Need]] = {}
+    for each in missing:
+        views.setdefault((each.split.name, each.view), []).append(each)
+    size = setting.dataset.image_size
+    work = sum(
+        len(deepest.split) * vgg16.flops(vgg16.PICTURE, deepest.frontier, size)
+        for *_, deepest in views.values()
+    )
+    if work < WORTH:
         return
-    with _Builders(setting, share, sum(len(e.split) for e in missing), watch, stop) as builders:
-        # Depths of one view follow each other, since the deeper starts from the shallower.
-        views: dict[tuple[str, View], list[Need]] = {}
-        for each in missing:
-            views.setdefault((each.split.name, each.view), []).append(each)
-        with ThreadPoolExecutor(builders.passes_at_once) as pool:
-            try:
-                list(pool.map(builders.build, views.values()))
-            except Stopped:
-                pool.shutdown(cancel_futures=True)
+    pictures = sum(len(each.split) for each in missing)
+    with (
+        _Builders(setting, share, pictures, watch, stop) as builders,
+        ThreadPoolExecutor(builders.passes_at_once) as pool,
+    ):
+        try:
+            list(pool.map(builders.build, views.values()))
+        except Stopped:
+            pool.shutdown(cancel_futures=True)
 
 
 class _Builders:
@@ -121,9 +134,12 @@ class _Builders:
             ray.remote(_Builder).options(**options).remote(setting, share.threads)
             for _ in range(share.at_once)
         ]
-        for actor in self.actors:
-            self.free.put(actor)
         self.pool = ThreadPoolExecutor(share.at_once)
+        for actor in self.actors:
+            # Those that are still starting, perhaps on a machine that is yet to come, get no work.
+            actor.__ray_ready__.remote().future().add_done_callback(
+                lambda _, actor=actor: self.free.put(actor)
+            )
 
     def __enter__(self) -> _Builders:
         return self
@@ -142,10 +158,15 @@ class _Builders:
         found = self.pool.map(lambda rows: self._shard(job, rows), job.shards(self.blocks))
         return functools.reduce(operator.add, found)
 
+    def _actor(self) -> Any:
+        """The next that is free."""
+        while not self.stop():
+            with suppress(Empty):
+                return self.free.get(timeout=1)
+        raise Stopped
+
     def _shard(self, job: Pass, rows: range) -> Written:
-        if self.stop():
-            raise Stopped
-        actor = self.free.get()
+        actor = self._actor()
         try:
             for _ in range(ATTEMPTS):
                 try:

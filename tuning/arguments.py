@@ -13,6 +13,7 @@ from tuning.choices import FORMATS, LOGGERS, OBJECTIVES, SAMPLERS, SCHEDULERS
 from tuning.commands import Parser, default_cache
 
 MIN_IMAGE_SIZE = 32  # VGG16 halves it five times
+RUNS = Path("runs")  # where run folders go, and copies of those in a store
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data",
-        type=Path,
+        type=kinds.location,
         metavar="DIR",
         help="train/CLASS/… and validation/CLASS/… (and test/CLASS/…), or CLASS/… alone, or flat "
         "train/CLASS.NUMBER.jpg (default: the demo)",
@@ -249,14 +250,14 @@ def parser() -> argparse.ArgumentParser:
     )
     place.add_argument(
         "--runs",
-        type=Path,
-        default=Path("runs"),
+        type=kinds.location,
+        default=RUNS,
         metavar="DIR",
-        help="where run folders go (default %(default)s)",
+        help="where run folders go (default %(default)s); of s3://… or gs://… there is a copy",
     )
     place.add_argument(
         "--cache",
-        type=lambda text: Path(text).expanduser(),
+        type=kinds.location,
         default=default_cache(),
         metavar="DIR",
         help="for pictures and features (default ~/.cache/little-data-tuner)",

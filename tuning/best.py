@@ -24,9 +24,9 @@ class Best:
         return (accuracy, -loss) > (self.accuracy, -self.loss)
 
 
-def weights_file(folder: Path, number: int) -> Path:
+def weights_file(number: int) -> str:
     """Where the run folder keeps the best weights of a trial."""
-    return folder / "weights" / f"{number}.npz"
+    return f"weights/{number}.npz"
 
 
 def save_arrays(path: Path, arrays: list[np.ndarray]) -> None:

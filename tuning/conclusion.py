@@ -52,7 +52,7 @@ def conclude(
     winner = ranking[0] if ranking else None
     if winner and options.confirm and not manner.interrupted:
         # A run that ended before has kept the weights of its best alone.
-        able = [each for each in ranking if weights_file(folder, each.number).exists()]
+        able = [each for each in ranking if (folder / weights_file(each.number)).exists()]
         repeated = repeats.confirming(able, *options.confirm, options.seed)
         confirmed = repeats.confirmation(repeated, again(repeated, "confirmation"))
         if confirmed:
@@ -71,7 +71,7 @@ def conclude(
         **_of_the_study(options, set(ledger.records)),
     )
     if winner:
-        weights = load_arrays(weights_file(folder, winner.number))
+        weights = load_arrays(folder / weights_file(winner.number))
         model, path = export(setting, winner.hyperparameters, weights, folder / "best")
         findings = dataclasses.replace(
             findings,
@@ -83,7 +83,7 @@ def conclude(
         )
     for record in ranking[KEPT_WEIGHTS:]:
         if record is not winner:
-            weights_file(folder, record.number).unlink(missing_ok=True)
+            (folder / weights_file(record.number)).unlink(missing_ok=True)
     findings.write(folder)
     facts = summary.gather(folder)
     report.write(facts, folder)

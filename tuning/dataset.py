@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import operator
 import os
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ import numpy as np
 from tuning import layouts
 from tuning.errors import UserError
 from tuning.pictures import UnreadablePicture, decode
+from tuning.places import Place, SharedFolder
 
 FORMAT = 1  # of the decoded arrays; raised when `decode` changes pixels
 MAX_BROKEN = 0.05
@@ -33,7 +35,7 @@ class Split:
 
     Attributes:
         name: `train`, `validation` or `test`.
-        file: The pictures' array in the cache.
+        folder: Of the pictures' array in the cache.
         labels: int64 (N,).
         paths: Relative to the data folder.
         digests: uint8 (N, 16), BLAKE2b of each picture's pixels: its identity for augmented views.
@@ -41,7 +43,7 @@ class Split:
     """
 
     name: str
-    file: Path
+    folder: SharedFolder
     labels: np.ndarray
     paths: tuple[str, ...]
     digests: np.ndarray
@@ -50,8 +52,13 @@ class Split:
     @functools.cached_property
     def pictures(self) -> np.ndarray:
         """uint8 (N, S, S, 3), a read-only memory map."""
-        array: np.ndarray = np.load(self.file, mmap_mode="r", allow_pickle=False)
+        file = self.folder.fetch("pictures.npy", self._are_these)
+        array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
         return array
+
+    def _are_these(self, file: Path) -> bool:
+        pixels = np.load(file, mmap_mode="r", allow_pickle=False)
+        return all(map(operator.eq, map(_digest, pixels), map(bytes, self.digests)))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -102,7 +109,7 @@ class Dataset:
 def load(
     root: Path,
     *,
-    cache: Path,
+    cache: Path | Place,
     image_size: int = 150,
     validation_share: float = 0.2,
     holdout: float | None = None,
@@ -114,7 +121,7 @@ def load(
     Args:
         root: `train/CLASS/…` with `validation/CLASS/…` (and `test/CLASS/…`), or `CLASS/…` alone, or
             flat `CLASS.NUMBER.jpg` files in `train/` or in `root`.
-        cache: The cache's folder; decoded pictures go to `pictures/` in it.
+        cache: The cache's folder or place; decoded pictures go to `pictures/` in it.
         image_size: Side in pixels to which pictures are scaled.
         validation_share: Of each class, where there is no validation folder.
         holdout: Share of all pictures that is taken as test split before all else; 0 for none.
@@ -139,7 +146,8 @@ def load(
     for name in ("train", "validation", "test"):
         by_class = getattr(files, name)
         if by_class:
-            splits[name], refused = _split(name, root, by_class, cache.resolve(), image_size)
+            place = cache.resolve() if isinstance(cache, Path) else cache
+            splits[name], refused = _split(name, root, by_class, SharedFolder(place), image_size)
             broken |= refused
     total = sum(map(len, splits.values())) + len(broken)
     warnings += _broken(broken, total, root)
@@ -167,7 +175,7 @@ def load(
 
 
 def _split(
-    name: str, root: Path, by_class: layouts.ByClass, cache: Path, image_size: int
+    name: str, root: Path, by_class: layouts.ByClass, cache: SharedFolder, image_size: int
 ) -> tuple[Split, dict[str, str]]:
     """One split, and the reasons why files of it were left out, by relative path."""
     files = [file for found in by_class.values() for file in found]
@@ -178,19 +186,26 @@ def _split(
         contents = list(pool.map(_content, files))
         identity = json.dumps({"files": contents, "image_size": image_size, "format": FORMAT})
         folder = cache / "pictures" / hashlib.sha256(identity.encode()).hexdigest()
-        entry = _read(folder) or _decode(folder, files, image_size, pool)
+        entry = _read(folder) or _decode(folder.here, files, image_size, pool)
+        for part in ("pictures.npy", "entry.json"):  # the header last: it says that all is there
+            if folder.place is not None and not (folder.place / part).exists():
+                folder.send(part)
     reasons = entry["broken"]
     kept = np.array([index for index in range(len(files)) if str(index) not in reasons], dtype=int)
     digests = np.frombuffer(bytes.fromhex(entry["digests"]), np.uint8).reshape(-1, 16)
     split = Split(
         name,
-        folder / "pictures.npy",
+        folder,
         labels[kept],
         tuple(paths[index] for index in kept),
         digests,
         hashlib.sha256(digests.tobytes()).hexdigest(),
     )
     return split, {paths[int(index)]: reason for index, reason in reasons.items()}
+
+
+def _digest(picture: np.ndarray) -> bytes:
+    return hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
 
 
 def _content(file: Path) -> str:
@@ -200,11 +215,12 @@ def _content(file: Path) -> str:
         return f"unreadable: {error.strerror}"
 
 
-def _read(folder: Path) -> dict[str, Any] | None:
+def _read(folder: SharedFolder) -> dict[str, Any] | None:
     """What stands beside the decoded pictures; None where there are none, or damaged ones."""
     try:
-        entry: dict[str, Any] = json.loads((folder / "entry.json").read_text())
-        array = np.load(folder / "pictures.npy", mmap_mode="r", allow_pickle=False)
+        entry: dict[str, Any] = json.loads(folder.fetch("entry.json").read_text())
+        file = folder.fetch("pictures.npy")
+        array = np.load(file, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError):
         return None
     return entry if len(array) == len(entry["digests"]) // 32 else None
@@ -232,7 +248,7 @@ def _decode(
                     broken[str(index)] = result
                     continue
                 pixels.write(result.tobytes())
-                digests.append(hashlib.blake2b(result.tobytes(), digest_size=16).digest())
+                digests.append(_digest(result))
         shape = (len(digests), image_size, image_size, 3)
         # NumPy cannot map an empty file.
         raw = np.memmap(draft / "pixels", np.uint8, "r", shape=shape) if digests else None
@@ -246,7 +262,7 @@ def _decode(
             json.dump(entry, header)
             header.flush()
             os.fsync(header.fileno())
-        if _read(folder) is None:  # else another process was faster
+        if _read(SharedFolder(folder)) is None:  # else another process was faster
             shutil.rmtree(folder, ignore_errors=True)
             draft.rename(folder)
         return entry

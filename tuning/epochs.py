@@ -12,6 +12,7 @@ import numpy as np
 
 from tuning.best import Best, load_arrays, save_arrays, weights_file
 from tuning.dataset import Split
+from tuning.places import SharedFolder
 from tuning.setting import Setting
 
 
@@ -140,7 +141,9 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     return loss, float((probabilities.argmax(axis=1) == labels).mean())
 
 
-def save_best(trial: EpochByEpoch, folder: Path, number: int) -> None:
+def save_best(trial: EpochByEpoch, folder: SharedFolder, number: int) -> None:
     """Keeps the trial's weights in the run folder if its last epoch was its best."""
     if trial.best.epoch == trial.epoch:
-        save_arrays(weights_file(folder, number), trial.best.weights)
+        file = weights_file(number)
+        save_arrays(folder.here / file, trial.best.weights)
+        folder.send(file)

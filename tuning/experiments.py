@@ -13,6 +13,7 @@ from pathlib import Path
 from search_spaces.experiments import EXPERIMENTS
 from tuning.interrupt import BY_USER, gentle
 from tuning.options import Options
+from tuning.places import SharedFolder
 from tuning.records import OVER, Ledger, Manner
 from tuning.setting import Setting
 from tuning.space import Space
@@ -52,7 +53,7 @@ def run(
                 except TrialError as error:
                     status, reason = "failed", str(error)
                     break
-                save_best(trial, folder, number)
+                save_best(trial, SharedFolder(options.place or folder), number)
             ledger.end(number, status, reason)
             if status == "interrupted":
                 break

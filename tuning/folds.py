@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from tuning.dataset import Split
 from tuning.features import PLAIN, FeatureCache, Frozen, View
 from tuning.features.entry import digest
+from tuning.places import SharedFolder
 from tuning.setting import Setting
 
 
@@ -97,9 +97,9 @@ class FoldCache:
     whole: FeatureCache
 
     @property
-    def root(self) -> Path:
-        """The cache's folder."""
-        return self.whole.root
+    def shared(self) -> SharedFolder:
+        """See `FeatureCache.shared`."""
+        return self.whole.shared
 
     def start(self, frontier: str) -> str:
         """See `FeatureCache.start`."""

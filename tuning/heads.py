@@ -42,12 +42,13 @@ def trained_head(setting: Setting, hyperparameters: dict[str, Any]) -> list[np.n
             "backend": keras.backend.backend(),
         }
     )
-    path = setting.cache.root / "heads" / f"{name}.npz"
-    if not path.exists():
+    heads, file = setting.cache.shared / "heads", f"{name}.npz"
+    if not heads.fetch(file).exists():
         with setting.cache.right(name):
-            if not path.exists():
+            if not heads.fetch(file).exists():
                 trial = Trial(setting, alone)
                 for _ in range(alone["epochs"]):
                     trial.train_epoch()
-                save_arrays(path, trial.weights)
-    return load_arrays(path)
+                save_arrays(heads.here / file, trial.weights)
+                heads.send(file)
+    return load_arrays(heads.here / file)

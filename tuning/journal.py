@@ -7,7 +7,15 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+
+class Events(Protocol):
+    """Takes events."""
+
+    def write(self, **event: Any) -> None:
+        """One of them."""
+        ...
 
 
 @dataclass(frozen=True)

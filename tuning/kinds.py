@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tuning.places import SCHEMES, Place, is_url
+
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -21,7 +23,23 @@ def size_in_bytes(text: str) -> int:
 def source(text: str) -> str:
     """Where weights come from."""
     # A file is meant where the user stands, also when workers stand elsewhere.
-    return text if text in ("imagenet", "random") else str(Path(text).expanduser().absolute())
+    known = text in ("imagenet", "random") or is_url(text)
+    return text if known else str(Path(text).expanduser().absolute())
+
+
+def location(text: str) -> Path | Place:
+    """A folder, or a place in an object store."""
+    if is_url(text):
+        if "@" in text.partition("?")[0]:
+            raise argparse.ArgumentTypeError(
+                "a key has no place in a URL: give it as the store's "
+                "own tools take it, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        return Place(text)
+    if "://" in text:
+        known = " or ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a folder nor {known}")
+    return Path(text).expanduser()
 
 
 def at_least(low: int) -> Any:

@@ -16,7 +16,6 @@ import subprocess
 from pathlib import Path
 from typing import Any, TypedDict
 
-from models.weights import load as load_weights
 from search_spaces import experiments
 from tuning import settings
 from tuning.errors import UserError
@@ -189,6 +188,6 @@ def _weights(options: Options, setting: Setting) -> Weights:
     )
     return {
         "source": setting.weights,
-        "checksum": load_weights(setting.weights).checksum,
+        "checksum": setting.frozen.weights.checksum,
         "note": notes.get(setting.weights, other),
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import Any
 from models import weights
 from search_spaces.experiments import NAMES
 from tuning import settings
-from tuning.arguments import parser
+from tuning.arguments import RUNS, parser
 from tuning.errors import UserError
+from tuning.mirror import Mirror
+from tuning.places import Place, copied
 
 # A resumed run may be given more, or another place; all else is what it was.
 RESUMABLE = (
@@ -32,7 +33,7 @@ class Options:
     None means: decided when data and machine are known. The help texts of the flags say how.
     """
 
-    data: Path | None
+    data: Path | Place | None
     per_class: tuple[int, ...] | None
     validation_share: float
     holdout: float | None
@@ -66,8 +67,8 @@ class Options:
     export: tuple[str, ...]
     name: str
     resume: str | None
-    runs: Path
-    cache: Path
+    runs: Path | Place
+    cache: Path | Place
     storage: str | None
     log: tuple[str, ...]
     dashboard: bool
@@ -77,8 +78,13 @@ class Options:
 
     @property
     def folder(self) -> Path:
-        """The run folder."""
-        return self.runs / self.name
+        """The run folder on this machine."""
+        return (RUNS if isinstance(self.runs, Place) else self.runs) / self.name
+
+    @property
+    def place(self) -> Place | None:
+        """The run folder's counterpart in an object store, if it has one."""
+        return self.runs / self.name if isinstance(self.runs, Place) else None
 
     def create_folder(self) -> Path:
         """Makes the run folder, or finds the one to resume, and writes `settings.toml`.
@@ -113,7 +119,9 @@ def parse(arguments: list[str] | None = None) -> Options:
                 f"--{other[0].replace('_', '-')} cannot be changed by --resume; start a new run "
                 "and give it what was found with --warm-start."
             )
-        saved = settings.arguments(_folder_to_resume(given) / settings.FILE, parser())
+        saved = settings.arguments(
+            _folder_to_resume(given["runs"], given["resume"]) / settings.FILE, parser()
+        )
         given["name"] = given["resume"]
     elif given["config"] is not None:
         saved = settings.arguments(given["config"], parser())
@@ -137,8 +145,12 @@ def _told(arguments: list[str] | None) -> dict[str, Any]:
     return vars(silent.parse_args(arguments))
 
 
-def _folder_to_resume(given: Mapping[str, Any]) -> Path:
-    folder = Path(given["runs"]) / str(given["resume"])
+def _folder_to_resume(runs: Path | Place, name: str) -> Path:
+    if isinstance(runs, Place):
+        # The store's word is the last: this machine may never have seen the run.
+        Mirror(RUNS / name, runs / name).bring()
+        runs = RUNS
+    folder = runs / name
     if not (folder / settings.FILE).is_file():
         raise UserError(
             f"There is no run {folder} to resume; "
@@ -199,7 +211,7 @@ def _check(options: Options) -> None:
     if options.sampler == "grid" and len(options.objective) > 1:
         raise UserError("--sampler grid goes with one --objective.")
     try:
-        weights.check(options.weights)
+        weights.check(copied(options.weights))
     except weights.WeightsError as error:
         raise UserError(str(error)) from error
     if options.resume is None and options.folder.exists():

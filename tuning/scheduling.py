@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,17 +16,22 @@ from ray.tune.search import Searcher
 
 from tuning import ahead, loggers, stopping
 from tuning import study as studies
+from tuning.best import load_arrays
 from tuning.cluster import Resources, connect, resources
 from tuning.features.distributed import ActorRights
 from tuning.interrupt import BY_USER, gentle
 from tuning.options import Options
+from tuning.places import SharedFolder
 from tuning.records import OVER, Ledger, Manner
 from tuning.repeats import Repeat
 from tuning.report.words import duration
+from tuning.scribe import Scribe
 from tuning.searcher import Given, LeverSearch
 from tuning.setting import Setting
 from tuning.space import Space
 from tuning.worker import Worker, checkpoint_file
+
+log = logging.getLogger(__name__)
 
 RETRIES = 3  # of a trial whose process or machine died
 
@@ -36,8 +42,10 @@ class _Told(tune.Callback):  # type: ignore[misc]
 
     ledger: Ledger
     stopped: set[int]
-    folder: Path
+    folder: SharedFolder
+    lost: set[int] = field(default_factory=set)
     failures: stopping.Failures = field(default_factory=stopping.Failures)
+    again: bool = False  # whether Tune has counted a trial that is yet to be run
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its set-up; the view of a terminal is no part of it
@@ -48,6 +56,8 @@ class _Told(tune.Callback):  # type: ignore[misc]
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
+        for line in result.get("warnings", ()):
+            log.warning(line)
         if not result.get("failed"):
             self.ledger.epoch(trial.config["number"], result)
 
@@ -70,7 +80,13 @@ class _Told(tune.Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._known(trial)
-        self._end(trial.config["number"], "failed", _reason(trial))
+        number = trial.config["number"]
+        if number in self.lost:
+            self.lost.discard(number)
+            self.again = True
+            self.ledger.end(number, "interrupted")
+        else:
+            self._end(number, "failed", _reason(trial))
 
     def _known(self, trial: Any) -> None:
         """A worker may be lost before Ray tells that its trial has started."""
@@ -80,7 +96,7 @@ class _Told(tune.Callback):  # type: ignore[misc]
     def _end(self, number: int, status: str, reason: str | None = None) -> None:
         self.ledger.end(number, status, reason)
         self.failures.add(reason)
-        checkpoint_file(self.folder, number).unlink(missing_ok=True)
+        self.folder.remove(checkpoint_file(number))
 
 
 def _reason(trial: Any) -> str:
@@ -116,6 +132,7 @@ def search(
         watch: Is told how many pictures' features are built ahead of the first trial, and of how
             many.
     """
+    files = _files(options, folder)
     first = space.experiments() + (space.points(options.enqueue) if options.enqueue else [])
     study = _study(options, folder, ledger)
     if options.resume is None:
@@ -123,20 +140,26 @@ def search(
             study.enqueue_trial(space.asked(point)[0])
         if options.warm_start:
             studies.take_over(study, options.warm_start, space)
+    else:
+        _drop_ahead(files, ledger)
     dashboard = connect(options.address, options.dashboard)
     if dashboard:
         print(f"Ray's dashboard: {dashboard}", flush=True)
     if options.address:
         setting.cache.rights = ActorRights()
+        setting.cache.journal = Scribe.of(folder / "cache.jsonl")
     share = resources(options.gpus_per_trial, options.cpus_per_trial)
     scheduler = stopping.scheduler(options.scheduler, options.epochs, space.is_experiment)
     scheduler.replay([each for each in ledger.records.values() if each.status != "failed"])
-    searcher = LeverSearch(study, space, scheduler.stopped, options.objective)
-    told = _Told(ledger, scheduler.stopped, folder)
+    searcher = LeverSearch(study, space, scheduler.stopped, options.objective, scheduler.lost)
+    told = _Told(ledger, scheduler.stopped, files, scheduler.lost)
     with gentle() as interrupt:
         end = _end(options, share, ledger, told.failures, lambda: interrupt.raised)
-        left = options.trials - studies.told(study)
-        if left > 0:
+
+        def left() -> int:
+            return options.trials - studies.told(study)
+
+        if left() > 0:
             pending = _pending(first[: options.trials], ledger)
             ahead.build(setting, pending, share, watch, end.stop_all)
             try:
@@ -148,7 +171,7 @@ def search(
                     if record.status == "running":
                         ledger.end(record.number, "interrupted")
                     if record.status in OVER:  # of a search that was killed meanwhile, too
-                        checkpoint_file(folder, record.number).unlink(missing_ok=True)
+                        files.remove(checkpoint_file(record.number))
     failing = told.failures.row >= stopping.ALIKE
     return Manner(end.reason, failing, share.at_once, share.gpus, share.cpus)
 
@@ -170,13 +193,14 @@ def repeat(
     share = resources(options.gpus_per_trial, options.cpus_per_trial)
     over = {each.number for each in ledger.records.values() if each.status in OVER}
     configs = [each.config(n) for n, each in enumerate(repeats) if n not in over]
-    told = _Told(ledger, set(), folder)
+    told = _Told(ledger, set(), _files(options, folder))
     scheduler = stopping.scheduler("none", options.epochs, lambda hyperparameters: True)
     if not configs:
         return
     with gentle() as interrupt:
         end = stopping.End([(lambda: interrupt.raised, BY_USER)])
-        _tune(setting, folder, share, Given(configs), scheduler, end, told, len(configs))
+        given = Given(configs)
+        _tune(setting, folder, share, given, scheduler, end, told, lambda: len(given.configs))
 
 
 def _tune(
@@ -187,32 +211,54 @@ def _tune(
     scheduler: Any,
     end: stopping.End,
     told: _Told,
-    trials: int,
+    left: Callable[[], int],
     also: Sequence[tune.Callback] = (),
 ) -> None:
-    parameters = tune.with_parameters(Worker, setting=setting, folder=folder, threads=share.threads)
-    tuner = tune.Tuner(
-        tune.with_resources(parameters, {"CPU": share.cpus, "GPU": share.gpus}),
-        tune_config=tune.TuneConfig(
-            metric="best_accuracy",
-            mode="max",
-            search_alg=searcher,
-            scheduler=scheduler,
-            num_samples=trials,
-            max_concurrent_trials=share.at_once,
-            reuse_actors=True,
-            trial_dirname_creator=_folder_name,
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(folder),
-            stop=end,
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
-            callbacks=[told, *also],
-            verbose=0,
-        ),
+    """Runs as many trials as are left, and once more those that Tune has given up unjustly."""
+    parameters = tune.with_parameters(
+        Worker, setting=setting, folder=told.folder, threads=share.threads
     )
-    tuner.fit()
+    told.again = True
+    while told.again and not end.reason and (trials := left()) > 0:
+        told.again = False
+        tune.Tuner(
+            tune.with_resources(parameters, {"CPU": share.cpus, "GPU": share.gpus}),
+            tune_config=tune.TuneConfig(
+                metric="best_accuracy",
+                mode="max",
+                search_alg=searcher,
+                scheduler=scheduler,
+                num_samples=trials,
+                max_concurrent_trials=share.at_once,
+                reuse_actors=True,
+                trial_dirname_creator=_folder_name,
+            ),
+            run_config=tune.RunConfig(
+                name="tune",
+                storage_path=str(folder),
+                stop=end,
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                callbacks=[told, *also],
+                verbose=0,
+            ),
+        ).fit()
+
+
+def _files(options: Options, folder: Path) -> SharedFolder:
+    """What workers read and write of the run folder, or of a folder in it."""
+    root = options.folder.resolve()
+    shared = SharedFolder(options.place or root)
+    return shared if folder == root else shared / folder.relative_to(root).as_posix()
+
+
+def _drop_ahead(files: SharedFolder, ledger: Ledger) -> None:
+    """Removes checkpoints of epochs that the ledger lost with the machine that held it."""
+    for record in ledger.records.values():
+        if record.status not in OVER:
+            name = checkpoint_file(record.number)
+            file = files.fetch_anew(name)
+            if file.exists() and load_arrays(file)[0][0] > record.epochs:
+                files.remove(name)
 
 
 def _study(options: Options, folder: Path, ledger: Ledger) -> optuna.Study:

@@ -10,14 +10,18 @@ if __package__ in (None, ""):
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import atexit
+import logging
 import os
 import shlex
 import warnings
 from typing import TYPE_CHECKING
 
+from tuning import settings
 from tuning.commands import exit_code
 from tuning.errors import UserError
+from tuning.mirror import Mirror
 from tuning.options import Options, parse
+from tuning.places import Place, SharedFolder, copied, mirrored
 from tuning.quiet import import_keras
 
 if TYPE_CHECKING:
@@ -46,8 +50,10 @@ def run(options: Options, arguments: list[str]) -> int:
     from rich.console import Console
 
     console = Console(soft_wrap=True)
+    tell_warnings(console)
+    check_places(options)
     dataset = load_data(options, console)
-    import_keras(options.cache / "native.log")
+    import_keras(SharedFolder.of(options.cache).here / "native.log")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     weights = choose_weights(options, console)
 
@@ -79,7 +85,7 @@ def run(options: Options, arguments: list[str]) -> int:
     setting = Setting(
         dataset=dataset,
         cache=FeatureCache(
-            options.cache.resolve(),
+            SharedFolder.of(options.cache).shared,
             options.feature_dtype,
             lowest=options.store_from or cost.lowest_stored(dataset.image_size),
             limit=options.cache_limit,
@@ -116,25 +122,54 @@ def run(options: Options, arguments: list[str]) -> int:
             scheduling.repeat(repeated, options, setting, told, place)
         return told.records
 
-    with Progress(trials, journal, options.time_budget, console) as progress:
-        earlier = {record.number: record for record in records.read(trial_journal)}
-        progress.records.update(earlier)
+    with Mirror(folder, options.place) as mirror:
+        with Progress(trials, journal, options.time_budget, console) as progress:
+            earlier = {record.number: record for record in records.read(trial_journal)}
+            progress.records.update(earlier)
 
-        def watch(record: Record, event: str) -> None:
-            progress.update(record, event)
-            live.update(record, event)
+            def watch(record: Record, event: str) -> None:
+                progress.update(record, event)
+                live.update(record, event)
+                mirror.update(record, event)
 
-        live = LiveReport(folder)
-        ledger = Ledger(trial_journal, watch, earlier)
-        ledger.session()
-        manner = run_trials(options, searched, setting, ledger, folder, progress.ahead)
-    facts = conclusion.conclude(options, setting, ledger, manner, again)
+            live = LiveReport(folder)
+            ledger = Ledger(trial_journal, watch, earlier)
+            ledger.session()
+            manner = run_trials(options, searched, setting, ledger, folder, progress.ahead)
+        mirror.bring("weights/")
+        facts = conclusion.conclude(options, setting, ledger, manner, again)
     console.print(conclusion.in_short(facts, options.folder), highlight=False)
     if manner.failing:
         last = ledger.records[max(ledger.records)]
         print(f"error: {manner.ended}, {last.reason}", file=sys.stderr)
         return 1
     return 130 if manner.ended == interrupt.BY_USER else 0
+
+
+def tell_warnings(console: Console) -> None:
+    """Prints what this project's own code warns of, here and on workers."""
+
+    class Told(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            console.print(f"warning: {record.getMessage()}", markup=False, highlight=False)
+
+    logging.getLogger("tuning").addHandler(Told())
+
+
+def check_places(options: Options) -> None:
+    """Looks whether object stores can be used, before anything is computed.
+
+    Raises:
+        UserError: If one cannot, or holds a run of this name.
+    """
+    for place in (options.cache, options.runs):
+        if isinstance(place, Place):
+            place.check()
+    if options.place and not options.resume and (options.place / settings.FILE).exists():
+        raise UserError(
+            f"There is a run {options.place} already; choose another --name, or go on with it: "
+            f"--resume {options.name}."
+        )
 
 
 def lock_until_the_end(folder: Path) -> None:
@@ -174,7 +209,9 @@ def load_data(options: Options, console: Console) -> Dataset:
     """The pictures, or the demo's; prints what is wrong with some of them."""
     from tuning import dataset, demo
 
-    root = options.data or demo.make(options.cache)
+    root = options.data or demo.make(SharedFolder(options.cache).here)
+    if isinstance(root, Place):
+        root = mirrored(root)
     found = dataset.load(
         root,
         cache=options.cache,
@@ -204,7 +241,7 @@ def choose_weights(options: Options, console: Console) -> str:
     from models.weights import WeightsError, load
 
     try:
-        load(options.weights)
+        load(copied(options.weights))
     except WeightsError as error:
         if options.data or options.weights != "imagenet":
             raise UserError(str(error)) from error

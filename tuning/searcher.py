@@ -34,6 +34,7 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         study: That is asked and told.
         space: From an Optuna trial to hyperparameters, `epochs` among them.
         stopped: Numbers of the trials that the scheduler stopped.
+        lost: Numbers of those whose worker was lost before it began; they are proposed again.
         objectives: Of `choices.OBJECTIVES`, in the order of the study's directions.
     """
 
@@ -43,6 +44,7 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         space: Callable[[Any], dict[str, Any]],
         stopped: Set[int] = frozenset(),
         objectives: Sequence[str] = ("accuracy",),
+        lost: Set[int] = frozenset(),
     ) -> None:
         super().__init__(
             metric=METRICS[objectives[0]],
@@ -51,6 +53,7 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         self._space = space
         self._ot_study = study
         self._stopped = stopped
+        self._lost = lost
         self._objectives = [METRICS[each] for each in objectives]
         self._epochs: dict[str, int] = {}
 
@@ -83,7 +86,9 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         trial = self._ot_trials[trial_id]
         if result:
             self.on_trial_result(trial_id, result)  # Tune tells a last epoch only here
-        if error or not result or result.get("failed"):
+        if error and trial.number in self._lost:
+            self._ot_study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        elif error or not result or result.get("failed"):
             reason = result.get("failed") if result else None
             trial.set_user_attr("reason", reason or "its process ended")
             self._ot_study.tell(trial, state=TrialState.FAIL)

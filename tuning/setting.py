@@ -13,6 +13,7 @@ from typing import Any
 from models.weights import load as load_weights
 from tuning.dataset import Dataset
 from tuning.features import FeatureCache, Frozen
+from tuning.places import copied
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class Setting:
     @cached_property
     def frozen(self) -> Frozen:
         """The frozen network of most trials, see `frozen_for`; reads the weights at first use."""
-        return Frozen(load_weights(self.weights), self.preprocessing, self.dataset.image_size)
+        return Frozen(
+            load_weights(copied(self.weights)), self.preprocessing, self.dataset.image_size
+        )
 
     def frozen_for(self, hyperparameters: Mapping[str, Any]) -> Frozen:
         """The frozen network of a trial, which may have a preprocessing of its own."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.errors import UserError
+from tuning.places import Place
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -34,8 +35,8 @@ def write(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _plain(name: str, value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
+    if isinstance(value, Path | Place):
+        return value.url if isinstance(value, Place) else str(value)
     if name == "storage" or name == "warm_start":
         return masked(value)
     if name == "time_budget" and isinstance(value, float):

@@ -25,7 +25,7 @@ ALIKE = 5  # failures in a row that share a cause
 
 
 class _Protecting:
-    """Lets some trials run to their end, and remembers which others were stopped.
+    """Lets some trials run to their end, and remembers which others were stopped or lost.
 
     The article's experiments are what every other trial is compared with, so they count at each
     rung, but are not stopped there.
@@ -35,6 +35,7 @@ class _Protecting:
         """Sets which hyperparameters' trials run to their end."""
         self.protects = protects
         self.stopped: set[int] = set()
+        self.lost: set[int] = set()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether the trial goes on."""
@@ -45,6 +46,13 @@ class _Protecting:
             return str(TrialScheduler.CONTINUE)
         self.stopped.add(trial.config["number"])
         return decision
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Takes in that a trial has failed."""
+        # Its machine was lost between two trials. Ray gives it up, since it was not running yet.
+        if trial.status == "PENDING":
+            self.lost.add(trial.config["number"])
+        super().on_trial_error(tune_controller, trial)  # type: ignore[misc]
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """Called by Ray, which does not expect that they are known."""

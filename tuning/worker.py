@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import platform
 import re
 import time
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 
 from tuning.errors import one_line
+from tuning.places import SharedFolder
 from tuning.setting import Setting
 from tuning.threads import bind
 
 WRITING = 0.05  # share of a trial's time that checkpoints may take
 
 
-def checkpoint_file(folder: Path, number: int) -> Path:
+def checkpoint_file(number: int) -> str:
     """Where the run folder keeps the last state of a trial that is not over."""
-    return folder / "checkpoints" / f"{number}.npz"
+    return f"checkpoints/{number}.npz"
+
+
+class _Warnings(logging.Handler):
+    """Keeps them, to be told with the next result."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{platform.node()}: {record.getMessage()}")
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
@@ -35,11 +47,13 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     """
 
     def setup(
-        self, config: dict[str, Any], setting: Setting, folder: Path, threads: int | None
+        self, config: dict[str, Any], setting: Setting, folder: SharedFolder, threads: int | None
     ) -> None:
         """Begins the first trial; the other arguments are the same for all."""
         if threads:
             bind(threads)
+        self.warnings = _Warnings()
+        logging.getLogger("tuning").addHandler(self.warnings)
         self.setting = setting
         self.folder = folder
         self.begin(config)
@@ -56,7 +70,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         self.failed: str | None = None
         try:
             self.trial = self.make(config)
-            checkpoint = checkpoint_file(self.folder, config["number"])
+            checkpoint = self.folder.fetch_anew(checkpoint_file(config["number"]))
             if checkpoint.exists():
                 self.trial.restore(checkpoint)
         except Exception as error:
@@ -98,6 +112,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         save_best(self.trial, self.folder, self.config["number"])
         result["done"] = self.trial.epoch >= self.config["hyperparameters"]["epochs"]
         result["worker"] = f"{platform.node()} {os.getpid()}"
+        result["warnings"], self.warnings.lines = self.warnings.lines, []
         return result
 
     def _keep(self) -> None:
@@ -108,7 +123,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """
         now = time.monotonic()
         if self.trial.epoch and self.writing <= WRITING * (now - self.saved):
-            self.trial.save(checkpoint_file(self.folder, self.config["number"]))
+            file = checkpoint_file(self.config["number"])
+            self.trial.save(self.folder.here / file)
+            self.folder.send(file)
             self.saved = time.monotonic()
             self.writing = self.saved - now
 

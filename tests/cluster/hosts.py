@@ -73,12 +73,36 @@ class Host:
     address: str
     home: Path
     key: Path
-    process: subprocess.Popen[bytes]
+    script: str
+    process: subprocess.Popen[bytes] | None = None
 
     def kill(self) -> None:
         """Ends all its processes at once, as a power cut would."""
+        assert self.process is not None
         self.process.kill()
         self.process.wait(10)
+
+    def boot(self) -> None:
+        """Starts it, also after `kill`: its disk holds what it held, its memory nothing."""
+        log = self.home.parent / "sshd.log"
+        self.process = subprocess.Popen(
+            # Fresh processes and mounts; all of it dies with the process that is started here.
+            [
+                *("ip", "netns", "exec", self.name),
+                *("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"),
+                *("--uts", "bash", "-c", self.script),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log.open("wb"),
+            stderr=subprocess.STDOUT,
+        )
+        for _ in range(50):
+            with contextlib.suppress(RuntimeError):
+                self.ssh("true")
+                return
+            time.sleep(0.2)
+        self.kill()
+        raise RuntimeError(f"{self.name} does not answer: {log.read_text()}")
 
     def ssh(self, command: str, timeout: float = 300) -> str:
         """Runs a shell command there; what it prints."""
@@ -136,19 +160,8 @@ def _start(folder: Path, keys: Path, number: int) -> Host:
     _run("ip", "-n", name, "link", "set", "eth0", "up")
     _run("ip", "-n", name, "route", "add", "default", "via", LAPTOP)
     script = START.format(folder=mine, keys=keys, name=name, address=address, sshd=SSHD)
-    process = subprocess.Popen(
-        # Fresh processes and mounts; all of it dies with the process that is started here.
-        [
-            *("ip", "netns", "exec", name),
-            *("unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", "--uts"),
-            *("bash", "-c", script),
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=(mine / "sshd.log").open("wb"),
-        stderr=subprocess.STDOUT,
-    )
-    host = Host(name, address, home, keys / "user", process)
-    _await_ssh(host, mine / "sshd.log")
+    host = Host(name, address, home, keys / "user", script)
+    host.boot()
     return host
 
 
@@ -159,16 +172,6 @@ def _environment(home: Path) -> None:
     for each in Path(sys.prefix).iterdir():
         (venv / each.name).symlink_to(each)
     shutil.copy(ROOT / "constraints.txt", venv)
-
-
-def _await_ssh(host: Host, log: Path) -> None:
-    for _ in range(50):
-        with contextlib.suppress(RuntimeError):
-            host.ssh("true")
-            return
-        time.sleep(0.2)
-    host.kill()
-    raise RuntimeError(f"{host.name} does not answer: {log.read_text()}")
 
 
 def stop() -> None:

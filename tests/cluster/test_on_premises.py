@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,10 +17,13 @@ from pathlib import Path
 import hosts
 import pytest
 import yaml
-from hosts import ROOT, Host
+from hosts import LAPTOP, ROOT, Host
+from object_store import KEYS, running
 
-from tuning import report
+from tuning import records, report
 from tuning.journal import Journal
+from tuning.mirror import Mirror
+from tuning.places import Place
 
 pytestmark = pytest.mark.slow
 
@@ -50,10 +54,11 @@ class Cluster:
 
     def _filled_in(self) -> dict[str, object]:
         text = (ROOT / "clusters" / "on_premises.yaml").read_text()
-        # GPUs where there are none.
+        # GPUs where there are none, and keys for the object store where machines have no role.
+        keys = " ".join(f"{name}={value}" for name, value in KEYS.items())
         text = text.replace(
             "ray start --address", "ray start --num-gpus=1 --num-cpus=1 --address"
-        ).replace("ray start ", "ray start --object-store-memory=100000000 ")
+        ).replace("ray start ", f"env {keys} ray start --object-store-memory=100000000 ")
         found = yaml.safe_load(text.replace("/shared", str(self.shared)))
         found["provider"]["head_ip"] = self.hosts[0].address
         found["provider"]["worker_ips"] = [host.address for host in self.hosts[1:]]
@@ -76,6 +81,12 @@ class Cluster:
         assert found.returncode == 0, found.stdout
         return found.stdout
 
+    def up(self) -> None:
+        """`ray up`, and until all workers have joined."""
+        self.ray("up", "-y", "--no-config-cache", str(self.file))
+        wait = WAIT.format(gpus=len(self.hosts) - 1)
+        self.execute(f"python -c '{wait}'")
+
     def execute(self, command: str, timeout: float = 300) -> str:
         """`ray exec`."""
         return self.ray("exec", str(self.file), command, timeout=timeout)
@@ -91,9 +102,7 @@ def cluster(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cluster")
     with hosts.running(folder, 1 + WORKERS) as running:
         found = Cluster(folder, running)
-        found.ray("up", "-y", "--no-config-cache", str(found.file))
-        wait = WAIT.format(gpus=WORKERS)
-        found.execute(f"python -c '{wait}'")
+        found.up()
         yield found
 
 
@@ -199,6 +208,47 @@ def test_a_job_that_is_stopped_still_reports(cluster, photos):
     assert (folder / "best" / "model.keras").is_file()
 
 
+def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, photos, tmp_path):
+    with running(LAPTOP) as store:
+        pictures = Place(store.url("pictures"))
+        for file in _few(photos, tmp_path).rglob("*.jpg"):
+            (pictures / file.relative_to(tmp_path / "pictures").as_posix()).upload(file)
+        search = "python ~/little-data-tuner/tuning/search.py --address auto "
+        search += f"--runs '{store.url('runs')}' "
+        cluster.execute(
+            "ray job submit --no-wait --submission-id away -- "
+            + shlex.quote(
+                f"{search} --data '{store.url('pictures')}' --cache '{store.url('cache')}' "
+                "--image-size 96 --weights random --views 2 --trials 8 --epochs 12 --name away"
+            )
+        )
+        place = Place(store.url("runs")) / "away"
+        _await_end_of(place, 1, cluster, tmp_path / "trials.jsonl")
+        store.down()  # which is waited out, and said
+        time.sleep(8)
+        store.up()
+        over = _await_end_of(place, 3, cluster, tmp_path / "trials.jsonl")
+        told = cluster.execute("ray job logs away")
+        assert "cannot be reached, trying again" in told
+        assert "failed" not in told
+        cluster.hosts[0].kill()
+        cluster.hosts[0].boot()
+        cluster.up()
+        cluster.execute(f"ray job submit -- {shlex.quote(f'{search} --resume away')}")
+        Mirror(tmp_path / "away", place).bring()
+    facts = report.check(json.loads((tmp_path / "away" / "report.json").read_text()))
+    assert len(facts["trials"]) == 8
+    assert {trial["status"] for trial in facts["trials"]} <= {"finished", "stopped"}
+    assert facts["cache"]["multiples"] == 0
+    assert facts["data"]["root"] == "s3://little-data/pictures"
+    trials = {trial["number"]: trial for trial in facts["trials"]}
+    for number, was in over.items():  # nothing that was over is run again
+        assert (trials[number]["status"], trials[number]["epochs"]) == was
+    # The machines have no folder in common but by name: each has copies of its own.
+    for host in cluster.hosts[1:]:
+        assert list((host.home / ".cache/little-data-tuner/copies").rglob("features.npy"))
+
+
 def _few(photos: Path, folder: Path) -> Path:
     """16 + 8 photos of each class."""
     few = folder / "pictures"
@@ -208,6 +258,19 @@ def _few(photos: Path, folder: Path) -> Path:
             for file in sorted((photos / split / each).iterdir())[:count]:
                 shutil.copy(file, few / split / each)
     return few
+
+
+def _await_end_of(place: Place, count: int, cluster: Cluster, copy: Path) -> dict[int, object]:
+    """Waits until the store knows so many trials to be over: their status and epochs by number."""
+    deadline = time.monotonic() + 240
+    while True:
+        if (place / "trials.jsonl").exists():
+            (place / "trials.jsonl").download(copy)
+            over = [each for each in records.read(Journal(copy)) if each.status in records.OVER]
+            if len(over) >= count:
+                return {each.number: (each.status, each.epochs) for each in over}
+        assert time.monotonic() < deadline, cluster.execute(f"ray job logs {place.name}")
+        time.sleep(0.2)
 
 
 def _await_trials(cluster: Cluster, folder: Path, count: int) -> str:

@@ -11,6 +11,7 @@ from tuning import kinds
 from tuning.commands import Parser, default_cache, exit_code
 from tuning.errors import UserError
 from tuning.features import store
+from tuning.places import SharedFolder
 from tuning.report.words import count, duration, size
 
 
@@ -19,7 +20,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(
         prog="python -m tuning.features", description="Shows and tends the feature cache."
     )
-    parser.add_argument("--cache", type=Path, default=default_cache(), metavar="DIR")
+    parser.add_argument(
+        "--cache",
+        type=kinds.location,
+        default=default_cache(),
+        metavar="DIR",
+        help="the cache's folder; of one in an object store, the copies on this machine",
+    )
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="what is there, the least recently used first")
     actions.add_parser("verify", help="compare with checksums; damaged entries are removed")
@@ -31,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    folder = options.cache / "features"
+    folder = (SharedFolder(options.cache) / "features").here
     if not folder.is_dir():
         raise UserError(f"No feature cache in {options.cache} (looked for {folder}).")
     if options.action == "list":

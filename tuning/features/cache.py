@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -13,54 +14,47 @@ import numpy as np
 from models import vgg16
 from tuning.dataset import Split
 from tuning.errors import UserError
-from tuning.features import store
-from tuning.features.entry import (
-    PLAIN,
-    Damaged,
-    Draft,
-    Entry,
-    Frozen,
-    Overflow,
-    Stored,
-    View,
-    digest,
-    identify,
-    read,
-)
+from tuning.features.draft import Draft, Overflow
+from tuning.features.entry import PLAIN, Damaged, Entry, Frozen, Stored, View, digest, identify
 from tuning.features.forward import Pass, Written
 from tuning.features.rights import FileRights, Rights
-from tuning.journal import Journal
+from tuning.features.shelves import Bucket, Disk, Shelf
+from tuning.journal import Events
+from tuning.places import Place, SharedFolder
 
 # Frontiers kept whenever a forward pass goes through them: 2 % of the pass's time in writing buys
 # that no later trial, which unfreezes more layers, starts again at the picture.
 KEPT_IN_PASSING = ("block3_pool", "block4_pool", "block5_pool")
+
+log = logging.getLogger(__name__)
 
 Runner = Callable[[Pass, Frozen], Written]  # does the work of a pass
 
 
 @dataclass
 class FeatureCache:
-    """Features on disk under `root`; see the package.
+    """Features under `root`; see the package.
 
     Attributes:
-        root: The cache's folder, shared by all processes, searches and users.
+        root: The cache's folder, shared by all processes, searches and users; or its place in an
+            object store, of which each machine keeps copies.
         dtype: `float16` (half the bytes; an entry that would overflow is kept as float32) or
             `float32`.
         lowest: The lowest frontier that is stored, see `features.cost`; what lies below is
             recomputed from the pictures.
-        limit: Bytes that all features may take, None for no limit; the least recently used entries
-            make room, but never one in use.
+        limit: Bytes that all features may take on a machine's disk, None for no limit; the least
+            recently used entries make room, but never one in use.
         verify: Whether entries are compared with their checksums before their first use.
         journal: Where builds and uses are written down, None for nowhere.
         rights: Who may build; None: the processes of this machine agree by file locks.
     """
 
-    root: Path
+    root: Path | Place
     dtype: str = "float16"
     lowest: str = "block3_pool"
     limit: int | None = None
     verify: bool = False
-    journal: Journal | None = None
+    journal: Events | None = None
     rights: Rights | None = None
     _open: dict[str, Stored] = field(default_factory=dict, repr=False)
 
@@ -91,7 +85,8 @@ class FeatureCache:
         entry = self._entry(split, frozen, frontier, view)
         stored, hit = self._open.get(entry.key) or self._read(entry), True
         if stored is None:
-            stored, hit = self._build_once(entry, frozen)
+            hit = self._build_once(entry, frozen)
+            stored = self.shelf.read(entry)
         self._open[entry.key] = stored
         self._log("use", entry, hit=hit, seconds=stored.seconds, bytes=stored.bytes)
         return stored.array
@@ -101,12 +96,12 @@ class FeatureCache:
     ) -> None:
         """Makes sure that the features are there, letting `runner` do the work if they are not."""
         entry = self._entry(split, frozen, frontier, view)
-        if self._read(entry) is None:
+        if not self._has(entry):
             self._build_once(entry, frozen, runner)
 
     def holds(self, split: Split, frozen: Frozen, frontier: str, view: View) -> bool:
-        """Whether the features are there and whole."""
-        return self._read(self._entry(split, frozen, frontier, view)) is not None
+        """Whether the features are there, and look whole."""
+        return self._has(self._entry(split, frozen, frontier, view))
 
     def key(self, split: Split, frozen: Frozen, frontier: str, view: View = PLAIN) -> str:
         """The entry's key: hex SHA-256 over the canonical JSON of all that its bytes depend on."""
@@ -118,39 +113,56 @@ class FeatureCache:
 
     def right(self, name: str) -> AbstractContextManager[None]:
         """A context that one process at a time is in, of all that share this cache."""
-        return (self.rights or FileRights(self.root / "locks")).hold(name)
+        return (self.rights or FileRights(self.shared.here / "locks")).hold(name)
+
+    @property
+    def shared(self) -> SharedFolder:
+        """All that is kept, features and other things."""
+        return SharedFolder(self.root)
 
     @property
     def folder(self) -> Path:
+        """Where this machine maps entries from."""
+        return (self.shared / "features").here
+
+    @property
+    def shelf(self) -> Shelf:
         """Where the entries lie."""
-        return self.root / "features"
+        folder = self.shared / "features"
+        return Bucket(folder, self.limit) if folder.place else Disk(folder.here, self.limit)
 
     def _entry(self, split: Split, frozen: Frozen, frontier: str, view: View) -> Entry:
-        return identify(self.folder, split, frozen, frontier, view, self.dtype)
+        return identify(split, frozen, frontier, view, self.dtype)
 
     def _read(self, entry: Entry) -> Stored | None:
         """The entry, None where there is none or it is damaged."""
         try:
-            return read(entry.folder, entry.identity, full=self.verify)
+            return self.shelf.read(entry, self.verify)
         except (FileNotFoundError, Damaged):
             return None
 
+    def _has(self, entry: Entry) -> bool:
+        try:
+            return bool(self.shelf.header(entry))
+        except (FileNotFoundError, Damaged):
+            return False
+
     # --- building
 
-    def _build_once(
-        self, entry: Entry, frozen: Frozen, runner: Runner | None = None
-    ) -> tuple[Stored, bool]:
-        """The entry, and whether somebody else had built it when our turn came."""
+    def _build_once(self, entry: Entry, frozen: Frozen, runner: Runner | None = None) -> bool:
+        """Whether somebody else had built the entry when our turn came."""
         # One right for all depths of a view, so that what a pass keeps in passing has one builder.
         with self.right(digest({**entry.identity, "frontier": None})):
             try:
-                return read(entry.folder, entry.identity, full=self.verify), True
+                self.shelf.read(entry, self.verify)
+                return True
             except FileNotFoundError:
                 pass
             except Damaged as fault:
                 self._log("damaged", entry, reason=str(fault))
+                log.warning("The features of %s are damaged and built again: %s", entry, fault)
             self._build(entry, frozen, runner or _here)
-            return read(entry.folder, entry.identity), False
+            return False
 
     def _build(self, entry: Entry, frozen: Frozen, runner: Runner) -> None:
         """Runs the frozen layers from the nearest stored frontier and stores what is asked for."""
@@ -158,7 +170,7 @@ class FeatureCache:
         while True:
             job = self._plan(entry, frozen, wide)
             try:
-                self._make_room(job)
+                self.shelf.reserve(entry, job.bytes)
                 self._log("building", entry, start=job.start)
                 for draft in job.drafts:
                     draft.create()
@@ -166,10 +178,16 @@ class FeatureCache:
                 return
             except Overflow as overflow:
                 self._log("overflow", entry, at=overflow.frontier)
+                log.warning(
+                    "%s has values beyond float16's and is kept as float32", overflow.frontier
+                )
                 wide.add(overflow.frontier)
             except OSError as error:
+                if self.shared.place is not None:
+                    raise  # a store may come back
                 raise UserError(
-                    f"The features of {entry} cannot be written to {self.folder}: {error.strerror}."
+                    f"The features of {entry} cannot be written to {self.root}: "
+                    f"{error.strerror or error}."
                 ) from error
             finally:
                 for draft in job.drafts:
@@ -180,35 +198,22 @@ class FeatureCache:
         start, source = vgg16.PICTURE, None
         for frontier in reversed(vgg16.FRONTIERS[order(self.lowest) : order(entry.frontier)]):
             candidate = self._entry(entry.split, frozen, frontier, entry.view)
-            if self._read(candidate) is not None:
+            if self._has(candidate):
                 start, source = frontier, candidate
                 break
         above = max(order(start) + 1, order(self.lowest))
         passed = [f for f in KEPT_IN_PASSING if above <= order(f) < order(entry.frontier)]
-        drafts = []
+        drafts: list[Draft] = []
         for frontier in (*passed, entry.frontier):
-            shape = vgg16.output_shape(frontier, frozen.image_size)
             target = self._entry(entry.split, frozen, frontier, entry.view)
             dtype = "float32" if frontier in wide else self.dtype
-            drafts.append(Draft(target, dtype, (len(entry.split), *shape)))
-        return Pass(start, source, tuple(drafts))
-
-    def _make_room(self, job: Pass) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self.limit is not None:
-            store.prune(self.folder, max(0, self.limit - job.bytes))
-        free = store.free_bytes(self.folder)
-        if job.bytes > free:
-            raise UserError(
-                f"The features of {job.target} need {job.bytes / 1e9:,.2f} GB, but "
-                f"{self.folder} has {free / 1e9:,.2f} GB free: make room, put the cache elsewhere "
-                "with --cache DIR, or let old entries go with --cache-limit."
-            )
+            drafts.append(self.shelf.draft(target, dtype))
+        return Pass(start, source, tuple(drafts), self.shelf)
 
     def _publish(self, job: Pass, frozen: Frozen, written: Written) -> None:
         before = 0.0
         if job.source is not None:
-            before = read(job.source.folder, job.source.identity).seconds
+            before = float(self.shelf.header(job.source)["seconds_from_picture"])
         total = vgg16.flops(job.start, job.target.frontier, frozen.image_size)
         for index, draft in enumerate(job.drafts):
             end = draft.entry.frontier

@@ -1,7 +1,7 @@
-"""One entry on disk: a folder with the features and a header that says what they are.
+"""One entry: a folder with the features and a header that says what they are.
 
-Both are written beside their place and moved there whole or not at all. Who maps an entry holds a
-shared lock on its header, so that nobody removes it; whoever finds it damaged says why.
+Who maps an entry holds a shared lock on its header, so that nobody removes it; whoever finds it
+damaged says why.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import math
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from models import vgg16
 from models.weights import Weights
 from tuning.dataset import Split
 
@@ -52,17 +51,15 @@ class Frozen:
 
 @dataclass(frozen=True)
 class Entry:
-    """What one entry is, and where.
+    """What one entry is, whether it is there or not.
 
     Attributes:
-        folder: Where it lies; its name is the key, hex SHA-256 of the identity.
         identity: All that its bytes depend on.
         split: The pictures, a row each.
         view: How they are looked at.
         frontier: Whose output it holds.
     """
 
-    folder: Path
     identity: dict[str, Any]
     split: Split
     view: View
@@ -70,17 +67,21 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """Hex SHA-256 of the identity."""
-        return self.folder.name
+        """Hex SHA-256 of the identity: the name of its folder."""
+        return digest(self.identity)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all features, (N, H, W, C)."""
+        size = self.identity["image_size"]
+        return (len(self.split), *vgg16.output_shape(self.frontier, size))
 
     def __str__(self) -> str:
         return f"{self.frontier} of {self.split.name}, view {self.view}"
 
 
-def identify(
-    root: Path, split: Split, frozen: Frozen, frontier: str, view: View, dtype: str
-) -> Entry:
-    """The entry for these features in the folder `root`, whether it is there or not."""
+def identify(split: Split, frozen: Frozen, frontier: str, view: View, dtype: str) -> Entry:
+    """The entry for these features."""
     identity = {
         "pictures": split.fingerprint,
         "image_size": frozen.image_size,
@@ -92,7 +93,7 @@ def identify(
         "dtype": dtype,
         "format": FORMAT,
     }
-    return Entry(root / digest(identity), identity, split, view, frontier)
+    return Entry(identity, split, view, frontier)
 
 
 def digest(identity: dict[str, Any]) -> str:
@@ -205,131 +206,3 @@ def _checksums(array: np.ndarray) -> Iterator[str]:
 def checksum(rows: np.ndarray) -> str:
     """Hex SHA-256 of the bytes of some rows."""
     return hashlib.sha256(np.ascontiguousarray(rows).data).hexdigest()
-
-
-# --- writing
-
-
-class Overflow(Exception):
-    """Finite values that float16 cannot hold (above 65,504).
-
-    Attributes:
-        frontier: Whose output they are.
-    """
-
-    def __init__(self, frontier: str) -> None:
-        super().__init__(frontier)
-        self.frontier = frontier
-
-
-@dataclass(frozen=True)
-class Draft:
-    """An entry that is being written, perhaps by several processes, beside its place.
-
-    Attributes:
-        entry: What it will be.
-        dtype: Of the numbers.
-        shape: Of the whole array, (N, H, W, C).
-    """
-
-    entry: Entry
-    dtype: str
-    shape: tuple[int, ...]
-
-    @property
-    def folder(self) -> Path:
-        """Where it is written. Only who has the right to build the entry may write there."""
-        return self.entry.folder.with_name(f".{self.entry.key}")
-
-    @property
-    def file(self) -> Path:
-        """The features."""
-        return self.folder / "features.npy"
-
-    @property
-    def row_bytes(self) -> int:
-        """Of one picture's features."""
-        return math.prod(self.shape[1:]) * np.dtype(self.dtype).itemsize
-
-    @property
-    def bytes(self) -> int:
-        """Of all features."""
-        return self.shape[0] * self.row_bytes
-
-    def create(self) -> None:
-        """Makes the file, for rows to be written in any order."""
-        shutil.rmtree(self.folder, ignore_errors=True)  # left by a builder that died
-        self.folder.mkdir(parents=True)
-        header = {
-            "descr": np.lib.format.dtype_to_descr(np.dtype(self.dtype)),
-            "fortran_order": False,
-            "shape": self.shape,
-        }
-        with self.file.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            file.truncate(file.tell() + self.bytes)
-
-    def write(self, first: int, output: np.ndarray) -> str:
-        """Writes the rows from `first` on.
-
-        Returns:
-            Their checksum.
-
-        Raises:
-            Overflow: If a finite value would not stay finite in the entry's number type.
-        """
-        with np.errstate(over="ignore"):  # looked for in the next line
-            rows = output.astype(self.dtype, copy=False)
-        if rows.dtype != output.dtype and np.isinf(rows).any() and np.isfinite(output).all():
-            raise Overflow(self.entry.frontier)
-        # Not through a map: a write into a hole of a full disk would kill the process.
-        with self.file.open("r+b") as file:
-            file.seek(-(self.shape[0] - first) * self.row_bytes, os.SEEK_END)
-            file.write(np.ascontiguousarray(rows).data)
-        return checksum(rows)
-
-    def publish(self, checksums: Sequence[str], seconds_from_picture: float) -> int:
-        """Moves the written entry to its place; returns the bytes of its features' file."""
-        with self.file.open("rb") as file:
-            os.fsync(file.fileno())
-        status = self.file.stat()
-        header = {
-            "identity": self.entry.identity,
-            "split": self.entry.split.name,
-            "shape": list(self.shape),
-            "dtype": self.dtype,
-            "bytes": status.st_size,
-            "modified": status.st_mtime_ns,
-            "checksums": list(checksums),
-            "seconds_from_picture": seconds_from_picture,
-        }
-        with (self.folder / "entry.json").open("w") as text:
-            json.dump(header, text)
-            text.flush()
-            os.fsync(text.fileno())
-        remove(self.entry.folder)  # damaged: `read` refused it
-        self.folder.rename(self.entry.folder)
-        _sync(self.entry.folder.parent)
-        return status.st_size
-
-    def discard(self) -> None:
-        """Removes what was not published."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def remove(folder: Path) -> None:
-    """Takes an entry away; readers that have mapped it keep what they have."""
-    if folder.is_dir():
-        grave = folder.with_name(f".removed-{folder.name}-{os.getpid()}")
-        folder.rename(grave)
-        shutil.rmtree(grave)
-    else:
-        folder.unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import vgg16
-from tuning.features.entry import BLOCK, Draft, Entry, Frozen, read
+from tuning.features.draft import Draft
+from tuning.features.entry import BLOCK, Entry, Frozen
+from tuning.features.shelves import Shelf
 
 if TYPE_CHECKING:
     import keras
@@ -42,11 +44,13 @@ class Pass:
         start: The frontier whose output goes in; the picture where nothing nearer is stored.
         source: The entry that holds it, None for the picture.
         drafts: What comes out, the deepest last; all of one split and view.
+        shelf: Where the source lies.
     """
 
     start: str
     source: Entry | None
     drafts: tuple[Draft, ...]
+    shelf: Shelf
 
     @property
     def target(self) -> Entry:
@@ -67,7 +71,7 @@ class Pass:
         """Computes and writes some pictures' features; `rows` starts at a whole block.
 
         Raises:
-            entry.Overflow: See `Draft.write`.
+            draft.Overflow: See `Draft.write`.
         """
         began = time.perf_counter()
         blocks = [
@@ -91,7 +95,7 @@ class Pass:
 
     def _inputs(self) -> Any:
         if self.source is not None:
-            stored = read(self.source.folder, self.source.identity)
+            stored = self.shelf.read(self.source)
             return lambda rows: stored.array[rows]
         split, view = self.target.split, self.target.view
         if view.policy == "none":

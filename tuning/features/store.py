@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuning.features.entry import Damaged, read, remove
+from tuning.features.draft import remove
+from tuning.features.entry import Damaged, read
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def prune(folder: Path, limit: int) -> list[Found]:
 
 def _remove_unused(folder: Path) -> bool:
     try:
-        with (folder / "entry.json").open("rb") as lock:
+        # Over NFS an exclusive lock takes a file that is open for writing.
+        with (folder / "entry.json").open("r+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove(folder)
     except BlockingIOError:

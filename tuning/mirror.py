@@ -1,0 +1,141 @@
+"""A run folder's counterpart in an object store, kept up to date while the search goes on."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import tempfile
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+from tuning.errors import UserError
+from tuning.places import Place, in_parallel, reason
+from tuning.records import Record
+
+WORKERS = ("weights/", "checkpoints/")  # written by workers, who send them themselves
+LARGE = "tune/"  # Ray Tune's logs: sent at the end, never needed to go on
+PAUSE = 5.0  # seconds between two sendings, unless a trial ends
+
+log = logging.getLogger(__name__)
+
+
+class Mirror:
+    """Sends what is new in a run folder; pass `update` to a `records.Ledger`.
+
+    What happens to trials is sent the moment one is over, so that a machine that takes the run
+    over, when this one is lost, has nothing to do again. As a context it sends all in the end.
+
+    Args:
+        folder: The run folder.
+        place: Its counterpart; None where it has none, and there is nothing to do.
+    """
+
+    def __init__(self, folder: Path, place: Place | None) -> None:
+        self.folder = folder
+        self.place = place
+        self._sent: dict[str, tuple[int, int]] = {}  # bytes and time of what the store has
+        self._pool = ThreadPoolExecutor(1)
+        self._waiting: Future[None] | None = None
+        self._last = 0.0
+
+    def __enter__(self) -> Mirror:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown()
+        if self.place:
+            self._send(self.place, skip=())
+
+    def update(self, record: Record, event: str) -> None:
+        """Takes in what has just happened to a trial."""
+        if not self.place:
+            return
+        due = event == "end" or time.monotonic() - self._last > PAUSE
+        waits = self._waiting and not self._waiting.running() and not self._waiting.done()
+        if due and not waits:
+            self._last = time.monotonic()
+            self._waiting = self._pool.submit(self._send, self.place, (*WORKERS, LARGE))
+
+    def bring(self, *names: str) -> None:
+        """Copies files here that begin with one of these names, or all that a run goes on with.
+
+        Raises:
+            UserError: If they cannot be had.
+        """
+        if not self.place:
+            return
+        place = self.place
+        try:
+            files = place.files()
+            wanted = [n for n in files if n.startswith(names or "") and ".." not in n.split("/")]
+            if not names:
+                wanted = [n for n in wanted if not n.startswith((*WORKERS, LARGE))]
+                if self._knows_more(files):
+                    return
+            in_parallel(lambda name: (place / name).download(self.folder / name), wanted)
+        except OSError as error:
+            raise UserError(f"{place} cannot be read: {reason(error)}.") from None
+        for name in wanted:
+            self._sent[name] = _state(self.folder / name)
+
+    def _knows_more(self, files: dict[str, tuple[int, int]]) -> bool:
+        """Whether the store was away when this machine last wrote to the run."""
+        journal = self.folder / "trials.jsonl"  # which only grows
+        theirs = files.get(journal.name, (0, 0))[0]
+        return journal.exists() and journal.stat().st_size > theirs
+
+    def _send(self, place: Place, skip: tuple[str, ...]) -> None:
+        try:
+            changed = self._changed(skip)
+            # The study first: what it knows more than the ledger is made good by `study.reconcile`.
+            for name in filter(_is_database, changed):
+                self._send_one(place, name)
+            files = [each for each in changed if not _is_database(each)]
+            in_parallel(lambda name: self._send_one(place, name), files)
+            if not skip:
+                for name in place.files():
+                    # Weights of trials that are not among the best.
+                    if name.startswith("weights/") and not (self.folder / name).exists():
+                        (place / name).remove()
+        except OSError as error:
+            log.warning("%s is behind %s: %s", place, self.folder, reason(error))
+
+    def _changed(self, skip: tuple[str, ...]) -> list[str]:
+        files = [each for each in self.folder.rglob("*") if each.is_file()]
+        names = {each.relative_to(self.folder).as_posix(): each for each in files}
+        return [
+            name
+            for name, file in names.items()
+            if not file.name.startswith(".")
+            and not name.startswith(skip)
+            and self._sent.get(name) != _state(file)
+        ]
+
+    def _send_one(self, place: Place, name: str) -> None:
+        file = self.folder / name
+        state = _state(file)
+        if _is_database(name):
+            with tempfile.NamedTemporaryFile(suffix=file.suffix) as copy:
+                with sqlite3.connect(file) as source, sqlite3.connect(copy.name) as target:
+                    source.backup(target)
+                (place / name).upload(Path(copy.name))
+        else:
+            (place / name).upload(file)
+        self._sent[name] = state
+
+
+def _is_database(name: str) -> bool:
+    # While SQLite writes to one, a copy of the file may be torn.
+    return name.endswith(".db")
+
+
+def _state(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
