@@ -79,13 +79,13 @@ def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, fl
     study = studies.create(storage, "scale", studies.sampler("tpe", 0), ["accuracy"])
     scheduler = stopping.scheduler("none", epochs, lambda hyperparameters: True)
     ledger = Ledger(Journal(folder / "trials.jsonl"), lambda record, event: None)
-    told = _Told(ledger, scheduler.stopped, SharedFolder(folder))
+    told = _Told(ledger, scheduler.fates, SharedFolder(folder))
     began, worked = time.time(), time.process_time()
     scheduling._tune(
         None,  # type: ignore[arg-type]
         folder,
         Resources(1.0, 1, gpus),
-        LeverSearch(study, levers, scheduler.stopped),
+        LeverSearch(study, levers, scheduler.fates),
         scheduler,
         stopping.End([]),
         told,

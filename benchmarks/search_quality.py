@@ -102,7 +102,7 @@ def best_after(way: str, seed: int, epochs: int) -> float:
         )
     else:
         halving = scheduler("asha", EPOCHS, lambda levers: False)
-        search._stopped = halving.stopped
+        search._fates = halving.fates
     stock = way == "stock OptunaSearch"
     halving.set_search_properties("validation_accuracy" if stock else "best_accuracy", "max")
     running: list[Played] = []

@@ -1,6 +1,7 @@
 """What happens to a trial whose worker is lost between two trials, when none is running there."""
 
 import os
+import sys
 
 import optuna
 import pytest
@@ -18,6 +19,7 @@ from tuning.space import Levers
 from tuning.worker import Worker
 
 TRIALS = 4
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import it
 
 
 class Mortal(Worker):
@@ -56,8 +58,8 @@ def test_its_trial_is_run_by_another(cluster, tmp_path, monkeypatch):
     study = studies.create(store, "study", studies.sampler("random", 0), ["accuracy"])
     scheduler = stopping.scheduler("asha", 3, lambda hyperparameters: False)
     ledger = Ledger(Journal(tmp_path / "trials.jsonl"), lambda record, event: None)
-    searcher = LeverSearch(study, Levers(3, 2), scheduler.stopped, lost=scheduler.lost)
-    told = scheduling._Told(ledger, scheduler.stopped, SharedFolder(tmp_path), scheduler.lost)
+    searcher = LeverSearch(study, Levers(3, 2), scheduler.fates)
+    told = scheduling._Told(ledger, scheduler.fates, SharedFolder(tmp_path))
     scheduling._tune(
         *(None, tmp_path, Resources(0.0, 1, 1), searcher, scheduler, stopping.End([]), told),
         lambda: TRIALS - studies.told(study),

@@ -20,7 +20,7 @@ from tuning.journal import Journal
 from tuning.options import parse as parse_options
 from tuning.records import Ledger
 from tuning.scheduling import _end
-from tuning.searcher import LeverSearch
+from tuning.searcher import Fates, LeverSearch
 from tuning.settings import masked
 from tuning.space import Levers
 from tuning.stopping import Failures
@@ -42,9 +42,9 @@ def where(request, tmp_path):
     return f"sqlite:///{tmp_path}/study.db" if request.param == "sqlite" else str(tmp_path / "log")
 
 
-def play(study, stopped=frozenset()):
+def play(study, stopped=()):
     """One trial finishes, one is stopped, one fails, one is still running."""
-    search = LeverSearch(study, Levers(3, 6), stopped)
+    search = LeverSearch(study, Levers(3, 6), Fates(set(stopped)))
     numbers = [search.suggest(name)["number"] for name in "abcd"]
     for epoch, accuracy in ((1, 0.6), (2, 0.8)):
         search.on_trial_result("a", result(epoch, accuracy))

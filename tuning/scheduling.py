@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +25,7 @@ from tuning.records import OVER, Ledger, Manner
 from tuning.repeats import Repeat
 from tuning.report.words import duration
 from tuning.scribe import Scribe
-from tuning.searcher import Given, LeverSearch
+from tuning.searcher import Fates, Given, LeverSearch
 from tuning.setting import Setting
 from tuning.space import Space
 from tuning.worker import Worker, checkpoint_file
@@ -41,9 +40,8 @@ class _Told(tune.Callback):  # type: ignore[misc]
     """Tells the ledger what Ray Tune reports."""
 
     ledger: Ledger
-    stopped: set[int]
+    fates: Fates
     folder: SharedFolder
-    lost: set[int] = field(default_factory=set)
     failures: stopping.Failures = field(default_factory=stopping.Failures)
     again: bool = False  # whether Tune has counted a trial that is yet to be run
 
@@ -63,7 +61,8 @@ class _Told(tune.Callback):  # type: ignore[misc]
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._known(trial)
-        self.ledger.retry(trial.config["number"], _reason(trial))
+        number = trial.config["number"]
+        self.ledger.retry(number, self.fates.failed[number])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         number = trial.config["number"]
@@ -73,7 +72,7 @@ class _Told(tune.Callback):  # type: ignore[misc]
             self._end(number, "failed", failed)
         elif record.epochs >= record.hyperparameters["epochs"]:
             self._end(number, "finished")
-        elif number in self.stopped:
+        elif number in self.fates.stopped:
             self._end(number, "stopped")
         else:
             self.ledger.end(number, "interrupted")  # its checkpoint stays
@@ -81,12 +80,12 @@ class _Told(tune.Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._known(trial)
         number = trial.config["number"]
-        if number in self.lost:
-            self.lost.discard(number)
+        if number in self.fates.lost:
+            self.fates.lost.discard(number)
             self.again = True
             self.ledger.end(number, "interrupted")
         else:
-            self._end(number, "failed", _reason(trial))
+            self._end(number, "failed", self.fates.failed[number])
 
     def _known(self, trial: Any) -> None:
         """A worker may be lost before Ray tells that its trial has started."""
@@ -97,15 +96,6 @@ class _Told(tune.Callback):  # type: ignore[misc]
         self.ledger.end(number, status, reason)
         self.failures.add(reason)
         self.folder.remove(checkpoint_file(number))
-
-
-def _reason(trial: Any) -> str:
-    """The last line of what went wrong, without traceback and module."""
-    text = Path(trial.error_file).read_text() if trial.error_file else ""
-    if "ActorDied" in text or "is unavailable" in text or not text.strip():
-        return "its process or its machine died"
-    last = next(line for line in reversed(text.split("\n")) if line.strip())
-    return re.sub(r"^([\w.]+\.)?((Trial|User)Error: )?", "", last.strip())
 
 
 def _folder_name(trial: Any) -> str:
@@ -151,8 +141,8 @@ def search(
     share = resources(options.gpus_per_trial, options.cpus_per_trial)
     scheduler = stopping.scheduler(options.scheduler, options.epochs, space.is_experiment)
     scheduler.replay([each for each in ledger.records.values() if each.status != "failed"])
-    searcher = LeverSearch(study, space, scheduler.stopped, options.objective, scheduler.lost)
-    told = _Told(ledger, scheduler.stopped, files, scheduler.lost)
+    searcher = LeverSearch(study, space, scheduler.fates, options.objective)
+    told = _Told(ledger, scheduler.fates, files)
     with gentle() as interrupt:
         end = _end(options, share, ledger, told.failures, lambda: interrupt.raised)
 
@@ -193,8 +183,8 @@ def repeat(
     share = resources(options.gpus_per_trial, options.cpus_per_trial)
     over = {each.number for each in ledger.records.values() if each.status in OVER}
     configs = [each.config(n) for n, each in enumerate(repeats) if n not in over]
-    told = _Told(ledger, set(), _files(options, folder))
     scheduler = stopping.scheduler("none", options.epochs, lambda hyperparameters: True)
+    told = _Told(ledger, scheduler.fates, _files(options, folder))
     if not configs:
         return
     with gentle() as interrupt:

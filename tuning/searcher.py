@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
@@ -21,6 +22,21 @@ METRICS = {
 }
 
 
+@dataclass
+class Fates:
+    """What became of trials, by their numbers.
+
+    Attributes:
+        stopped: Those that the scheduler stopped early.
+        lost: Those whose worker was lost before it began with them; they are proposed again.
+        failed: Why others came to no result.
+    """
+
+    stopped: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
+    failed: dict[int, str] = field(default_factory=dict)
+
+
 class LeverSearch(OptunaSearch):  # type: ignore[misc]
     """Proposes `{"number", "hyperparameters"}` and tells Optuna how each trial ended.
 
@@ -33,8 +49,7 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
     Args:
         study: That is asked and told.
         space: From an Optuna trial to hyperparameters, `epochs` among them.
-        stopped: Numbers of the trials that the scheduler stopped.
-        lost: Numbers of those whose worker was lost before it began; they are proposed again.
+        fates: Of the trials that the scheduler knows more about than Ray Tune tells.
         objectives: Of `choices.OBJECTIVES`, in the order of the study's directions.
     """
 
@@ -42,9 +57,8 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         self,
         study: optuna.Study,
         space: Callable[[Any], dict[str, Any]],
-        stopped: Set[int] = frozenset(),
+        fates: Fates | None = None,
         objectives: Sequence[str] = ("accuracy",),
-        lost: Set[int] = frozenset(),
     ) -> None:
         super().__init__(
             metric=METRICS[objectives[0]],
@@ -52,8 +66,7 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         )
         self._space = space
         self._ot_study = study
-        self._stopped = stopped
-        self._lost = lost
+        self._fates = fates or Fates()
         self._objectives = [METRICS[each] for each in objectives]
         self._epochs: dict[str, int] = {}
 
@@ -86,15 +99,15 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         trial = self._ot_trials[trial_id]
         if result:
             self.on_trial_result(trial_id, result)  # Tune tells a last epoch only here
-        if error and trial.number in self._lost:
+        if error and trial.number in self._fates.lost:
             self._ot_study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
         elif error or not result or result.get("failed"):
             reason = result.get("failed") if result else None
-            trial.set_user_attr("reason", reason or "its process ended")
+            trial.set_user_attr("reason", reason or self._fates.failed.get(trial.number, ""))
             self._ot_study.tell(trial, state=TrialState.FAIL)
         elif result["epoch"] >= self._epochs[trial_id]:
             self._ot_study.tell(trial, [result[name] for name in self._objectives])
-        elif trial.number in self._stopped:
+        elif trial.number in self._fates.stopped:
             self._ot_study.tell(trial, state=TrialState.PRUNED)
         # Else the search ended first; the trial goes on when it is resumed.
 

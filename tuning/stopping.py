@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -17,6 +18,7 @@ from ray.tune.schedulers import (
 )
 
 from tuning.records import Record
+from tuning.searcher import Fates
 
 REDUCTION = 3  # of three trials at a rung, one goes on; ASHA's paper uses 3 to 4
 FIRST_RUNG = 0.1  # share of a trial's epochs before it may be stopped
@@ -34,8 +36,7 @@ class _Protecting:
     def protect(self, protects: Callable[[dict[str, Any]], bool]) -> None:
         """Sets which hyperparameters' trials run to their end."""
         self.protects = protects
-        self.stopped: set[int] = set()
-        self.lost: set[int] = set()
+        self.fates = Fates()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether the trial goes on."""
@@ -44,14 +45,16 @@ class _Protecting:
             return decision
         if self.protects(trial.config["hyperparameters"]):
             return str(TrialScheduler.CONTINUE)
-        self.stopped.add(trial.config["number"])
+        self.fates.stopped.add(trial.config["number"])
         return decision
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Takes in that a trial has failed."""
+        number = trial.config["number"]
+        self.fates.failed[number] = _reason(trial)
         # Its machine was lost between two trials. Ray gives it up, since it was not running yet.
         if trial.status == "PENDING":
-            self.lost.add(trial.config["number"])
+            self.fates.lost.add(number)
         super().on_trial_error(tune_controller, trial)  # type: ignore[misc]
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
@@ -70,6 +73,15 @@ class _Protecting:
                 best = max(best, accuracy)
                 result = {"epoch": epoch, "best_accuracy": best, "done": True}
                 super().on_trial_result(None, trial, result)  # type: ignore[misc]
+
+
+def _reason(trial: Any) -> str:
+    """The last line of what went wrong, without traceback and module."""
+    text = Path(trial.error_file).read_text() if trial.error_file else ""
+    if "ActorDied" in text or "is unavailable" in text or not text.strip():
+        return "its process or its machine died"
+    last = next(line for line in reversed(text.split("\n")) if line.strip())
+    return re.sub(r"^([\w.]+\.)?((Trial|User)Error: )?", "", last.strip())
 
 
 class _Earlier:

@@ -1,6 +1,7 @@
 """Features in an object store: computed by one machine, copied by others, trusted by none."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tuning.places import Place
 
 @pytest.fixture
 def features(object_store, machine, tmp_path, request):
-    place = Place(object_store.url(request.node.name))
+    place = Place(object_store.url(re.sub(r"\W", "-", request.node.name)))
     return FeatureCache(place, "float32", journal=Journal(tmp_path / "cache.jsonl"))
 
 
