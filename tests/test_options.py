@@ -207,12 +207,9 @@ def test_only_what_a_resumed_run_may_be_given(tmp_path):
         (["--sampler", "grid"], "give them few values: --set head_rate=1e-4,1e-3"),
     ],
 )
-def test_a_wrong_space_is_one_clear_line(tmp_path, arguments, told):
-    script = str(ROOT / "tuning" / "search.py")
+def test_a_wrong_space_is_one_clear_line(tmp_path, arguments, told, capsys):
     place = ["--runs", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")]
-    command = [sys.executable, script, *arguments, *place, "--weights", "random"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert told in done.stderr
+    assert search.main([*arguments, *place, "--weights", "random"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
     assert not (tmp_path / "runs").exists()

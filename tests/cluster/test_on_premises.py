@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 import sys
@@ -216,11 +215,9 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
         search = "python ~/little-data-tuner/tuning/search.py --address auto "
         search += f"--runs '{store.url('runs')}' "
         cluster.execute(
-            "ray job submit --no-wait --submission-id away -- "
-            + shlex.quote(
-                f"{search} --data '{store.url('pictures')}' --cache '{store.url('cache')}' "
-                "--image-size 96 --weights random --views 2 --trials 8 --epochs 12 --name away"
-            )
+            f"ray job submit --no-wait --submission-id away -- {search} "
+            f"--data '{store.url('pictures')}' --cache '{store.url('cache')}' "
+            "--image-size 96 --weights random --views 2 --trials 8 --epochs 12 --name away"
         )
         place = Place(store.url("runs")) / "away"
         _await_end_of(place, 1, cluster, tmp_path / "trials.jsonl")
@@ -234,7 +231,7 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
         cluster.hosts[0].kill()
         cluster.hosts[0].boot()
         cluster.up()
-        cluster.execute(f"ray job submit -- {shlex.quote(f'{search} --resume away')}")
+        cluster.execute(f"ray job submit -- {search} --resume away")
         Mirror(tmp_path / "away", place).bring()
     facts = report.check(json.loads((tmp_path / "away" / "report.json").read_text()))
     assert len(facts["trials"]) == 8
