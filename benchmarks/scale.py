@@ -85,7 +85,7 @@ def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, fl
         None,  # type: ignore[arg-type]
         folder,
         Resources(1.0, 1, gpus),
-        LeverSearch(study, levers, scheduler.fates),
+        LeverSearch(study, levers, scheduler.fates, room=lambda: gpus),
         scheduler,
         stopping.End([]),
         told,

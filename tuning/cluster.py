@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import tuning
 from tuning.errors import UserError
 
 BOOTSTRAP = "~/ray_bootstrap_config.yaml"  # the cluster file, where `ray up` leaves it on the head
+LOOK = 5.0  # seconds between two looks at which machines there are
 TYPE = "ray.io/node-group"  # label of a node that `ray up` or its autoscaler started
 
 
@@ -166,6 +168,32 @@ def resources(gpus_per_trial: float | None, cpus_per_trial: int | None) -> Resou
         cpu = cpus_per_trial or int(max(1, cpus // 4))
         slots = sum(int(node.get("CPU", 0) // cpu) for node in nodes)
     return Resources(gpu, cpu, slots)
+
+
+class Room:
+    """How many trials have room now: on a cluster machines come and go while a search goes on.
+
+    Args:
+        share: What each trial gets.
+        fixed: Whether it is this machine alone.
+
+    Attributes:
+        most: That had room so far.
+    """
+
+    def __init__(self, share: Resources, fixed: bool) -> None:
+        self.share = share
+        self.fixed = fixed
+        self.most = self.now = share.at_once
+        self._looked = time.monotonic()
+
+    def __call__(self) -> int:
+        """Looked at anew every few seconds."""
+        if not self.fixed and time.monotonic() > self._looked + LOOK:
+            self._looked = time.monotonic()
+            self.now = resources(self.share.gpus, self.share.cpus).at_once
+            self.most = max(self.most, self.now)
+        return self.now
 
 
 def _to_come(alive: list[dict[str, Any]]) -> list[dict[str, float]]:

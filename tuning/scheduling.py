@@ -16,7 +16,7 @@ from ray.tune.search import Searcher
 from tuning import ahead, loggers, stopping
 from tuning import study as studies
 from tuning.best import load_arrays
-from tuning.cluster import Resources, connect, resources
+from tuning.cluster import Resources, Room, connect, resources
 from tuning.features.distributed import ActorRights
 from tuning.interrupt import BY_USER, gentle
 from tuning.options import Options
@@ -141,7 +141,8 @@ def search(
     share = resources(options.gpus_per_trial, options.cpus_per_trial)
     scheduler = stopping.scheduler(options.scheduler, options.epochs, space.is_experiment)
     scheduler.replay([each for each in ledger.records.values() if each.status != "failed"])
-    searcher = LeverSearch(study, space, scheduler.fates, options.objective)
+    room = Room(share, fixed=options.address is None)
+    searcher = LeverSearch(study, space, scheduler.fates, options.objective, room)
     told = _Told(ledger, scheduler.fates, files)
     with gentle() as interrupt:
         end = _end(options, share, ledger, told.failures, lambda: interrupt.raised)
@@ -163,7 +164,7 @@ def search(
                     if record.status in OVER:  # of a search that was killed meanwhile, too
                         files.remove(checkpoint_file(record.number))
     failing = told.failures.row >= stopping.ALIKE
-    return Manner(end.reason, failing, share.at_once, share.gpus, share.cpus)
+    return Manner(end.reason, failing, room.most, share.gpus, share.cpus)
 
 
 def repeat(
@@ -219,7 +220,6 @@ def _tune(
                 search_alg=searcher,
                 scheduler=scheduler,
                 num_samples=trials,
-                max_concurrent_trials=share.at_once,
                 reuse_actors=True,
                 trial_dirname_creator=_folder_name,
             ),

@@ -51,6 +51,7 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         space: From an Optuna trial to hyperparameters, `epochs` among them.
         fates: Of the trials that the scheduler knows more about than Ray Tune tells.
         objectives: Of `choices.OBJECTIVES`, in the order of the study's directions.
+        room: How many trials may run at once; asked each time. None: as many as Tune wants.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         space: Callable[[Any], dict[str, Any]],
         fates: Fates | None = None,
         objectives: Sequence[str] = ("accuracy",),
+        room: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(
             metric=METRICS[objectives[0]],
@@ -67,17 +69,22 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
         self._space = space
         self._ot_study = study
         self._fates = fates or Fates()
+        self._room = room
+        self._live: set[str] = set()
         self._objectives = [METRICS[each] for each in objectives]
         self._epochs: dict[str, int] = {}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next trial's number and hyperparameters."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's number and hyperparameters; None while there is no room for it."""
+        if self._room and len(self._live) >= self._room():
+            return None
         if getattr(self._ot_study.sampler, "exhausted", False):
             finished: str = Searcher.FINISHED
             return finished
         # Ray's own takes Optuna's names apart at each slash and mixes them with ours.
         trial = self._ot_study.ask()
         self._ot_trials[trial_id] = trial
+        self._live.add(trial_id)
         hyperparameters = self._space(trial)
         trial.set_user_attr("hyperparameters", hyperparameters)  # also those that are pinned
         self._epochs[trial_id] = hyperparameters["epochs"]
@@ -97,6 +104,7 @@ class LeverSearch(OptunaSearch):  # type: ignore[misc]
     ) -> None:
         """The trial is over."""
         trial = self._ot_trials[trial_id]
+        self._live.discard(trial_id)
         if result:
             self.on_trial_result(trial_id, result)  # Tune tells a last epoch only here
         if error and trial.number in self._fates.lost:

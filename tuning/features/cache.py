@@ -222,9 +222,8 @@ class FeatureCache:
             size = draft.publish(checksums, before + share * written.seconds)
             # One pass made them all: its time is counted once, with the deepest.
             spent = written.seconds if draft is job.drafts[-1] else 0.0
-            self._log(
-                "build", draft.entry, start=job.start, seconds=spent, bytes=size, dtype=draft.dtype
-            )
+            how = {"start": job.start, "dtype": draft.dtype, "hosts": sorted(written.hosts)}
+            self._log("build", draft.entry, seconds=spent, bytes=size, **how)
 
     def _log(self, event: str, entry: Entry, **facts: Any) -> None:
         if self.journal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,14 +27,18 @@ class Written:
     Attributes:
         blocks: For each block of pictures, the checksum in each draft.
         seconds: Of one process.
+        hosts: That did it.
     """
 
     blocks: list[list[str]]
     seconds: float
+    hosts: frozenset[str]
 
     def __add__(self, other: Written) -> Written:
         """Both, one after the other."""
-        return Written(self.blocks + other.blocks, self.seconds + other.seconds)
+        return Written(
+            self.blocks + other.blocks, self.seconds + other.seconds, self.hosts | other.hosts
+        )
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Pass:
             [draft.write(first, output) for draft, output in zip(self.drafts, outputs, strict=True)]
             for first, outputs in self._forward(frozen, rows)
         ]
-        return Written(blocks, time.perf_counter() - began)
+        return Written(blocks, time.perf_counter() - began, frozenset({platform.node()}))
 
     def _forward(self, frozen: Frozen, rows: range) -> Iterator[tuple[int, list[np.ndarray]]]:
         """Row number and outputs (rows, H, W, C) at each draft's frontier, block by block."""
