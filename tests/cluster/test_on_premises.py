@@ -201,7 +201,7 @@ def test_a_search_takes_in_a_late_worker_and_outlives_another(cluster, photos, t
         "ray job submit --no-wait --submission-id cats -- "
         "python ~/little-data-tuner/tuning/search.py --address auto "
         f"--data {shared}/pictures --image-size 32 --weights random --views 2 "
-        "--trials 12 --epochs 12 --scheduler none --name cats "
+        "--trials 12 --epochs 40 --scheduler none --name cats "
         f"--cache {shared}/cache --runs {shared}/runs"
     )
     # The laptop's part ended with that command.

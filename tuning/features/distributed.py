@@ -43,8 +43,7 @@ class ActorRights:
     """Rights among all processes of a Ray cluster, see `rights.Rights`.
 
     A holder renews its right as long as it lives; who dies loses it within `LEASE` seconds. The
-    actor outlives a search, so that searches on one cluster share it, and is started again
-    wherever its machine is lost.
+    actor outlives a search, so that searches on one cluster share it, but not its machine.
     """
 
     @contextmanager
@@ -79,11 +78,12 @@ def _ask(method: str, name: str, holder: str) -> bool:
                 lifetime="detached",
                 get_if_exists=True,
                 num_cpus=0,
-                max_restarts=-1,
             )
             .remote()
         )
         try:
             return bool(ray.get(getattr(registrar, method).remote(name, holder)))
         except ray.exceptions.RayActorError:
-            time.sleep(POLL)  # it is being started again; rights are asked for anew
+            # Its machine is lost. Ray does not restart an actor of a search that has ended, so who
+            # asks next makes a new one, of which rights are asked for anew.
+            time.sleep(POLL)
