@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import hosts
 import pytest
@@ -192,30 +193,21 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
         assert list((host.home / ".cache/little-data-tuner/copies").rglob("features.npy"))
 
 
-def test_a_search_takes_in_a_late_worker_and_outlives_another(cluster, photos, tmp_path):
+def test_a_search_outlives_a_worker(cluster, photos, tmp_path):
     shared = cluster.shared
     cluster.ray("rsync-up", str(cluster.file), f"{_few(photos, tmp_path)}/", f"{shared}/pictures/")
-    first, late = cluster.hosts[1:]
-    late.ssh("~/venv/bin/ray stop")
     cluster.execute(
         "ray job submit --no-wait --submission-id cats -- "
         "python ~/little-data-tuner/tuning/search.py --address auto "
         f"--data {shared}/pictures --image-size 32 --weights random --views 2 "
-        "--trials 12 --epochs 40 --scheduler none --name cats "
+        "--trials 12 --epochs 12 --scheduler none --name cats "
         f"--cache {shared}/cache --runs {shared}/runs"
     )
     # The laptop's part ended with that command.
     folder = shared / "runs" / "cats"
-    _await_trials(cluster, folder, 1)
-    assert _workers(folder) == {first.name}
-    cluster.join(late)
-    joined = time.monotonic()
-    while late.name not in _workers(folder):
-        assert time.monotonic() - joined < 60
-        time.sleep(0.1)
-    lost = _await_trials(cluster, folder, 3, on=first.name)
-    first.kill()
-    cluster.hosts.remove(first)
+    amid = _await_trials(cluster, folder, 3)
+    lost = next(host for host in cluster.hosts if amid["worker"].startswith(host.name))
+    lost.kill()
     cluster.execute("ray job logs --follow cats")
     told = cluster.execute("ray job status cats")
     assert "succeeded" in told, told
@@ -232,8 +224,8 @@ def test_a_search_takes_in_a_late_worker_and_outlives_another(cluster, photos, t
     for name in ("report.html", "report.md", "settings.toml", "best/model.keras"):
         assert (folder / name).is_file()
     # What the lost host had begun was done by the other.
-    assert facts["trials"][lost]["retries"] >= 1
-    assert facts["trials"][lost]["worker"].split()[0] == late.name
+    assert facts["trials"][amid["number"]]["retries"] >= 1
+    assert not facts["trials"][amid["number"]]["worker"].startswith(lost.name)
     # What opens the cluster lies in no file that is passed on.
     token = (cluster.home / ".ray" / "auth_token").read_bytes()
     assert not [each for each in folder.rglob("*") if each.is_file() and token in each.read_bytes()]
@@ -244,16 +236,23 @@ def test_a_search_takes_in_a_late_worker_and_outlives_another(cluster, photos, t
     assert len(built) == len(set(built))
 
 
-def test_a_job_that_is_stopped_still_reports(cluster, photos):
+def test_a_machine_that_comes_back_is_used_and_a_job_that_is_stopped_still_reports(cluster):
+    """After a worker was lost, so that the search begins with what is left."""
     folder = cluster.shared / "runs" / "long"
     cluster.execute(
         "ray job submit --no-wait --submission-id long -- "
         "python ~/little-data-tuner/tuning/search.py --address auto "
         f"--data {cluster.shared}/pictures --image-size 32 --weights random --views 2 "
-        "--trials 500 --epochs 12 --name long "
+        # Longer than a worker takes to start: else Ray Tune gives its trial to one that is there.
+        "--trials 500 --epochs 100 --scheduler none --set network=vgg16 unfrozen=5:6 --name long "
         f"--cache {cluster.shared}/cache --runs {cluster.shared}/runs"
     )
-    _await_trials(cluster, folder, 1)
+    _await_workers(folder, 1, 120)
+    (one,) = _workers(folder)
+    back = next(host for host in cluster.hosts[1:] if host.name != one)
+    back.boot()
+    cluster.join(back)
+    _await_workers(folder, 2, 60)
     cluster.execute("ray job stop long")
     facts = json.loads((folder / "report.json").read_text())
     assert facts["run"]["interrupted"]
@@ -291,15 +290,20 @@ def _workers(folder: Path) -> set[str]:
     return {event["worker"].split()[0] for event in events if event.get("worker")}
 
 
-def _await_trials(cluster: Cluster, folder: Path, count: int, on: str = "") -> int:
-    """Waits until so many trials have ended and another is in its midst, there; its number."""
+def _await_workers(folder: Path, count: int, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while len(_workers(folder)) < count:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def _await_trials(cluster: Cluster, folder: Path, count: int) -> dict[str, Any]:
+    """Waits until so many trials have ended and another is in its midst; its last epoch."""
     trials, deadline = Journal(folder / "trials.jsonl"), time.monotonic() + 240
     while True:
         events = trials.read()
         ended = sum(event["event"] == "end" for event in events)
-        last = events[-1] if events else {"event": "none"}
-        amid = last["event"] == "epoch" and 2 <= last["epoch"] <= 6
-        if amid and ended >= count and last["worker"].startswith(on):
-            return int(last["number"])
+        if ended >= count and events[-1]["event"] == "epoch" and 2 <= events[-1]["epoch"] <= 6:
+            return events[-1]
         assert time.monotonic() < deadline, cluster.execute(f"ray job logs {folder.name}")
         time.sleep(0.05)
