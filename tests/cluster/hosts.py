@@ -56,9 +56,9 @@ def missing() -> str | None:
 @contextlib.contextmanager
 def running(folder: Path, count: int) -> Iterator[list[Host]]:
     """Hosts in one network, ended with the context; skips the test where they cannot be."""
-    if reason := missing():
-        pytest.skip(reason)
     with filelock.FileLock("/tmp/little-data-tuner-hosts.lock"):  # one such network a machine
+        if reason := missing():
+            pytest.skip(reason)
         try:
             yield start(folder, count)
         finally:
