@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe, table
+from tuning.copies import SharedFolder
 from tuning.quiet import import_keras
 
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for Ray's workers
@@ -37,7 +38,6 @@ from tuning import scheduling, stopping
 from tuning import study as studies
 from tuning.cluster import Resources
 from tuning.journal import Journal
-from tuning.places import SharedFolder
 from tuning.records import CURVES, Ledger
 from tuning.searcher import LeverSearch
 from tuning.space import Levers

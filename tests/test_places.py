@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from tuning import dataset, kinds, places
+from tuning.copies import SharedFolder, copied, mirrored
 from tuning.errors import UserError
 from tuning.journal import Journal
 from tuning.mirror import Mirror
-from tuning.places import Place, SharedFolder, copied, mirrored
+from tuning.places import Place
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from optuna.trial import TrialState
 from tuning import scheduling, stopping
 from tuning import study as studies
 from tuning.cluster import Resources, connect
+from tuning.copies import SharedFolder
 from tuning.journal import Journal
-from tuning.places import SharedFolder
 from tuning.records import CURVES, Ledger
 from tuning.searcher import LeverSearch
 from tuning.space import Levers

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from tuning import layouts
+from tuning.copies import SharedFolder
 from tuning.errors import UserError
 from tuning.pictures import UnreadablePicture, decode
-from tuning.places import Place, SharedFolder
+from tuning.places import Place
 
 FORMAT = 1  # of the decoded arrays; raised when `decode` changes pixels
 MAX_BROKEN = 0.05

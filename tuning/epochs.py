@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tuning.best import Best, load_arrays, save_arrays, weights_file
+from tuning.copies import SharedFolder
 from tuning.dataset import Split
-from tuning.places import SharedFolder
 from tuning.setting import Setting
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from search_spaces.experiments import EXPERIMENTS
+from tuning.copies import SharedFolder
 from tuning.interrupt import BY_USER, gentle
 from tuning.options import Options
-from tuning.places import SharedFolder
 from tuning.records import OVER, Ledger, Manner
 from tuning.setting import Setting
 from tuning.space import Space

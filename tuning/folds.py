@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from tuning.copies import SharedFolder
 from tuning.dataset import Split
 from tuning.features import PLAIN, FeatureCache, Frozen, View
 from tuning.features.entry import digest
-from tuning.places import SharedFolder
 from tuning.setting import Setting
 
 

@@ -13,9 +13,10 @@ from models import weights
 from search_spaces.experiments import NAMES
 from tuning import settings
 from tuning.arguments import RUNS, parser
+from tuning.copies import copied
 from tuning.errors import UserError
 from tuning.mirror import Mirror
-from tuning.places import Place, copied
+from tuning.places import Place
 
 # A resumed run may be given more, or another place; all else is what it was.
 RESUMABLE = (

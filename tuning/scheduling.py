@@ -17,10 +17,10 @@ from tuning import ahead, loggers, stopping
 from tuning import study as studies
 from tuning.best import load_arrays
 from tuning.cluster import Resources, Room, connect, resources
+from tuning.copies import SharedFolder
 from tuning.features.distributed import ActorRights
 from tuning.interrupt import BY_USER, gentle
 from tuning.options import Options
-from tuning.places import SharedFolder
 from tuning.records import OVER, Ledger, Manner
 from tuning.repeats import Repeat
 from tuning.report.words import duration

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 from tuning import settings
 from tuning.commands import exit_code
+from tuning.copies import SharedFolder, copied, mirrored
 from tuning.errors import UserError
 from tuning.mirror import Mirror
 from tuning.options import Options, parse
-from tuning.places import Place, SharedFolder, copied, mirrored
+from tuning.places import Place
 from tuning.quiet import import_keras
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from models.weights import load as load_weights
+from tuning.copies import copied
 from tuning.dataset import Dataset
 from tuning.features import FeatureCache, Frozen
-from tuning.places import copied
 
 
 @dataclass(frozen=True)

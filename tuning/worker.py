@@ -12,8 +12,8 @@ from typing import Any
 
 from ray import tune
 
+from tuning.copies import SharedFolder
 from tuning.errors import one_line
-from tuning.places import SharedFolder
 from tuning.setting import Setting
 from tuning.threads import bind
 

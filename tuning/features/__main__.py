@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tuning import kinds
 from tuning.commands import Parser, default_cache, exit_code
+from tuning.copies import SharedFolder
 from tuning.errors import UserError
 from tuning.features import store
-from tuning.places import SharedFolder
 from tuning.report.words import count, duration, size
 
 

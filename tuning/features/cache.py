@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from models import vgg16
+from tuning.copies import SharedFolder
 from tuning.dataset import Split
 from tuning.errors import UserError
 from tuning.features.draft import Draft, Overflow
@@ -20,7 +21,7 @@ from tuning.features.forward import Pass, Written
 from tuning.features.rights import FileRights, Rights
 from tuning.features.shelves import Bucket, Disk, Shelf
 from tuning.journal import Events
-from tuning.places import Place, SharedFolder
+from tuning.places import Place
 
 # Frontiers kept whenever a forward pass goes through them: 2 % of the pass's time in writing buys
 # that no later trial, which unfreezes more layers, starts again at the picture.

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tuning.copies import SharedFolder, alone
 from tuning.errors import UserError
 from tuning.features import store
 from tuning.features.draft import Content, Draft
 from tuning.features.entry import BLOCK, Damaged, Entry, Stored, read
-from tuning.places import Place, SharedFolder, alone, in_parallel
+from tuning.places import Place, in_parallel
 
 HEADER = "entry.json"  # in a store it comes last: without it there is no entry
 
