@@ -18,8 +18,8 @@ search: .venv/.run  ## search on the embedded demo; options in ARGS="--data DIR 
 	$(BIN)/python tuning/search.py $(ARGS)
 
 test: .venv/.dev  ## all tests; the networks' under both backends
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 3 --dist loadfile tests/models tests/test_full_space.py $(ARGS)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 4 --dist loadfile tests/models tests/test_full_space.py $(ARGS)
 
 test-fast: .venv/.dev  ## what takes under 30 seconds a test
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)

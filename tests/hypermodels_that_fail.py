@@ -4,11 +4,18 @@ import keras
 import keras_tuner
 
 
-def network(rate):
+class Greedy(keras.layers.Layer):
+    """Wants 16 TiB when it is used, not when it is built."""
+
+    def call(self, inputs):
+        return inputs + keras.ops.sum(keras.ops.zeros((2**21, 2**21)))
+
+
+def network(rate, first=None):
     model = keras.Sequential(
         [
             keras.Input((32, 32, 3)),
-            keras.layers.Rescaling(1 / 255),
+            first or keras.layers.Rescaling(1 / 255),
             keras.layers.GlobalAveragePooling2D(),
             keras.layers.Dense(2, activation="softmax"),
         ]
@@ -28,7 +35,7 @@ class Moody(keras_tuner.HyperModel):
         if mood == "broken":
             raise ValueError("no layer is 3 wide")
         if mood == "greedy":
-            keras.ops.zeros((2**21, 2**21))  # 16 TiB
+            return network(0.1, Greedy())
         return network(float("inf") if mood == "wild" else 0.1)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tuning import search
+from tuning import search, space
 from tuning.errors import UserError
 from tuning.options import parse
 
@@ -207,9 +207,18 @@ def test_only_what_a_resumed_run_may_be_given(tmp_path):
         (["--sampler", "grid"], "give them few values: --set head_rate=1e-4,1e-3"),
     ],
 )
-def test_a_wrong_space_is_one_clear_line(tmp_path, arguments, told, capsys):
+def test_a_wrong_space_is_refused(arguments, told):
+    with pytest.raises(UserError) as error:
+        space.of(parse(arguments), None)
+    assert told in str(error.value)
+
+
+def test_a_wrong_space_is_one_line_before_anything_is_done(tmp_path):
+    script = str(ROOT / "tuning" / "search.py")
     place = ["--runs", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")]
-    assert search.main([*arguments, *place, "--weights", "random"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert told in line
+    command = [sys.executable, script, "--set", "dropuot=0.5", *place, "--weights", "random"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "did you mean dropout?" in line
     assert not (tmp_path / "runs").exists()

@@ -98,10 +98,14 @@ class Space(ABC):
         """Raises UserError if a hyperparameter may take any number of a range."""
         import optuna
 
-        study = optuna.create_study(sampler=optuna.samplers.BruteForceSampler(seed=0))
-        for _ in range(TRIED):
+        from tuning.grid import Grid
+
+        study = optuna.create_study(sampler=(grid := Grid(seed=0)))
+        while len(study.trials) < TRIED and not grid.exhausted:
             try:
-                self(study.ask())
+                trial = study.ask()
+                self(trial)
+                study.tell(trial, 0.0)
             except ValueError:
                 names = (each for each in OPEN if each not in self.narrowing.wishes)
                 name = next(names, "NAME")

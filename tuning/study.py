@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -16,6 +15,7 @@ from optuna.trial import TrialState
 from search_spaces.narrowing import NarrowingError
 from tuning.choices import OBJECTIVES
 from tuning.errors import UserError
+from tuning.grid import Grid
 from tuning.records import OVER, Ledger
 from tuning.settings import MASK, masked
 from tuning.space import Space
@@ -24,22 +24,6 @@ NEEDED = {"gp": ("scipy", "torch"), "cmaes": ("cmaes",), "qmc": ("scipy",)}
 DRIVERS = {"postgresql": "psycopg[binary]", "mysql": "pymysql"}
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 TOLD = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
-
-class Grid(optuna.samplers.BruteForceSampler):
-    """Every point of the space once; `exhausted` when there is none left.
-
-    Optuna's own ends `Study.optimize` then, which is not what runs here.
-    """
-
-    exhausted = False
-
-    def after_trial(self, study: Study, trial: Any, state: Any, values: Any) -> None:
-        """Called by Optuna when a trial is told."""
-        try:
-            super().after_trial(study, trial, state, values)
-        except RuntimeError:  # of Study.stop
-            self.exhausted = True
 
 
 def sampler(kind: str, seed: int) -> optuna.samplers.BaseSampler:
