@@ -160,7 +160,8 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
         cluster.execute(
             f"ray job submit --no-wait --submission-id away -- {search} "
             f"--data '{store.url('pictures')}' --cache '{store.url('cache')}' "
-            "--image-size 64 --weights random --views 2 --trials 6 --epochs 8 --name away"
+            "--image-size 64 --weights random --views 2 --trials 6 --epochs 8 "
+            "--set unfrozen=0:2 --name away"
         )
         place = Place(store.url("runs")) / "away"
         _await_end_of(place, 1, cluster, tmp_path / "trials.jsonl")
@@ -200,7 +201,7 @@ def test_a_search_outlives_a_worker(cluster, photos, tmp_path):
         "ray job submit --no-wait --submission-id cats -- "
         "python ~/little-data-tuner/tuning/search.py --address auto "
         f"--data {shared}/pictures --image-size 32 --weights random --views 2 "
-        "--trials 12 --epochs 12 --scheduler none --name cats "
+        "--trials 12 --epochs 12 --scheduler none --set unfrozen=0:2 --name cats "
         f"--cache {shared}/cache --runs {shared}/runs"
     )
     # The laptop's part ended with that command.
