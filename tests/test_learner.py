@@ -158,7 +158,7 @@ print(json.dumps(sizes))
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("kept", "trials"), [(16, 100), (2, 40)], ids=["all kept", "most thrown away"]
+    ("kept", "trials"), [(16, 100), (2, 25)], ids=["all kept", "most thrown away"]
 )
 def test_memory_does_not_grow_from_trial_to_trial(photos, cache, kept, trials):
     """Many trials in one process, of 15 points whose networks have 5 shapes."""

@@ -44,8 +44,19 @@ def searched(photos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     code, out, err = run(
         "search.py",
-        *("--data", photos, "--per-class", 60, 24, "--image-size", 48, "--weights", "random"),
-        *("--trials", 8, "--epochs", 4, "--cpus-per-trial", 1, "--name", "levers"),
+        *("--data", photos, "--per-class", 40, 20, "--image-size", 32, "--weights", "random"),
+        *(
+            "--trials",
+            8,
+            "--epochs",
+            4,
+            "--cpus-per-trial",
+            1,
+            "--max-unfrozen",
+            3,
+            "--name",
+            "levers",
+        ),
         *("--runs", folder / "runs", "--cache", folder / "cache"),
     )
     assert code == 0, err
@@ -143,7 +154,7 @@ def test_the_exported_model_is_the_best_epoch_of_the_best_trial(searched, photos
 
     facts = json.loads((folder / "report.json").read_text())
     data = dataset.load(
-        photos, cache=folder.parent.parent / "cache", image_size=48, per_class=(60, 24)
+        photos, cache=folder.parent.parent / "cache", image_size=32, per_class=(40, 20)
     )
     model = keras.saving.load_model(folder / "best" / "model.keras")
     found = model.predict(np.asarray(data.validation.pictures), verbose=0)
@@ -203,7 +214,7 @@ def test_a_time_budget_ends_the_search(photos, tmp_path):
     code, _, err = run(
         "search.py",
         *("--data", photos, "--per-class", 40, 20, "--image-size", 48, "--weights", "random"),
-        *("--trials", 1000, "--epochs", 3, "--time-budget", "40s", "--name", "short"),
+        *("--trials", 1000, "--epochs", 3, "--time-budget", "25s", "--name", "short"),
         *("--runs", tmp_path / "runs", "--cache", tmp_path / "cache"),
     )
     assert code == 0, err
