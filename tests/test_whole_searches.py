@@ -98,7 +98,7 @@ def test_points_of_the_user_and_of_an_earlier_run(search, place):
 def test_several_objectives_give_a_front(search):
     folder, done = search(
         "front",
-        *("--trials", 5, "--epochs", 1, "--objective", "accuracy", "--objective", "parameters"),
+        *("--trials", 4, "--epochs", 1, "--objective", "accuracy", "--objective", "parameters"),
         *("--space", "full", "--sampler", "random"),
     )
     assert done.returncode == 0, done.stderr

