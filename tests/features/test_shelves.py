@@ -52,6 +52,22 @@ def test_what_one_machine_computes_another_copies(data, features, frozen, expect
     assert features.journal.statistics()["multiples"] == 0
 
 
+def test_several_machines_write_one_entry(data, features, frozen, expected, machine):
+    def runner(job, frozen):
+        written = []
+        for number, rows in enumerate(job.shards(1)):
+            machine(f"builder-{number}")
+            written.append(job.run(frozen, rows))
+        assert len(written) == 2
+        return written[0] + written[1]
+
+    features.build(data.train, frozen, "block5_pool", View(), runner)
+    machine("reader")
+    found = elsewhere(features).features(data.train, frozen, "block5_pool")
+    wanted = expected(data.train, frozen, "block5_pool", View())
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * wanted.max())
+
+
 def test_a_copy_that_was_altered_is_copied_again(data, features, frozen):
     found = np.array(features.features(data.train, frozen, "block5_pool"))
     built = builds(features)
