@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 
+import psutil
 import pytest
 import ray
 
@@ -97,15 +98,12 @@ def test_a_builder_that_dies_is_replaced(setting):
 
 
 def _builders():
-    found = []
-    for process in os.listdir("/proc"):
-        try:
-            with open(f"/proc/{process}/cmdline", "rb") as file:
-                if file.read().startswith(b"ray::_Builder"):
-                    found.append(int(process))
-        except (OSError, ValueError):
-            continue
-    return found
+    """Of this process' Ray; other tests have their own."""
+    return [
+        each.pid
+        for each in psutil.Process().children(recursive=True)
+        if "".join(each.cmdline()).startswith("ray::_Builder")
+    ]
 
 
 @ray.remote
