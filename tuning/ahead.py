@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+from threading import Lock
 from typing import Any
 
 import ray
@@ -125,6 +126,7 @@ class _Builders:
     ) -> None:
         self.setting, self.watch, self.stop = setting, watch, stop
         self.done, self.pictures = 0, pictures
+        self.telling = Lock()
         blocks = math.ceil(len(setting.dataset.train) / BLOCK)
         self.blocks = min(MOST_BLOCKS, math.ceil(blocks / share.at_once))
         self.passes_at_once = 1 + math.ceil(share.at_once / math.ceil(blocks / self.blocks))
@@ -180,8 +182,9 @@ class _Builders:
             self.free.put(actor)
         if isinstance(found, str):
             raise Overflow(found)
-        self.done += len(rows)
-        self.watch(self.done, max(self.done, self.pictures))
+        with self.telling:  # in order
+            self.done += len(rows)
+            self.watch(self.done, max(self.done, self.pictures))
         return found  # type: ignore[no-any-return]
 
 

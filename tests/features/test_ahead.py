@@ -5,7 +5,6 @@ import signal
 import threading
 import time
 
-import psutil
 import pytest
 import ray
 
@@ -99,6 +98,8 @@ def test_a_builder_that_dies_is_replaced(setting):
 
 def _builders():
     """Of this process' Ray; other tests have their own."""
+    import psutil  # which Ray brings along
+
     return [
         each.pid
         for each in psutil.Process().children(recursive=True)
