@@ -147,8 +147,8 @@ def load(
     for name in ("train", "validation", "test"):
         by_class = getattr(files, name)
         if by_class:
-            place = cache.resolve() if isinstance(cache, Path) else cache
-            splits[name], refused = _split(name, root, by_class, SharedFolder(place), image_size)
+            shared = SharedFolder.of(cache)
+            splits[name], refused = _split(name, root, by_class, shared, image_size)
             broken |= refused
     total = sum(map(len, splits.values())) + len(broken)
     warnings += _broken(broken, total, root)

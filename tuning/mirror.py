@@ -7,6 +7,7 @@ import sqlite3
 import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -108,22 +109,27 @@ class Mirror:
             log.warning("%s is behind %s: %s", place, self.folder, reason(error))
 
     def _changed(self, skip: tuple[str, ...]) -> list[str]:
-        files = [each for each in self.folder.rglob("*") if each.is_file()]
-        names = {each.relative_to(self.folder).as_posix(): each for each in files}
-        return [
-            name
-            for name, file in names.items()
-            if not file.name.startswith(".")
-            and not name.startswith(skip)
-            and self._sent.get(name) != _state(file)
-        ]
+        found = []
+        for file in self.folder.rglob("*"):
+            name = file.relative_to(self.folder).as_posix()
+            if file.name.startswith(".") or name.startswith(skip):
+                continue
+            with suppress(FileNotFoundError):  # a draft, which took its place in the meantime
+                if file.is_file() and self._sent.get(name) != _state(file):
+                    found.append(name)
+        return found
 
     def _send_one(self, place: Place, name: str) -> None:
         file = self.folder / name
+        if not file.exists():
+            return  # a draft, see `_changed`
         state = _state(file)
         if _is_database(name):
             with tempfile.NamedTemporaryFile(suffix=file.suffix) as copy:
-                with sqlite3.connect(file) as source, sqlite3.connect(copy.name) as target:
+                with (
+                    closing(sqlite3.connect(file)) as source,
+                    closing(sqlite3.connect(copy.name)) as target,
+                ):
                     source.backup(target)
                 (place / name).upload(Path(copy.name))
         else:

@@ -149,8 +149,10 @@ def _told(arguments: list[str] | None) -> dict[str, Any]:
 def _folder_to_resume(runs: Path | Place, name: str) -> Path:
     if isinstance(runs, Place):
         # The store's word is the last: this machine may never have seen the run.
-        Mirror(RUNS / name, runs / name).bring()
-        runs = RUNS
+        place, runs = runs / name, RUNS
+        Mirror(RUNS / name, place).bring()
+        if not (RUNS / name / settings.FILE).is_file():
+            raise UserError(f"There is no run {place} to resume.")
     folder = runs / name
     if not (folder / settings.FILE).is_file():
         raise UserError(

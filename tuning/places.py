@@ -138,7 +138,8 @@ class Place:
         store, path = self._there()
 
         def copy() -> None:
-            with store.open_output_stream(path) as stream, file.open("rb") as opened:
+            # The file first: a stream that was opened makes an object, whatever happens next.
+            with file.open("rb") as opened, store.open_output_stream(path) as stream:
                 shutil.copyfileobj(opened, stream, 2**24)
 
         _patiently(self, copy)

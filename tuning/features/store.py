@@ -89,7 +89,7 @@ def _remove_unused(folder: Path) -> bool:
         with (folder / "entry.json").open("r+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             remove(folder)
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):  # in use, or not ours to judge
         return False
     except OSError:
         remove(folder)  # without a header nobody can be using it
