@@ -188,8 +188,8 @@ def test_the_experiments_alone(photos, tmp_path):
 def test_interrupting_ends_gently(photos, tmp_path):
     process = start(
         "search.py",
-        *("--data", photos, "--per-class", 40, 20, "--image-size", 48, "--weights", "random"),
-        *("--trials", 50, "--epochs", 6, "--name", "cut"),
+        *("--data", photos, "--per-class", 40, 20, "--image-size", 32, "--weights", "random"),
+        *("--trials", 50, "--epochs", 6, "--max-unfrozen", 3, "--name", "cut"),
         *("--runs", tmp_path / "runs", "--cache", tmp_path / "cache"),
     )
     journal = tmp_path / "runs" / "cut" / "trials.jsonl"
@@ -214,7 +214,7 @@ def test_a_time_budget_ends_the_search(photos, tmp_path):
     code, _, err = run(
         "search.py",
         *("--data", photos, "--per-class", 40, 20, "--image-size", 48, "--weights", "random"),
-        *("--trials", 1000, "--epochs", 3, "--time-budget", "25s", "--name", "short"),
+        *("--trials", 1000, "--epochs", 3, "--time-budget", "15s", "--name", "short"),
         *("--runs", tmp_path / "runs", "--cache", tmp_path / "cache"),
     )
     assert code == 0, err

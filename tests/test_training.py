@@ -26,7 +26,7 @@ def setting(photos, cache):
 @pytest.mark.slow
 def test_cached_features_train_as_the_uncached_network_does(photos, cache):
     """The whole of VGG16 in Keras' own fit, block 5 and head trainable, fed with pictures."""
-    data = dataset.load(photos, cache=cache, image_size=64, per_class=(100, 40))
+    data = dataset.load(photos, cache=cache, image_size=64, per_class=(32, 16))
     setting = Setting(data, FeatureCache(cache, "float32"), "random")
     hyperparameters = FINE_TUNE.hyperparameters(2) | {"augmentation": "none", "head_epochs": 1}
     trial = Trial(setting, hyperparameters)

@@ -28,7 +28,7 @@ from tuning.setting import Setting
 # Below, who needs features first computes them.
 WORTH = 5e11
 MOST_BLOCKS = 4  # of a shard, so that progress is seen
-ATTEMPTS = 4  # at a shard whose process died
+RETRIES = 3  # of a shard whose process died
 
 
 class Stopped(Exception):
@@ -131,7 +131,9 @@ class _Builders:
         self.blocks = min(MOST_BLOCKS, math.ceil(blocks / share.at_once))
         self.passes_at_once = 1 + math.ceil(share.at_once / math.ceil(blocks / self.blocks))
         self.free: SimpleQueue[Any] = SimpleQueue()
-        options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_restarts": -1}
+        options = {"num_cpus": share.cpus, "num_gpus": share.gpus}
+        # By Ray, which waits until the process has been started anew, perhaps on another machine.
+        options |= {"max_restarts": -1, "max_task_retries": RETRIES}
         self.actors = [
             ray.remote(_Builder).options(**options).remote(setting, share.threads)
             for _ in range(share.at_once)
@@ -170,14 +172,7 @@ class _Builders:
     def _shard(self, job: Pass, rows: range) -> Written:
         actor = self._actor()
         try:
-            for _ in range(ATTEMPTS):
-                try:
-                    found = ray.get(actor.run.remote(job, rows))
-                    break
-                except ray.exceptions.RayActorError as error:
-                    lost = error
-            else:
-                raise lost
+            found = ray.get(actor.run.remote(job, rows))
         finally:
             self.free.put(actor)
         if isinstance(found, str):

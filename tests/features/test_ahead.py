@@ -56,10 +56,17 @@ def test_what_is_recomputed_in_each_step_is_not_needed(setting):
     assert found == [("train", "block5_pool")]  # for its head
 
 
-def test_all_is_built_once_in_parallel(setting):
+def test_all_is_built_once_in_parallel_though_a_builder_dies(setting):
     told = []
     share = Resources(0.0, 1, 2)
-    ahead.build(setting, POINTS, share, lambda *at: told.append(at), lambda: False)
+
+    def watch(*at):
+        if not told:
+            os.kill(_builders()[0], signal.SIGKILL)
+        told.append(at)
+
+    ahead.build(setting, POINTS, share, watch, lambda: False)
+    assert told
     assert ahead.needs(setting, POINTS) == []
     statistics = setting.cache.journal.statistics()
     assert statistics["multiples"] == 0
@@ -67,7 +74,7 @@ def test_all_is_built_once_in_parallel(setting):
     assert told == sorted(told)
     assert told[-1][0] == told[-1][1]
     before = setting.cache.journal.read()
-    ahead.build(setting, POINTS, share, lambda *at: told.append(at), lambda: False)
+    ahead.build(setting, POINTS, share, watch, lambda: False)
     assert setting.cache.journal.read() == before
     # The same bytes as one process makes, whole.
     view = View("article", 1)
@@ -81,19 +88,6 @@ def test_all_is_built_once_in_parallel(setting):
 def test_ending_early_leaves_no_half_entry(setting):
     ahead.build(setting, POINTS, Resources(0.0, 1, 2), lambda *at: None, lambda: True)
     assert list(setting.cache.folder.iterdir()) == []
-
-
-def test_a_builder_that_dies_is_replaced(setting):
-    killed = []
-
-    def watch(done, pictures):
-        if not killed:
-            killed.append(_builders()[0])
-            os.kill(killed[0], signal.SIGKILL)
-
-    ahead.build(setting, POINTS, Resources(0.0, 1, 2), watch, lambda: False)
-    assert killed
-    assert ahead.needs(setting, POINTS) == []
 
 
 def _builders():
