@@ -8,7 +8,8 @@ ARGS ?=
 CLUSTER ?= cluster.yaml
 RAY = RAY_AUTH_MODE=token $(BIN)/ray
 # Where all machines find pictures, features and runs.
-STORE ?= $(error Give STORE=s3://BUCKET, or a folder that all machines see: STORE=/shared)
+STORE ?= $(error Give STORE=s3://BUCKET or gs://BUCKET, or a folder that all machines see: STORE=/shared)
+SYNC = $(if $(filter s3://%,$(STORE)),aws s3 sync,$(if $(filter gs://%,$(STORE)),gcloud storage rsync --recursive))
 JOB = python ~/little-data-tuner/tuning/search.py --address auto --data $(STORE)/pictures --cache $(STORE)/cache --runs $(STORE)/runs
 
 .PHONY: search test test-fast lint format lock clean
@@ -39,7 +40,7 @@ cluster-up: .venv/.cluster  ## start the machines of CLUSTER=cluster.yaml
 	$(RAY) up -y $(CLUSTER)
 
 cluster-data: .venv/.cluster  ## send DATA=DIR
-	$(if $(filter s3://%,$(STORE)),aws s3 sync $(DATA) $(STORE)/pictures,$(RAY) rsync-up $(CLUSTER) $(DATA)/ $(STORE)/pictures/)
+	$(if $(SYNC),$(SYNC) $(DATA) $(STORE)/pictures,$(RAY) rsync-up $(CLUSTER) $(DATA)/ $(STORE)/pictures/)
 
 cluster-search: .venv/.cluster  ## search as the job NAME=…; options in ARGS="--trials 200 …"
 	$(RAY) exec $(CLUSTER) 'ray job submit --no-wait --submission-id $(NAME) -- $(JOB) --name $(NAME) $(ARGS)'
@@ -49,7 +50,7 @@ cluster-logs: .venv/.cluster  ## follow the job NAME=…
 
 cluster-report: .venv/.cluster  ## fetch the run folder of NAME=…
 	mkdir -p runs/$(NAME)
-	$(if $(filter s3://%,$(STORE)),aws s3 sync $(STORE)/runs/$(NAME) runs/$(NAME),$(RAY) rsync-down $(CLUSTER) $(STORE)/runs/$(NAME)/ runs/$(NAME)/)
+	$(if $(SYNC),$(SYNC) $(STORE)/runs/$(NAME) runs/$(NAME),$(RAY) rsync-down $(CLUSTER) $(STORE)/runs/$(NAME)/ runs/$(NAME)/)
 
 cluster-down: .venv/.cluster  ## end all its machines
 	$(RAY) down -y $(CLUSTER)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from object_store import ObjectStore, running
+from object_store import Amazon, Google, ObjectStore, running
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
@@ -57,10 +57,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (item.path not in slow, item.path.name == "test_autoscaling.py"))
 
 
-@pytest.fixture(scope="session")
-def object_store() -> Iterator[ObjectStore]:
-    """A real S3 server, of moto's."""
-    with running() as store:
+@pytest.fixture(scope="session", params=[Amazon, Google], ids=["s3", "gs"])
+def object_store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    """A real server of either kind."""
+    with running(request.param) as store:
         yield store
 
 

@@ -1,6 +1,7 @@
 """Object stores as the search uses them: a real S3 server, copies, and stores that go away."""
 
 import logging
+import re
 import threading
 import time
 
@@ -17,7 +18,7 @@ from tuning.places import Place
 
 @pytest.fixture
 def place(object_store, request):
-    return Place(object_store.url(request.node.name))
+    return Place(object_store.url(re.sub(r"\W", "-", request.node.name)))
 
 
 def test_what_is_written_is_read(place, tmp_path):
@@ -48,14 +49,14 @@ def test_what_is_not_there_is_missing_at_once(place, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("url", "why"),
+    ("wrong", "why"),
     [
-        ("s3://no-such-bucket/x?endpoint_override={}&scheme=http", "no-such-bucket/x cannot be"),
-        ("s3://little-data/x?endpoint_overide=localhost", "s3://little-data/x is no place"),
+        (("little-data/", "no-such-bucket/"), "no-such-bucket/x cannot be used: .*bucket"),
+        (("endpoint_override", "endpoint_overide"), "little-data/x is no place in a store"),
     ],
 )
-def test_a_place_that_cannot_be_used_is_told_in_a_line(object_store, url, why):
-    place = Place(url.format(f"{object_store.address}:{object_store.port}"))
+def test_a_place_that_cannot_be_used_is_told_in_a_line(object_store, wrong, why):
+    place = Place(object_store.url("x").replace(*wrong))
     with pytest.raises(UserError, match=why) as told:
         place.check()
     assert "\n" not in str(told.value)
@@ -126,7 +127,7 @@ def test_weights_may_lie_in_a_store(place, machine):
     url = place.url.replace("?", "/weights.npz?")
     with open(copied(url), "rb") as file:
         assert file.read() == b"numbers"
-    with pytest.raises(UserError, match=r"no other\.npz in s3://"):
+    with pytest.raises(UserError, match=rf"no other\.npz in {place.url[:2]}://"):
         copied(place.url.replace("?", "/other.npz?"))
     assert copied("imagenet") == "imagenet"
 
@@ -136,7 +137,8 @@ def test_pictures_are_fetched_and_follow_the_store(place, machine, photos):
         for name in ("cats", "dogs"):
             for file in sorted((photos / split / name).iterdir())[:count]:
                 (place / split / name / file.name).upload(file)
-    (place / "../outside.jpg").write(b"")
+    if place.url.startswith("s3:"):  # the other server has no such names
+        (place / "../outside.jpg").write(b"")
     cache = place / "cache"
     here = dataset.load(mirrored(place), cache=cache, image_size=32)
     assert here.counts()["train"] == {"cats": 6, "dogs": 6}

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import tempfile
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,10 +25,12 @@ SCHEMES = ("s3", "gs")
 PATIENCE = 60.0  # seconds for which a store that cannot be reached is tried again
 PAUSES = (0.5, 8.0)  # seconds before the second attempt, and the longest between two
 PARALLEL = 16  # requests at once: a store answers one in some 50 ms, however small it is
-# What the stores say where asking once more changes nothing.
+# What the stores say where asking once more changes nothing; the last is Google's.
 DEFINITE = re.compile(
-    "ACCESS_DENIED|NO_SUCH|INVALID|SIGNATURE|UNRECOGNIZED_CLIENT|[Pp]ermission|[Uu]nauthenticated"
+    "ACCESS_DENIED|NO_SUCH|INVALID|SIGNATURE|UNRECOGNIZED_CLIENT|retry.reason=permanent-error"
 )
+# Google's client would try again in silence for 15 minutes: here it is ours to do, and to say.
+OWN_RETRIES = "retry_limit_seconds=2"
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,8 @@ class Place:
             probe = self / ".probe"
             probe.write(b"")
             probe.remove()
+        except FileNotFoundError:
+            raise UserError(f"{self} cannot be used: there is no such bucket.") from None
         except OSError as error:
             raise UserError(f"{self} cannot be used: {reason(error)}.") from None
 
@@ -163,8 +168,11 @@ class Place:
 def _connect(url: str) -> tuple[Any, str]:
     from pyarrow import fs
 
+    address = url
+    if url.startswith("gs:") and "retry_limit_seconds" not in url:
+        address += f"{'&' if '?' in url else '?'}{OWN_RETRIES}"
     try:
-        store, path = fs.FileSystem.from_uri(url)
+        store, path = fs.FileSystem.from_uri(address)
     except (ValueError, OSError) as error:
         raise UserError(f"{Place(url)} is no place in a store: {reason(error)}.") from None
     return store, path
@@ -186,9 +194,12 @@ def _patiently(place: Place, work: Callable[[], Result]) -> Result:
 
 
 def reason(error: Exception) -> str:
-    """The part of pyarrow's message that says why, which comes last."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return text.rpartition("operation: ")[2] or text
+    """The part of pyarrow's message that says why: Amazon's comes last, Google's in the midst."""
+    text = " ".join(str(error).split())
+    if found := re.search(r"original-message=([^}]*)|Status\((.*) error_info=", text):
+        text = found[1] or found[2]
+    text = text.rstrip(".").rpartition("operation: ")[2] or text
+    return textwrap.shorten(text, 300, placeholder=" ...")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import hosts
 import pytest
 import yaml
 from hosts import LAPTOP, ROOT, Host
-from object_store import KEYS, running
+from object_store import KEYS, Amazon, running
 
 from tuning import records, report
 from tuning.journal import Journal
@@ -151,7 +151,7 @@ _FETCH = "import urllib.request; urllib.request.urlopen('{url}', timeout=5)"
 
 
 def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, photos, tmp_path):
-    with running(LAPTOP) as store:
+    with running(Amazon, LAPTOP) as store:
         pictures = Place(store.url("pictures"))
         for file in _few(photos, tmp_path, 40).rglob("*.jpg"):
             (pictures / file.relative_to(tmp_path / "pictures").as_posix()).upload(file)
