@@ -1,4 +1,4 @@
-"""`cluster.yaml` from no worker to as many as trials wait for, by Ray's autoscaler.
+"""`cluster.yaml` from no worker to as many as trials wait for, and back, by Ray's autoscaler.
 
 The cloud is played by Ray's own fake provider: its machines are processes of one host.
 """
@@ -28,6 +28,15 @@ ENVIRONMENT = {
     "AUTOSCALER_UPDATE_INTERVAL_S": "1",
 }
 MOST = 2
+IDLE = 6  # seconds, in place of the file's minutes
+AWAIT_GONE = """
+import ray, time
+ray.init("auto", log_to_driver=False)
+until = time.monotonic() + 90
+while ray.cluster_resources().get("GPU"):
+    assert time.monotonic() < until, ray.nodes()
+    time.sleep(1)
+"""
 
 
 @pytest.fixture
@@ -47,7 +56,8 @@ def played() -> dict:
     for each in types.values():
         each["resources"] |= {"CPU": 1, "object_store_memory": 10**8}
         each["node_config"] = {}
-    file = prepare_config(file | {"max_workers": MOST, "head_node_type": FAKE_HEAD_NODE_TYPE})
+    file |= {"max_workers": MOST, "idle_timeout_minutes": IDLE / 60}
+    file = prepare_config(file | {"head_node_type": FAKE_HEAD_NODE_TYPE})
     provider = {
         # As "external": the wheel lacks a file that "fake_multinode" would read.
         "type": "external",
@@ -59,7 +69,7 @@ def played() -> dict:
     return file | {"provider": provider}
 
 
-def test_workers_come_when_trials_wait_for_them(host, photos):
+def test_workers_come_when_trials_wait_for_them_and_go_after_the_last(host, photos):
     (host.home / "ray_bootstrap_config.yaml").write_text(json.dumps(played()))
     shared = host.home / "shared"
     variables = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
@@ -79,3 +89,5 @@ def test_workers_come_when_trials_wait_for_them(host, photos):
     assert facts["run"]["gpus_per_trial"] == 1
     assert {trial["status"] for trial in facts["trials"]} <= {"finished", "stopped"}
     assert facts["cache"]["multiples"] == 0
+    # Nothing of the search holds a machine that costs money.
+    host.ssh(f"{inside} python -c '{AWAIT_GONE}'", timeout=200)
