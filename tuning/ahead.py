@@ -28,7 +28,7 @@ from tuning.setting import Setting
 # Below, who needs features first computes them.
 WORTH = 5e11
 MOST_BLOCKS = 4  # of a shard, so that progress is seen
-RETRIES = 3  # of a shard whose process died
+ATTEMPTS = 4  # at a shard whose process or machine is lost
 
 
 class Stopped(Exception):
@@ -109,7 +109,8 @@ def build(
     ):
         try:
             list(pool.map(builders.build, views.values()))
-        except Stopped:
+        # A shard that is lost again and again: the trials that need it will say why.
+        except (Stopped, ray.exceptions.RayActorError):
             pool.shutdown(cancel_futures=True)
 
 
@@ -131,19 +132,14 @@ class _Builders:
         self.blocks = min(MOST_BLOCKS, math.ceil(blocks / share.at_once))
         self.passes_at_once = 1 + math.ceil(share.at_once / math.ceil(blocks / self.blocks))
         self.free: SimpleQueue[Any] = SimpleQueue()
-        options = {"num_cpus": share.cpus, "num_gpus": share.gpus}
-        # By Ray, which waits until the process has been started anew, perhaps on another machine.
-        options |= {"max_restarts": -1, "max_task_retries": RETRIES}
+        options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_restarts": -1}
         self.actors = [
             ray.remote(_Builder).options(**options).remote(setting, share.threads)
             for _ in range(share.at_once)
         ]
         self.pool = ThreadPoolExecutor(share.at_once)
         for actor in self.actors:
-            # Those that are still starting, perhaps on a machine that is yet to come, get no work.
-            actor.__ray_ready__.remote().future().add_done_callback(
-                lambda _, actor=actor: self.free.put(actor)
-            )
+            self._await(actor)
 
     def __enter__(self) -> _Builders:
         return self
@@ -162,6 +158,11 @@ class _Builders:
         found = self.pool.map(lambda rows: self._shard(job, rows), job.shards(self.blocks))
         return functools.reduce(operator.add, found)
 
+    def _await(self, actor: Any) -> None:
+        """Gets it work once it is there: at once, or on a machine that is yet to come."""
+        ready = actor.__ray_ready__.options(max_task_retries=-1).remote()
+        ready.future().add_done_callback(lambda _: self.free.put(actor))
+
     def _actor(self) -> Any:
         """The next that is free."""
         while not self.stop():
@@ -170,11 +171,16 @@ class _Builders:
         raise Stopped
 
     def _shard(self, job: Pass, rows: range) -> Written:
-        actor = self._actor()
-        try:
-            found = ray.get(actor.run.remote(job, rows))
-        finally:
-            self.free.put(actor)
+        for left in reversed(range(ATTEMPTS)):
+            actor = self._actor()
+            try:
+                found = ray.get(actor.run.remote(job, rows))
+                break
+            except ray.exceptions.RayActorError:
+                if not left:
+                    raise
+            finally:
+                self._await(actor)
         if isinstance(found, str):
             raise Overflow(found)
         with self.telling:  # in order
