@@ -36,8 +36,8 @@ import ray
 from search_spaces.levers import MAX_UNFROZEN
 from tuning import scheduling, stopping
 from tuning import study as studies
-from tuning.cluster import Resources
 from tuning.journal import Journal
+from tuning.machines import Resources
 from tuning.records import CURVES, Ledger
 from tuning.searcher import LeverSearch
 from tuning.space import Levers

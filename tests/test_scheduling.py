@@ -1,18 +1,24 @@
-"""What happens to a trial whose worker is lost between two trials, when none is running there."""
+"""Where trials run, and what happens to one whose worker is lost between two trials."""
 
+import json
 import os
 import sys
+import time
+from collections import defaultdict
+from itertools import pairwise
 
 import optuna
 import pytest
 import ray
 from optuna.trial import TrialState
+from ray.cluster_utils import Cluster
 
-from tuning import scheduling, stopping
+from tuning import cluster, scheduling, stopping
 from tuning import study as studies
-from tuning.cluster import Resources, connect
+from tuning.cluster import connect
 from tuning.copies import SharedFolder
 from tuning.journal import Journal
+from tuning.machines import Resources, resources
 from tuning.records import CURVES, Ledger
 from tuning.searcher import LeverSearch
 from tuning.space import Levers
@@ -22,8 +28,8 @@ TRIALS = 4
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import it
 
 
-class Mortal(Worker):
-    """Trains nothing, and dies once, when it is to begin with its second trial."""
+class Idle(Worker):
+    """Trains nothing."""
 
     def make(self, config):
         return [0]
@@ -37,6 +43,10 @@ class Mortal(Worker):
         over = self.trial[0] >= self.config["hyperparameters"]["epochs"]
         return {**values, "epoch": self.trial[0], "best_accuracy": 0.7, "done": over}
 
+
+class Mortal(Idle):
+    """Dies once, when it is to begin with its second trial."""
+
     def reset_config(self, new_config):
         if not (self.folder.here / "died").exists():
             (self.folder.here / "died").touch()
@@ -44,16 +54,40 @@ class Mortal(Worker):
         return super().reset_config(new_config)
 
 
+class Placed(Idle):
+    """Writes down when it used which GPU of which machine."""
+
+    def _epoch(self):
+        context, began = ray.get_runtime_context(), time.time()
+        time.sleep(0.5)
+        place = [context.get_node_id(), context.get_accelerator_ids()["GPU"]]
+        with (self.folder.here / f"{os.getpid()}.jsonl").open("a") as file:
+            file.write(json.dumps([place, began, time.time()]) + "\n")
+        return super()._epoch()
+
+
 @pytest.fixture
-def cluster():
+def alone():
     connect(None)
     yield
     ray.shutdown()
 
 
-def test_its_trial_is_run_by_another(cluster, tmp_path, monkeypatch):
+@pytest.fixture
+def mixed():
+    """A machine without GPUs, one with one and one with two, all of them pretended."""
+    cluster._keep_token()
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "num_gpus": 0})
+    gpus = {found.add_node(num_cpus=2, num_gpus=count).node_id: count for count in (1, 2)}
+    connect(found.address)
+    yield gpus
+    ray.shutdown()
+    found.shutdown()
+
+
+def run(worker, share, trials, tmp_path, monkeypatch):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    monkeypatch.setattr(scheduling, "Worker", Mortal)
+    monkeypatch.setattr(scheduling, "Worker", worker)
     store = studies.storage(studies.default_storage(tmp_path))
     study = studies.create(store, "study", studies.sampler("random", 0), ["accuracy"])
     scheduler = stopping.scheduler("asha", 3, lambda hyperparameters: False)
@@ -61,10 +95,32 @@ def test_its_trial_is_run_by_another(cluster, tmp_path, monkeypatch):
     searcher = LeverSearch(study, Levers(3, 2), scheduler.fates)
     told = scheduling._Told(ledger, scheduler.fates, SharedFolder(tmp_path))
     scheduling._tune(
-        *(None, tmp_path, Resources(0.0, 1, 1), searcher, scheduler, stopping.End([]), told),
-        lambda: TRIALS - studies.told(study),
+        *(None, tmp_path, share, searcher, scheduler, stopping.End([]), told),
+        lambda: trials - studies.told(study),
     )
+    return study, ledger
+
+
+def test_a_trial_whose_worker_is_lost_is_run_by_another(alone, tmp_path, monkeypatch):
+    study, ledger = run(Mortal, Resources(0.0, 1, 1), TRIALS, tmp_path, monkeypatch)
     assert (tmp_path / "died").exists()
     assert [trial.number for trial in study.trials] == list(range(TRIALS))
     assert {trial.state for trial in study.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
     assert {each.status for each in ledger.records.values()} <= {"finished", "stopped"}
+
+
+def test_one_trial_per_gpu_on_machines_that_differ(mixed, tmp_path, monkeypatch):
+    share = resources(None, None)
+    assert share == Resources(1.0, 1, 3)
+    run(Placed, share, 12, tmp_path, monkeypatch)
+    used = defaultdict(list)
+    for file in tmp_path.glob("*.jsonl"):
+        for line in file.read_text().splitlines() if file.stem.isdigit() else ():
+            (node, gpus), began, ended = json.loads(line)
+            (gpu,) = gpus
+            used[node, gpu].append((began, ended))
+    assert {node for node, _ in used} <= set(mixed)  # none where there is no GPU
+    assert len(used) > 1  # though trials are shorter than the start of a process that trains
+    for times in used.values():
+        for (_, ended), (began, _) in pairwise(sorted(times)):
+            assert ended <= began

@@ -14,9 +14,9 @@ from optuna.trial import TrialState
 from search_spaces.narrowing import parse
 from tuning import study as studies
 from tuning.choices import SAMPLERS
-from tuning.cluster import Resources
 from tuning.errors import UserError
 from tuning.journal import Journal
+from tuning.machines import Resources
 from tuning.options import parse as parse_options
 from tuning.records import Ledger
 from tuning.scheduling import _end

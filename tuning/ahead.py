@@ -16,12 +16,12 @@ from typing import Any
 import ray
 
 from models import vgg16
-from tuning.cluster import Resources
 from tuning.dataset import Split
 from tuning.features import Frozen, View
 from tuning.features.draft import Overflow
 from tuning.features.entry import BLOCK, PLAIN
 from tuning.features.forward import Pass, Written
+from tuning.machines import Resources
 from tuning.setting import Setting
 
 # Floating point operations that pay for the start of builders: some five seconds of a few cores.

@@ -1,16 +1,13 @@
-"""The Ray cluster: joining it, and sharing out what it has."""
+"""The Ray cluster: joining it, or starting Ray on this machine alone."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import secrets
 import socket
 import tempfile
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +18,7 @@ import models
 import search_spaces
 import tuning
 from tuning.errors import UserError
-
-BOOTSTRAP = "~/ray_bootstrap_config.yaml"  # the cluster file, where `ray up` leaves it on the head
-LOOK = 5.0  # seconds between two looks at which machines there are
-TYPE = "ray.io/node-group"  # label of a node that `ray up` or its autoscaler started
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one trial gets.
-
-    Attributes:
-        gpus: A whole number, or a share of one.
-        cpus: Cores.
-        at_once: How many trials have room.
-    """
-
-    gpus: float
-    cpus: int
-    at_once: int
-
-    @property
-    def threads(self) -> int | None:
-        """Threads of a process that computes on the CPU; None: it computes on a GPU."""
-        return None if self.gpus else self.cpus
+from tuning.machines import await_first_worker
 
 
 def connect(address: str | None, dashboard: bool = False) -> str | None:
@@ -103,6 +77,8 @@ def connect(address: str | None, dashboard: bool = False) -> str | None:
             raise
         reason = str(error).strip().split("\n")[0].rstrip(".")
         raise UserError(f"No Ray cluster at --address {address} to join: {reason}.") from error
+    if address:
+        await_first_worker()
     url = ray._private.worker.get_dashboard_url() if dashboard and not address else None
     return f"http://{url}" if url else None
 
@@ -145,65 +121,3 @@ def _own_folder() -> Path:
     if found.st_uid != os.getuid() or found.st_mode & 0o077:  # somebody was here first
         folder = Path(tempfile.mkdtemp(prefix="tuner-", dir="/tmp"))
     return folder / "ray"
-
-
-def resources(gpus_per_trial: float | None, cpus_per_trial: int | None) -> Resources:
-    """Shares out what the cluster has: one GPU a trial where there are GPUs, else CPUs.
-
-    Nodes that the autoscaler starts when trials wait for them count like those that are there.
-    Without GPUs up to four trials run at once: more would outrun the sampler, which learns from
-    finished trials.
-    """
-    alive = [node for node in ray.nodes() if node["Alive"]]
-    nodes = [node["Resources"] for node in alive] + _to_come(alive)
-    gpus = sum(node.get("GPU", 0) for node in nodes)
-    cpus = sum(node.get("CPU", 0) for node in nodes)
-    gpu = gpus_per_trial if gpus_per_trial is not None else (1.0 if gpus else 0.0)
-    if gpu:
-        fitting = [node for node in nodes if node.get("GPU", 0) >= gpu]
-        slots = sum(int(node["GPU"] / gpu) for node in fitting)
-        per_slot = [node.get("CPU", 1) // int(node["GPU"] / gpu) for node in fitting]
-        cpu = cpus_per_trial or int(max(1, min(per_slot, default=1)))
-    else:
-        cpu = cpus_per_trial or int(max(1, cpus // 4))
-        slots = sum(int(node.get("CPU", 0) // cpu) for node in nodes)
-    return Resources(gpu, cpu, slots)
-
-
-class Room:
-    """How many trials have room now: on a cluster machines come and go while a search goes on.
-
-    Args:
-        share: What each trial gets.
-        fixed: Whether it is this machine alone.
-
-    Attributes:
-        most: That had room so far.
-    """
-
-    def __init__(self, share: Resources, fixed: bool) -> None:
-        self.share = share
-        self.fixed = fixed
-        self.most = self.now = share.at_once
-        self._looked = time.monotonic()
-
-    def __call__(self) -> int:
-        """Looked at anew every few seconds."""
-        if not self.fixed and time.monotonic() > self._looked + LOOK:
-            self._looked = time.monotonic()
-            self.now = resources(self.share.gpus, self.share.cpus).at_once
-            self.most = max(self.most, self.now)
-        return self.now
-
-
-def _to_come(alive: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """The resources of each node that the autoscaler may yet start, the favoured types first."""
-    file = Path(BOOTSTRAP).expanduser()
-    if not any(TYPE in node["Labels"] for node in alive) or not file.is_file():
-        return []
-    cluster = json.loads(file.read_text())
-    types = cluster["available_node_types"]
-    workers = [types[name] for name in types if name != cluster["head_node_type"]]
-    workers.sort(key=lambda each: -each.get("priority", 0))
-    possible = [each["resources"] for each in workers for _ in range(each["max_workers"])]
-    return possible[: max(0, cluster["max_workers"] - (len(alive) - 1))]

@@ -16,10 +16,11 @@ from ray.tune.search import Searcher
 from tuning import ahead, loggers, stopping
 from tuning import study as studies
 from tuning.best import load_arrays
-from tuning.cluster import Resources, Room, connect, resources
+from tuning.cluster import connect
 from tuning.copies import SharedFolder
 from tuning.features.distributed import ActorRights
 from tuning.interrupt import BY_USER, gentle
+from tuning.machines import Resources, Room, resources
 from tuning.options import Options
 from tuning.records import OVER, Ledger, Manner
 from tuning.repeats import Repeat

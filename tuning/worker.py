@@ -49,32 +49,40 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def setup(
         self, config: dict[str, Any], setting: Setting, folder: SharedFolder, threads: int | None
     ) -> None:
-        """Begins the first trial; the other arguments are the same for all."""
-        if threads:
-            bind(threads)
+        """Takes the first trial; the other arguments are the same for all.
+
+        What takes seconds is left to the first step: Tune gives a trial whose worker is still
+        starting to one that becomes free, and drops the new worker, so where trials are shorter
+        than that start, none but the first worker would ever be used.
+        """
+        self.threads = threads
         self.warnings = _Warnings()
         logging.getLogger("tuning").addHandler(self.warnings)
         self.setting = setting
         self.folder = folder
-        self.begin(config)
+        self.reset_config(config)
 
-    def begin(self, config: dict[str, Any]) -> None:
-        """Begins or goes on with a trial.
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Takes the next trial, in the same process.
 
         Args:
-            config: `number`, `hyperparameters`; of a repeat also `seed` and `fold`.
+            new_config: `number`, `hyperparameters`; of a repeat also `seed` and `fold`.
         """
-        self.config = config
+        self.config = new_config
+        self.trial: Any = None
+        self.failed: str | None = None
+        return True
+
+    def _begin(self) -> None:
+        """Begins the trial, or goes on with it."""
+        if self.threads:
+            bind(self.threads)
         self.saved = time.monotonic()
         self.writing = 0.0
-        self.failed: str | None = None
-        try:
-            self.trial = self.make(config)
-            checkpoint = self.folder.fetch_anew(checkpoint_file(config["number"]))
-            if checkpoint.exists():
-                self.trial.restore(checkpoint)
-        except Exception as error:
-            self._fault(error)
+        self.trial = self.make(self.config)
+        checkpoint = self.folder.fetch_anew(checkpoint_file(self.config["number"]))
+        if checkpoint.exists():
+            self.trial.restore(checkpoint)
 
     def make(self, config: dict[str, Any]) -> Any:
         """The trial itself."""
@@ -99,6 +107,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """Trains an epoch."""
         if not self.failed:
             try:
+                if self.trial is None:
+                    self._begin()
                 self._keep()
                 return self._epoch()
             except Exception as error:
@@ -142,11 +152,6 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
             self.failed = "out of memory; a smaller --image-size or fewer unfrozen layers need less"
             forget()
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Begins the next trial in the same process."""
-        self.begin(new_config)
-        return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """The run folder holds the checkpoints; Ray need not copy them."""

@@ -87,21 +87,3 @@ def test_a_token_that_all_can_read_is_closed(tmp_path, monkeypatch):
 def test_a_cluster_that_is_not_there(address):
     with pytest.raises(UserError, match=f"^No Ray cluster at --address {address} to join: .*"):
         cluster.connect(address)
-
-
-def test_what_the_autoscaler_may_yet_start(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    gpu, big = {"CPU": 4, "GPU": 1}, {"CPU": 8, "GPU": 1}
-    types = {
-        "head": {"resources": {"CPU": 4}, "max_workers": 0},
-        "gpu": {"resources": gpu, "max_workers": 8},
-        "big": {"resources": big, "max_workers": 2, "priority": 1},
-    }
-    file = {"max_workers": 4, "head_node_type": "head", "available_node_types": types}
-    head = {"Labels": {cluster.TYPE: "head"}}
-    assert cluster._to_come([head]) == []  # not by a cluster file
-    (tmp_path / "ray_bootstrap_config.yaml").write_text(json.dumps(file))
-    assert cluster._to_come([head]) == [big, big, gpu, gpu]
-    assert cluster._to_come([head] * 4) == [big]
-    assert cluster._to_come([head] * 9) == []
-    assert cluster._to_come([{"Labels": {}}]) == []  # a Ray of its own on that head

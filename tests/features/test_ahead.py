@@ -11,10 +11,11 @@ import ray
 from models import vgg16
 from search_spaces.experiments import EXPERIMENTS
 from tuning import ahead, dataset
-from tuning.cluster import Resources, connect
+from tuning.cluster import connect
 from tuning.features import FeatureCache, View, distributed
 from tuning.features.distributed import ActorRights
 from tuning.journal import Journal
+from tuning.machines import Resources
 from tuning.setting import Setting
 
 pytestmark = pytest.mark.slow
