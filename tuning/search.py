@@ -141,8 +141,8 @@ def run(options: Options, arguments: list[str]) -> int:
         facts = conclusion.conclude(options, setting, ledger, manner, again)
     console.print(conclusion.in_short(facts, options.folder), highlight=False)
     if manner.failing:
-        last = ledger.records[max(ledger.records)]
-        print(f"error: {manner.ended}, {last.reason}", file=sys.stderr)
+        reasons = [each.reason for each in ledger.records.values() if each.status == "failed"]
+        print(f"error: {manner.ended}, {reasons[-1]}", file=sys.stderr)
         return 1
     return 130 if manner.ended == interrupt.BY_USER else 0
 
