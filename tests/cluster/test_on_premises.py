@@ -84,8 +84,10 @@ class Cluster:
         return found.stdout
 
     def up(self) -> None:
-        """`ray up`, and until all workers have joined."""
+        """`ray up`, which ends before the first worker has joined."""
         self.ray("up", "-y", "--no-config-cache", str(self.file))
+
+    def await_workers(self) -> None:
         wait = WAIT.format(gpus=len(self.hosts) - 1)
         self.execute(f"python -c '{wait}'")
 
@@ -111,6 +113,7 @@ def cluster(tmp_path_factory):
     with hosts.running(folder, 1 + WORKERS) as running:
         found = Cluster(folder, running)
         found.up()
+        found.await_workers()
         yield found
 
 
@@ -178,6 +181,7 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
         cluster.hosts[0].kill()
         cluster.hosts[0].boot()
         cluster.up()
+        # At once: the first worker is waited for, or trials would train on the head's CPU.
         cluster.execute(f"ray job submit -- {search} --resume away")
         Mirror(tmp_path / "away", place).bring()
         begun, whole = _entries(Place(store.url("cache")))
@@ -185,6 +189,7 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
     facts = report.check(json.loads((tmp_path / "away" / "report.json").read_text()))
     assert len(facts["trials"]) == 6
     assert {trial["status"] for trial in facts["trials"]} <= {"finished", "stopped"}
+    assert facts["run"]["gpus_per_trial"] == 1
     assert facts["cache"]["multiples"] == 0
     assert facts["data"]["root"] == "s3://little-data/pictures"
     trials = {trial["number"]: trial for trial in facts["trials"]}
