@@ -99,6 +99,10 @@ def test_what_is_no_location(text, why):
     assert "secret" not in str(told.value)
 
 
+def test_a_public_bucket_needs_no_credentials():
+    assert kinds.location("gs://anonymous@bucket/x") == Place("gs://anonymous@bucket/x")
+
+
 # --- copies
 
 

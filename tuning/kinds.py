@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tuning.places import SCHEMES, Place, is_url
+from tuning.places import PUBLIC, SCHEMES, Place, is_url
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
@@ -30,7 +30,7 @@ def source(text: str) -> str:
 def location(text: str) -> Path | Place:
     """A folder, or a place in an object store."""
     if is_url(text):
-        if "@" in text.partition("?")[0]:
+        if "@" in text.partition("?")[0].removeprefix(PUBLIC):
             raise argparse.ArgumentTypeError(
                 "a key has no place in a URL: give it as the store's "
                 "own tools take it, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

@@ -22,6 +22,7 @@ from tuning.errors import UserError
 Result = TypeVar("Result")
 
 SCHEMES = ("s3", "gs")
+PUBLIC = "gs://anonymous@"  # pyarrow's way to ask without credentials
 PATIENCE = 60.0  # seconds for which a store that cannot be reached is tried again
 PAUSES = (0.5, 8.0)  # seconds before the second attempt, and the longest between two
 PARALLEL = 16  # requests at once: a store answers one in some 50 ms, however small it is
