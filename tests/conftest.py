@@ -1,12 +1,18 @@
 """What several tests need: real photos, a cache of their own."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from object_store import Amazon, Google, ObjectStore, running
 
+LONGEST = ("test_on_premises.py", "test_resume.py", "test_whole_searches.py", "test_search.py")
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+# Ray gives its workers the lowest priority: side by side, a test that searches would wait for all
+# others, and run alone at the end.
+os.environ |= {"RAY_worker_niceness": "0"}
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +60,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     Two play hosts, which one at a time can: of them one comes first and the other last.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path not in slow, item.path.name == "test_autoscaling.py"))
+
+    def place(item: pytest.Item) -> tuple[int, bool, bool]:
+        name = item.path.name
+        early = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+        return early, item.path not in slow, name == "test_autoscaling.py"
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", params=[Amazon, Google], ids=["s3", "gs"])

@@ -20,6 +20,7 @@ from ray.autoscaler._private.util import prepare_config
 pytestmark = pytest.mark.slow
 
 ENVIRONMENT = {
+    "RAY_worker_niceness": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_FAKE_CLUSTER": "1",
     "RAY_enable_autoscaler_v2": "1",

@@ -57,7 +57,8 @@ class Cluster:
     def _filled_in(self) -> dict[str, object]:
         text = (ROOT / "clusters" / "on_premises.yaml").read_text()
         # GPUs where there are none, and keys for the object store where machines have no role.
-        keys = " ".join(f"{name}={value}" for name, value in KEYS.items())
+        variables = KEYS | {"RAY_worker_niceness": "0"}
+        keys = " ".join(f"{name}={value}" for name, value in variables.items())
         text = text.replace(
             "ray start --address", "ray start --num-gpus=1 --num-cpus=1 --address"
         ).replace("ray start ", f"env {keys} ray start --object-store-memory=100000000 ")
