@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import boto3
@@ -16,7 +17,7 @@ BUCKET = "little-data"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
 
 
-class ObjectStore:
+class ObjectStore(ABC):
     """Can be away for a while and then holds what it held."""
 
     scheme: str
@@ -33,8 +34,9 @@ class ObjectStore:
         query = f"endpoint_override={self.address}:{self.port}&scheme=http"
         return f"{self.scheme}://{self.user}{BUCKET}/{folder}?{query}"
 
+    @abstractmethod
     def up(self) -> None:
-        raise NotImplementedError
+        """Starts the server, anew after `down`."""
 
     def down(self) -> None:
         self.server.stop()

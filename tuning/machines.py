@@ -76,18 +76,16 @@ def share_out(
     gpus = sum(node.get("GPU", 0) for node in nodes)
     cpus = sum(node.get("CPU", 0) for node in nodes)
     gpu = gpus_per_trial if gpus_per_trial is not None else (1.0 if gpus else 0.0)
-
-    def slots(node: dict[str, float]) -> int:
-        return int(node.get("GPU", 0) / gpu)
-
     if gpu:
-        per_slot = [node.get("CPU", 1) // slots(node) for node in nodes if slots(node)]
-        cpu = cpus_per_trial or int(max(1, min(per_slot, default=1)))
+        slots = [int(node.get("GPU", 0) / gpu) for node in nodes]
+        each = [node.get("CPU", 1) // most for node, most in zip(nodes, slots, strict=True) if most]
+        cpu = cpus_per_trial or int(max(1, min(each, default=1)))
     else:
         cpu = cpus_per_trial or int(max(1, cpus // 4))
-    room = (int(node.get("CPU", 0) // cpu) for node in nodes)
-    if gpu:
-        room = (min(each, slots(node)) for each, node in zip(room, nodes, strict=True))
+        slots = [int(node.get("CPU", 0)) for node in nodes]
+    room = [
+        min(most, int(node.get("CPU", 0) // cpu)) for node, most in zip(nodes, slots, strict=True)
+    ]
     return Resources(gpu, cpu, sum(room))
 
 
