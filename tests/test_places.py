@@ -2,8 +2,10 @@
 
 import logging
 import re
+import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -180,7 +182,7 @@ def test_a_run_folder_is_sent_as_trials_end_and_brought_elsewhere(place, tmp_pat
     with Mirror(folder, place) as mirror:
         journal.write(event="end", number=0)
         mirror.update(None, "end")
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while "trials.jsonl" not in place.files():
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -198,6 +200,32 @@ def test_a_run_folder_is_sent_as_trials_end_and_brought_elsewhere(place, tmp_pat
     copy.write(event="end", number=1)
     Mirror(elsewhere, place).bring()
     assert len(copy.read()) == 2
+
+
+def test_of_trials_a_store_never_knows_more_than_of_the_study(place, tmp_path, monkeypatch):
+    """Else who goes on with the run would propose a trial once more, as another."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    journal = Journal(folder / "trials.jsonl")
+    with closing(sqlite3.connect(folder / "study.db")) as study:
+        study.execute("create table trials (number)")
+    journal.write(event="start", number=0)
+    send = Mirror._send_one
+
+    def meanwhile(mirror, place, name):
+        send(mirror, place, name)
+        if name == "study.db":
+            journal.write(event="start", number=1)
+
+    monkeypatch.setattr(Mirror, "_send_one", meanwhile)
+    copy = Journal(tmp_path / "copy.jsonl")
+    with Mirror(folder, place) as mirror:
+        mirror.update(None, "end")
+        mirror._waiting.result(60)
+        (place / "trials.jsonl").download(copy.path)
+        assert [event["number"] for event in copy.read()] == [0]
+    (place / "trials.jsonl").download(copy.path)
+    assert [event["number"] for event in copy.read()] == [0, 1]
 
 
 def test_a_search_goes_on_while_its_run_folder_cannot_be_sent(

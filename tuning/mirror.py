@@ -15,6 +15,7 @@ from tuning.errors import UserError
 from tuning.places import Place, in_parallel, reason
 from tuning.records import Record
 
+LEDGER = "trials.jsonl"
 WORKERS = ("weights/", "checkpoints/")  # written by workers, who send them themselves
 LARGE = "tune/"  # Ray Tune's logs: sent at the end, never needed to go on
 PAUSE = 5.0  # seconds between two sendings, unless a trial ends
@@ -88,18 +89,24 @@ class Mirror:
 
     def _knows_more(self, files: dict[str, tuple[int, int]]) -> bool:
         """Whether the store was away when this machine last wrote to the run."""
-        journal = self.folder / "trials.jsonl"  # which only grows
-        theirs = files.get(journal.name, (0, 0))[0]
+        journal = self.folder / LEDGER  # which only grows
+        theirs = files.get(LEDGER, (0, 0))[0]
         return journal.exists() and journal.stat().st_size > theirs
 
     def _send(self, place: Place, skip: tuple[str, ...]) -> None:
         try:
+            # As it is before the study is copied, and sent after it: what the study knows more is
+            # made good by `study.reconcile`, but a trial that only the ledger knows would be
+            # proposed once more, as another.
+            ledger = self._ledger()
             changed = self._changed(skip)
-            # The study first: what it knows more than the ledger is made good by `study.reconcile`.
             for name in filter(_is_database, changed):
                 self._send_one(place, name)
-            files = [each for each in changed if not _is_database(each)]
+            files = [each for each in changed if not _is_database(each) and each != LEDGER]
             in_parallel(lambda name: self._send_one(place, name), files)
+            if ledger and self._sent.get(LEDGER) != ledger[0]:
+                (place / LEDGER).write(ledger[1])
+                self._sent[LEDGER] = ledger[0]
             if not skip:
                 for name in place.files():
                     # Weights of trials that are not among the best.
@@ -107,6 +114,10 @@ class Mirror:
                         (place / name).remove()
         except OSError as error:
             log.warning("%s is behind %s: %s", place, self.folder, reason(error))
+
+    def _ledger(self) -> tuple[tuple[int, int], bytes] | None:
+        file = self.folder / LEDGER
+        return (_state(file), file.read_bytes()) if file.exists() else None
 
     def _changed(self, skip: tuple[str, ...]) -> list[str]:
         found = []
