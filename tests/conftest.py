@@ -10,9 +10,11 @@ from object_store import Amazon, Google, ObjectStore, running
 LONGEST = ("test_on_premises.py", "test_resume.py", "test_whole_searches.py", "test_search.py")
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
-# Ray gives its workers the lowest priority: side by side, a test that searches would wait for all
-# others, and run alone at the end.
-os.environ |= {"RAY_worker_niceness": "0"}
+# For tests side by side: Ray gives its workers the lowest priority, and a test that searches would
+# wait for all others; threads that spin while they wait take time from other tests.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ |= {"RAY_worker_niceness": "0"}
+    os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 
 @pytest.fixture(scope="session")

@@ -215,6 +215,7 @@ def test_a_time_budget_ends_the_search(photos, tmp_path):
         "search.py",
         *("--data", photos, "--per-class", 40, 20, "--image-size", 48, "--weights", "random"),
         *("--trials", 1000, "--epochs", 3, "--time-budget", "15s", "--name", "short"),
+        *("--max-unfrozen", 1),
         *("--runs", tmp_path / "runs", "--cache", tmp_path / "cache"),
     )
     assert code == 0, err

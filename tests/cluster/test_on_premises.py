@@ -166,7 +166,7 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
         cluster.execute(
             f"ray job submit --no-wait --submission-id away -- {search} "
             f"--data '{store.url('pictures')}' --cache '{store.url('cache')}' "
-            "--image-size 64 --weights random --views 2 --trials 6 --epochs 8 "
+            "--image-size 64 --weights random --views 2 --trials 6 --epochs 5 "
             "--set unfrozen=0:3 --name away"  # with experiment 3, whose views are worth builders
         )
         _lose_one_amid_a_build(cluster, Place(store.url("cache")))
