@@ -173,7 +173,7 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
         place = Place(store.url("runs")) / "away"
         _await_end_of(place, 1, cluster, tmp_path / "trials.jsonl")
         store.down()  # which is waited out, and said
-        time.sleep(15)
+        time.sleep(30)
         store.up()
         over = _await_end_of(place, 2, cluster, tmp_path / "trials.jsonl")
         told = cluster.execute("ray job logs away")
