@@ -26,9 +26,10 @@ PUBLIC = "gs://anonymous@"  # pyarrow's way to ask without credentials
 PATIENCE = 60.0  # seconds for which a store that cannot be reached is tried again
 PAUSES = (0.5, 8.0)  # seconds before the second attempt, and the longest between two
 PARALLEL = 16  # requests at once: a store answers one in some 50 ms, however small it is
-# What the stores say where asking once more changes nothing; the last is Google's.
+# What is said where asking once more changes nothing: by this machine's disk, by S3, by Google.
 DEFINITE = re.compile(
-    "ACCESS_DENIED|NO_SUCH|INVALID|SIGNATURE|UNRECOGNIZED_CLIENT|retry.reason=permanent-error"
+    "Permission denied|ACCESS_DENIED|NO_SUCH|INVALID|SIGNATURE|UNRECOGNIZED_CLIENT"
+    "|retry.reason=permanent-error"
 )
 # Google's client would try again in silence for 15 minutes: here it is ours to do, and to say.
 OWN_RETRIES = "retry_limit_seconds=2"
