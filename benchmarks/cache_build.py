@@ -16,15 +16,15 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.machine import PHOTOS, describe, interleaved, table
-from tuning.quiet import import_keras
+from tuning.process.native_output import import_keras
 
 import_keras(Path(os.devnull))
 import numpy as np
 
 from models import vgg16
 from models.weights import load as load_weights
-from tuning import dataset
-from tuning.features import PLAIN, FeatureCache, Frozen, View
+from tuning.data import dataset
+from tuning.features import PLAIN, Backbone, FeatureCache, View
 from tuning.features.entry import BLOCK
 
 
@@ -37,8 +37,8 @@ def main() -> None:
         data = dataset.load(
             PHOTOS, cache=Path(folder), per_class=(options.pictures // 2, 4), image_size=150
         )
-        frozen = Frozen(load_weights("random"), "rescale", 150)
-        bare = vgg16.section(vgg16.PICTURE, vgg16.TOP, 150, frozen.weights.arrays)
+        backbone = Backbone(load_weights("random"), "rescale", 150)
+        bare = vgg16.section(vgg16.PICTURE, vgg16.TOP, 150, backbone.weights.arrays)
         pixels = np.asarray(data.train.pictures, np.float32)
 
         def forward() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
 
         def build(view: View) -> None:
             cache = FeatureCache(Path(folder) / str(next(fresh)))
-            cache.features(data.train, frozen, vgg16.TOP, view)
+            cache.features(data.train, backbone, vgg16.TOP, view)
 
         seconds = interleaved(
             {

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import PHOTOS, SURROGATE, describe, table
-from tuning.quiet import import_keras
+from tuning.process.native_output import import_keras
 
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for Ray's workers
 import_keras(Path(os.devnull))
@@ -37,11 +37,11 @@ from benchmarks.listed import Outcome, run, run_points
 from benchmarks.others import Point
 from models.weights import load as load_weights
 from search_spaces import levers
-from tuning import dataset
-from tuning.cluster import connect
+from tuning.cluster.joining import connect
+from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.journal import Journal
-from tuning.setting import Setting
+from tuning.records.event_log import EventLog
+from tuning.training.context import TrialContext
 
 DROPOUTS = (0.5, 0.3)
 POINTS = [
@@ -92,9 +92,9 @@ def main() -> None:
             PHOTOS, cache=folder, per_class=tuple(options.per_class), image_size=others.SIZE
         )
         weights = load_weights(str(SURROGATE)).arrays
-        journal = Journal(folder / "cache.jsonl")
-        cache = FeatureCache(folder / "cache", journal=journal)
-        setting = Setting(data, cache, str(SURROGATE), "imagenet")
+        events = EventLog(folder / "cache.jsonl")
+        cache = FeatureCache(folder / "cache", events=events)
+        context = TrialContext(data, cache, str(SURROGATE), "imagenet")
         connect(None)
         points = [hyperparameters(point, options.epochs) for point in POINTS]
         simple, ways = POINTS[:HALF], {}
@@ -103,7 +103,7 @@ def main() -> None:
             ways[name] = way()
             print(f"{name}: {sum(each.seconds for each in ways[name]):.0f} s", flush=True)
 
-        report("ours", lambda: run_points(setting, points, folder / "ours", cpus))
+        report("ours", lambda: run_points(context, points, folder / "ours", cpus))
         function = tune.with_parameters(
             others.ray_tune, data=data, weights=weights, epochs=options.epochs
         )
@@ -113,8 +113,8 @@ def main() -> None:
         report("keras_tuner", lambda: tuner.search(folder / "c"))
         heads = [point for point in POINTS if not point.unfrozen and point.augmentation == "none"]
         once, article = others.article(heads, data, weights, options.epochs, folder)
-        building = journal.statistics()["forward_seconds_spent"]
-        report("again", lambda: run_points(setting, points, folder / "again", cpus))
+        building = events.statistics()["forward_seconds_spent"]
+        report("again", lambda: run_points(context, points, folder / "again", cpus))
     print(f"\n{describe()}\n{data.train.pictures.shape[0]} + {len(data.validation)} photos\n")
     scale = PICTURES / (len(data.train) + len(data.validation))
     _show(ways, building, once, article, options.epochs, scale)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.machine import PHOTOS, describe, interleaved, table
-from tuning.quiet import import_keras
+from tuning.process.native_output import import_keras
 
 import_keras(Path(os.devnull))
 import keras
@@ -24,10 +24,10 @@ import numpy as np
 
 from models.convnet import convnet
 from search_spaces.experiments import EXPERIMENTS
-from tuning import dataset
+from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.setting import Setting
-from tuning.training import Trial
+from tuning.training.context import TrialContext
+from tuning.training.transfer import TransferTrial
 
 
 def plain(data: dataset.Dataset) -> Callable[[], None]:
@@ -48,7 +48,9 @@ def plain(data: dataset.Dataset) -> Callable[[], None]:
 
 
 def ours(data: dataset.Dataset, cache: Path) -> Callable[[], None]:
-    trial = Trial(Setting(data, FeatureCache(cache), "random"), EXPERIMENTS[0].hyperparameters(50))
+    trial = TransferTrial(
+        TrialContext(data, FeatureCache(cache), "random"), EXPERIMENTS[0].hyperparameters(50)
+    )
     return lambda: trial.run_epoch()
 
 

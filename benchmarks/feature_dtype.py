@@ -16,17 +16,17 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.machine import PHOTOS, SURROGATE, describe, table
-from tuning.quiet import import_keras
+from tuning.process.native_output import import_keras
 
 import_keras(Path(os.devnull))
 import numpy as np
 
 from models import vgg16
 from search_spaces import levers
-from tuning import dataset
+from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.setting import Setting
-from tuning.training import Trial
+from tuning.training.context import TrialContext
+from tuning.training.transfer import TransferTrial
 
 SIZE = 96
 TRIALS = {"head alone": (0, 20), "3 layers unfrozen": (3, 8)}  # unfrozen layers, epochs
@@ -43,22 +43,24 @@ def main() -> None:
             PHOTOS, cache=folder, per_class=tuple(options.per_class), image_size=SIZE
         )
         settings = {
-            dtype: Setting(data, FeatureCache(folder / dtype, dtype), str(SURROGATE), "imagenet")
+            dtype: TrialContext(
+                data, FeatureCache(folder / dtype, dtype), str(SURROGATE), "imagenet"
+            )
             for dtype in ("float32", "float16")
         }
         exact, short = (
-            setting.cache.features(data.train, setting.frozen, vgg16.TOP)
-            for setting in settings.values()
+            context.cache.features(data.train, context.backbone, vgg16.TOP)
+            for context in settings.values()
         )
         apart = np.abs(exact - short.astype(np.float32)).max() / np.abs(exact).max()
         rows = []
         for kind, (unfrozen, epochs) in TRIALS.items():
             found = {
                 dtype: [
-                    best(dataclasses.replace(setting, seed=seed), unfrozen, epochs)
+                    best(dataclasses.replace(context, seed=seed), unfrozen, epochs)
                     for seed in range(options.seeds)
                 ]
-                for dtype, setting in settings.items()
+                for dtype, context in settings.items()
             }
             gaps = [b - a for a, b in zip(*found.values(), strict=True)]
             means = [f"{statistics.mean(each):.4f}" for each in found.values()]
@@ -71,12 +73,12 @@ def main() -> None:
     print(table(("best accuracy", "float32", "float16", "float16 is better by", "± s.e."), rows))
 
 
-def best(setting: Setting, unfrozen: int, epochs: int) -> float:
+def best(context: TrialContext, unfrozen: int, epochs: int) -> float:
     """Validation accuracy of the best epoch."""
     point = {"network": "vgg16", "unfrozen": unfrozen, "augmentation": "none"}
     if unfrozen:
         point |= {"head_epochs": epochs, "fine_tune_rate": 1e-4}
-    trial = Trial(setting, levers.complete(point, epochs))
+    trial = TransferTrial(context, levers.complete(point, epochs))
     for _ in range(epochs):
         trial.run_epoch()
     return trial.best.accuracy

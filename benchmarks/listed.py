@@ -10,11 +10,11 @@ from typing import Any
 from ray import tune
 
 from search_spaces.levers import MAX_UNFROZEN
-from tuning import study as studies
-from tuning.searcher import LeverSearch
-from tuning.setting import Setting
-from tuning.space import Levers
-from tuning.worker import Worker
+from tuning.scheduling import study as studies
+from tuning.scheduling.searcher import LeverSearch
+from tuning.scheduling.space import LeverSpace
+from tuning.scheduling.worker import Worker
+from tuning.training.context import TrialContext
 
 
 @dataclass(frozen=True)
@@ -71,17 +71,17 @@ def run(trainable: Any, folder: Path, number: int, cpus: int, **config: Any) -> 
 
 
 def run_points(
-    setting: Setting, points: list[dict[str, Any]], folder: Path, cpus: int
+    context: TrialContext, points: list[dict[str, Any]], folder: Path, cpus: int
 ) -> list[Outcome]:
     """Runs trials of these hyperparameters as a search of this project does, in one worker."""
     folder.mkdir(parents=True)
-    levers = Levers(points[0]["epochs"], MAX_UNFROZEN)
+    levers = LeverSpace(points[0]["epochs"], MAX_UNFROZEN)
     storage = studies.storage(studies.default_storage(folder))
     study = studies.create(storage, "listed", studies.sampler("tpe", 0), ["accuracy"])
     for point in points:
         study.enqueue_trial(levers.asked(point)[0])
     searcher = LeverSearch(study, levers)
-    trainable = tune.with_parameters(Worker, setting=setting, folder=folder, threads=cpus)
+    trainable = tune.with_parameters(Worker, context=context, folder=folder, threads=cpus)
     return run(
         trainable,
         folder,

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.listed import Outcome
 from models import vgg16
-from tuning.dataset import Dataset
+from tuning.data.dataset import Dataset
 
 SIZE = 150
 BATCH = 16

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import PHOTOS, describe, table
-from tuning.quiet import import_keras
+from tuning.process.native_output import import_keras
 
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for Ray's workers
 import_keras(Path(os.devnull))
@@ -25,10 +25,10 @@ from ray import tune
 
 from benchmarks.listed import Outcome, run, run_points
 from search_spaces import levers
-from tuning import dataset
-from tuning.cluster import connect
+from tuning.cluster.joining import connect
+from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.setting import Setting
+from tuning.training.context import TrialContext
 
 
 class Nothing(tune.Trainable):  # type: ignore[misc]
@@ -52,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = dataset.load(PHOTOS, cache=folder, per_class=(16, 8), image_size=64)
-        setting = Setting(data, FeatureCache(folder / "cache"), "random")
+        context = TrialContext(data, FeatureCache(folder / "cache"), "random")
         connect(None)
         points = [
             levers.complete(
@@ -68,7 +68,7 @@ def main() -> None:
             )
             for number in range(options.trials)
         ]
-        ours = run_points(setting, points, folder / "ours", cpus)
+        ours = run_points(context, points, folder / "ours", cpus)
         bare = run(Nothing, folder / "bare", options.trials, cpus, reuse_actors=True)
     print(f"{describe()}\n")
     rows = [(name, *_beyond(way)) for name, way in {"this project": ours, "bare": bare}.items()]

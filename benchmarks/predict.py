@@ -17,16 +17,18 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.machine import PHOTOS, describe, interleaved, table
-from tuning.quiet import import_keras
+from tuning.process.native_output import import_keras
 
 import_keras(Path(os.devnull))
 import keras
 import numpy as np
 
-from tuning import classifier, dataset, export, predict
+from tuning import predict
+from tuning.data import dataset
+from tuning.data.decoding import decode
+from tuning.export import classifier, model
 from tuning.features import FeatureCache
-from tuning.pictures import decode
-from tuning.setting import Setting
+from tuning.training.context import TrialContext
 
 POINTS = {
     "convnet": {"network": "convnet", "dropout": 0.5},
@@ -85,11 +87,11 @@ def exported(network: str, folder: Path) -> classifier.Classifier:
     from models.weights import load as load_weights
 
     data = dataset.load(PHOTOS, cache=folder, per_class=(2, 2), image_size=SIZE)
-    setting = Setting(data, FeatureCache(folder), weights="random")
+    context = TrialContext(data, FeatureCache(folder), weights="random")
     trained = networks.trainable(
         POINTS[network], image_size=SIZE, classes=2, weights=load_weights("random").arrays
     )
-    export.export(setting, POINTS[network], trained.get_weights(), folder / "best")
+    model.export(context, POINTS[network], trained.get_weights(), folder / "best")
     keras.backend.clear_session()
     return classifier.load(folder)
 

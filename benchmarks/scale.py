@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe, table
-from tuning.copies import SharedFolder
-from tuning.quiet import import_keras
+from tuning.files.shared_folder import SharedFolder
+from tuning.process.native_output import import_keras
 
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for Ray's workers
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_SYNCER"] = "1"
@@ -34,14 +34,14 @@ import optuna
 import ray
 
 from search_spaces.levers import MAX_UNFROZEN
-from tuning import scheduling, stopping
-from tuning import study as studies
-from tuning.journal import Journal
-from tuning.machines import Resources
-from tuning.records import CURVES, Ledger
-from tuning.searcher import LeverSearch
-from tuning.space import Levers
-from tuning.worker import Worker
+from tuning.cluster.resources import Resources
+from tuning.records.event_log import EventLog
+from tuning.records.trial_log import CURVES, TrialLog
+from tuning.scheduling import stopping, tune
+from tuning.scheduling import study as studies
+from tuning.scheduling.searcher import LeverSearch
+from tuning.scheduling.space import LeverSpace
+from tuning.scheduling.worker import Worker
 
 EPOCH = 1.0  # seconds
 
@@ -74,32 +74,32 @@ class Asleep(Worker):
 def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, float, float]:
     """Seconds until all workers train, from there to the search's end, and the driver's CPU's."""
     folder.mkdir()
-    levers, trials = Levers(epochs, MAX_UNFROZEN), gpus * rounds
+    levers, trials = LeverSpace(epochs, MAX_UNFROZEN), gpus * rounds
     storage = studies.storage(studies.default_storage(folder))
     study = studies.create(storage, "scale", studies.sampler("tpe", 0), ["accuracy"])
     scheduler = stopping.scheduler("none", epochs, lambda hyperparameters: True)
-    ledger = Ledger(Journal(folder / "trials.jsonl"), lambda record, event: None)
-    told = _Told(ledger, scheduler.fates, SharedFolder(folder))
+    trial_log = TrialLog(EventLog(folder / "trials.jsonl"), lambda record, event: None)
+    told = _Told(trial_log, scheduler.endings, SharedFolder(folder))
     began, worked = time.time(), time.process_time()
-    scheduling._tune(
+    tune._tune(
         None,  # type: ignore[arg-type]
         folder,
         Resources(1.0, 1, gpus),
-        LeverSearch(study, levers, scheduler.fates, room=lambda: gpus),
+        LeverSearch(study, levers, scheduler.endings, room=lambda: gpus),
         scheduler,
         stopping.End([]),
         told,
         lambda: trials,
     )
     ended, worked = time.time(), time.process_time() - worked
-    assert [each.status for each in ledger.records.values()] == ["finished"] * trials
+    assert [each.status for each in trial_log.records.values()] == ["finished"] * trials
     # Workers that began earlier have slept more by then: the mean is what all of them lost.
     ready = sum(sorted(told.began)[:gpus]) / gpus
     return ready - began, ended - ready, worked
 
 
 @dataclass
-class _Told(scheduling._Told):
+class _Told(tune._Told):
     """Notes when trials began their first epoch."""
 
     began: list[float] = field(default_factory=list)
@@ -118,7 +118,7 @@ def main() -> None:
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")  # as a search does
-    scheduling.Worker = Asleep  # type: ignore[misc]  # all else is what a search runs
+    tune.Worker = Asleep  # type: ignore[misc]  # all else is what a search runs
     rows = []
     ideal = options.rounds * options.epochs * EPOCH
     with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe, table
-from tuning.quiet import import_keras
+from tuning.process.native_output import import_keras
 
 import_keras(Path(os.devnull))
 import numpy as np
@@ -29,10 +29,10 @@ import optuna
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from tuning import study as studies
-from tuning.searcher import LeverSearch
-from tuning.space import Levers
-from tuning.stopping import FIRST_RUNG, REDUCTION, scheduler
+from tuning.scheduling import study as studies
+from tuning.scheduling.searcher import LeverSearch
+from tuning.scheduling.space import LeverSpace
+from tuning.scheduling.stopping import FIRST_RUNG, REDUCTION, scheduler
 
 EPOCHS = 20  # of a trial
 WORKERS = 4
@@ -80,7 +80,7 @@ class Played:
 
 def searcher(way: str, seed: int) -> Any:
     """A fresh one."""
-    space = Levers(EPOCHS, 6)
+    space = LeverSpace(EPOCHS, 6)
     if way == "stock OptunaSearch":
         return OptunaSearch(space=space, metric="validation_accuracy", mode="max", seed=seed)
     kind = "tpe" if way == "TPE, told truly" else "random"
@@ -102,7 +102,7 @@ def best_after(way: str, seed: int, epochs: int) -> float:
         )
     else:
         halving = scheduler("asha", EPOCHS, lambda levers: False)
-        search._fates = halving.fates
+        search._endings = halving.endings
     stock = way == "stock OptunaSearch"
     halving.set_search_properties("validation_accuracy" if stock else "best_accuracy", "max")
     running: list[Played] = []

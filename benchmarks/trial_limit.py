@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.machine import describe, interleaved, table
-from tuning.quiet import import_keras
+from tuning.process.native_output import import_keras
 
 import_keras(Path(os.devnull))
 import keras
@@ -25,8 +25,8 @@ import numpy as np
 
 from models import vgg16
 from models.weights import load as load_weights
-from tuning.features import Frozen
-from tuning.learner import Batches, Shape, learner
+from tuning.features import Backbone
+from tuning.training.networks import Batches, NetworkSpec, learner
 
 SIDE = 2048  # of the matrices
 PRODUCTS = 8
@@ -35,7 +35,7 @@ BATCH = 16
 SIZE = 150
 
 
-def suffix(unfrozen: int, pictures: int, frozen: Frozen) -> Callable[[], object]:
+def suffix(unfrozen: int, pictures: int, backbone: Backbone) -> Callable[[], object]:
     """An epoch of training from features of random numbers."""
     start = vgg16.frontier(unfrozen)
     generator = np.random.default_rng(0)
@@ -43,7 +43,7 @@ def suffix(unfrozen: int, pictures: int, frozen: Frozen) -> Callable[[], object]
     features = generator.random(shape, np.float32).astype(np.float16)
     labels = generator.integers(0, 2, pictures)
     network = learner(
-        Shape(
+        NetworkSpec(
             network="vgg16",
             unfrozen=unfrozen,
             start=start,
@@ -55,7 +55,7 @@ def suffix(unfrozen: int, pictures: int, frozen: Frozen) -> Callable[[], object]
             batch_size=BATCH,
             image_size=SIZE,
             classes=2,
-            frozen=frozen,
+            backbone=backbone,
         )
     )
     levers = {"network": "vgg16", "unfrozen": unfrozen, "dropout": 0.5}
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    frozen = Frozen(load_weights("random"), "rescale", SIZE)
+    backbone = Backbone(load_weights("random"), "rescale", SIZE)
     matrix = keras.random.normal((SIDE, SIDE))
     array, other = np.ones(FLOATS, np.float32), np.ones(FLOATS, np.float32)
 
@@ -94,7 +94,7 @@ def main() -> None:
         "matrices": multiply,
         "memory": lambda: np.copyto(other, array),
     }
-    ways |= {f"{n} unfrozen": suffix(n, options.pictures, frozen) for n in depths}
+    ways |= {f"{n} unfrozen": suffix(n, options.pictures, backbone) for n in depths}
     seconds = interleaved(ways, options.rounds)
     rate = PRODUCTS * 2 * SIDE**3 / seconds["matrices"]
     bandwidth = 2 * 4 * FLOATS / seconds["memory"]

@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 
-class Levers(keras.layers.Layer):  # type: ignore[misc]
+class AdjustableDropout(keras.layers.Layer):  # type: ignore[misc]
     """Dropout as `keras.layers.Dropout`, which also holds the strengths of a network's loss.
 
     Args:
@@ -85,7 +85,7 @@ class Levers(keras.layers.Layer):  # type: ignore[misc]
 
 
 class _Penalty(keras.regularizers.Regularizer):  # type: ignore[misc]
-    def __init__(self, levers: Levers, l1: bool, l2: bool) -> None:
+    def __init__(self, levers: AdjustableDropout, l1: bool, l2: bool) -> None:
         self.levers, self.l1, self.l2 = levers, l1, l2
 
     def __call__(self, x: Any) -> Any:

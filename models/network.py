@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from models import vgg16
-from models.adjustable import Levers
+from models.adjustable import AdjustableDropout
 from models.convnet import convnet
 from models.head import head
 
@@ -92,7 +92,7 @@ def restart(
         seed: Of the initial weights and of dropout.
     """
     for layer in _flat(model):
-        if isinstance(layer, Levers):
+        if isinstance(layer, AdjustableDropout):
             smoothing = hyperparameters.get("label_smoothing", 0.0)
             layer.restart(seed, **strengths(hyperparameters), smoothing=smoothing)
         elif layer.trainable_weights and layer.name in vgg16.CONVS:
@@ -104,9 +104,9 @@ def restart(
             layer.bias.assign(keras.ops.zeros(layer.bias.shape))
 
 
-def levers(model: keras.Model) -> Levers:
+def levers(model: keras.Model) -> AdjustableDropout:
     """What holds the strengths in a model that `trainable` built with `adjustable`."""
-    return next(each for each in _flat(model) if isinstance(each, Levers))
+    return next(each for each in _flat(model) if isinstance(each, AdjustableDropout))
 
 
 def kernels(model: keras.Model) -> list[keras.Variable]:

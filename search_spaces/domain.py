@@ -127,7 +127,7 @@ class Range:
 Domain = Values | Range
 
 
-def of(hp: kinds.HyperParameter) -> Domain:
+def build_domain(hp: kinds.HyperParameter) -> Domain:
     """What KerasTuner itself would sample.
 
     Raises:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from search_spaces.narrowing import WHOLE, Narrowing
+from search_spaces.constraints import WHOLE, Constraints
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -121,7 +121,7 @@ def complete(
     max_unfrozen: int = MAX_UNFROZEN,
     space: str = "article",
     preprocessing: str = "rescale",
-    narrowing: Narrowing = WHOLE,
+    constraints: Constraints = WHOLE,
 ) -> dict[str, Any]:
     """All hyperparameters of a trial of which `point` fixes some; the others take defaults.
 
@@ -132,5 +132,5 @@ def complete(
     from search_spaces import points
 
     return points.complete(
-        lambda hp: declare(hp, epochs, max_unfrozen, space, preprocessing), point, narrowing
+        lambda hp: declare(hp, epochs, max_unfrozen, space, preprocessing), point, constraints
     )

@@ -29,9 +29,10 @@ from optuna.distributions import (
     check_distribution_compatibility,
 )
 
+from search_spaces.answers import Answers
+from search_spaces.constraints import WHOLE, ConstraintError, Constraints
 from search_spaces.domain import Domain, Values, written
-from search_spaces.narrowing import WHOLE, Narrowing, NarrowingError
-from search_spaces.points import Answers, Given
+from search_spaces.points import Given
 
 
 class OptunaHyperParameters(Answers):
@@ -42,13 +43,13 @@ class OptunaHyperParameters(Answers):
 
     Args:
         trial: The Optuna trial (or Ray Tune's stand-in for it) that is asked.
-        narrowing: What the space is narrowed to.
+        constraints: What the space is narrowed to.
     """
 
-    def __init__(self, trial: optuna.Trial, narrowing: Narrowing = WHOLE) -> None:
+    def __init__(self, trial: optuna.Trial, constraints: Constraints = WHOLE) -> None:
         super().__init__()
         self._trial = trial
-        self.narrowing = narrowing
+        self.constraints = constraints
 
     def answer(self, hp: kinds.HyperParameter) -> Any:
         """What the trial suggests.
@@ -56,7 +57,7 @@ class OptunaHyperParameters(Answers):
         Raises:
             NarrowingError: If the trial was enqueued with a value outside, which Optuna lets pass.
         """
-        domain = self.narrowing.domain(hp)
+        domain = self.constraints.domain(hp)
         if domain.single:
             return domain.first
         name = _name(hp, domain, self)
@@ -64,19 +65,19 @@ class OptunaHyperParameters(Answers):
         try:
             return domain.own(_mirrored(domain, suggested))
         except ValueError:
-            raise NarrowingError(f"{name}={suggested}: {hp.name} is {domain}") from None
+            raise ConstraintError(f"{name}={suggested}: {hp.name} is {domain}") from None
 
 
 class _Recorder(Given):
     """Answers from a point, and keeps what an Optuna trial would have been asked."""
 
-    def __init__(self, point: Mapping[str, Any], narrowing: Narrowing) -> None:
-        super().__init__(point, narrowing)
+    def __init__(self, point: Mapping[str, Any], constraints: Constraints) -> None:
+        super().__init__(point, constraints)
         self.asked: dict[str, tuple[Any, BaseDistribution]] = {}
 
     def answer(self, hp: kinds.HyperParameter) -> Any:
         value = super().answer(hp)
-        domain = self.narrowing.domain(hp)
+        domain = self.constraints.domain(hp)
         if not domain.single:
             pair = _mirrored(domain, value), _distribution(domain)
             self.asked[_name(hp, domain, self)] = pair
@@ -86,14 +87,14 @@ class _Recorder(Given):
 def asked(
     space: Callable[[keras_tuner.HyperParameters], Any],
     point: Mapping[str, Any],
-    narrowing: Narrowing = WHOLE,
+    constraints: Constraints = WHOLE,
 ) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
     """A point as an Optuna trial holds it.
 
     Args:
         space: Asks for the hyperparameters of one trial.
         point: Hyperparameters, those of `OptunaHyperParameters.values`; defaults stand for others.
-        narrowing: What the space is narrowed to.
+        constraints: What the space is narrowed to.
 
     Returns:
         Parameters, as `Study.enqueue_trial` takes them, and their distributions, as
@@ -102,7 +103,7 @@ def asked(
     Raises:
         NarrowingError: If a value lies outside.
     """
-    recorder = _Recorder(point, narrowing)
+    recorder = _Recorder(point, constraints)
     space(recorder)
     parameters = {name: value for name, (value, _) in recorder.asked.items()}
     return parameters, {name: kind for name, (_, kind) in recorder.asked.items()}
@@ -122,21 +123,23 @@ def _name(hp: kinds.HyperParameter, domain: Domain, answers: OptunaHyperParamete
         # Of the ends as they are written, so that the name has no rounding error.
         total = Decimal(str(hp.min_value)) + Decimal(str(hp.max_value))
         name = f"{total.normalize():f} - {name}"
-    for other in answers._hps.get(hp.name, [])[:1]:
-        if other.conditions != hp.conditions and not _compatible(other, domain, answers.narrowing):
+    for other in answers.declared(hp.name)[:1]:
+        if other.conditions != hp.conditions and not _compatible(
+            other, domain, answers.constraints
+        ):
             where = [f"{c.name}={'|'.join(map(written, c.values))}" for c in hp.conditions]
             name = f"{name} ({', '.join(where)})" if where else name
     return name
 
 
-def _compatible(other: kinds.HyperParameter, domain: Domain, narrowing: Narrowing) -> bool:
+def _compatible(other: kinds.HyperParameter, domain: Domain, constraints: Constraints) -> bool:
     """Whether Optuna lets two hyperparameters have one name."""
     try:
-        old = narrowing.domain(other)
+        old = constraints.domain(other)
         if old.single or getattr(old, "mirror", None) != getattr(domain, "mirror", None):
             return True  # it is not asked for, or has another name by itself
         check_distribution_compatibility(_distribution(old), _distribution(domain))
-    except NarrowingError:
+    except ConstraintError:
         return True  # it is never active
     except ValueError:
         return False

@@ -8,23 +8,11 @@ from typing import Any, TypeVar
 import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 
+from search_spaces.answers import Answers
+from search_spaces.constraints import WHOLE, ConstraintError, Constraints, unknown
 from search_spaces.domain import written
-from search_spaces.narrowing import WHOLE, Narrowing, NarrowingError, unknown
 
 Result = TypeVar("Result")
-
-
-class Answers(keras_tuner.HyperParameters):  # type: ignore[misc]
-    """HyperParameters whose values are answered, each when first asked for and active."""
-
-    def answer(self, hp: kinds.HyperParameter) -> Any:
-        """The value of a hyperparameter."""
-        raise NotImplementedError
-
-    def _retrieve(self, hp: kinds.HyperParameter) -> Any:
-        if hp.name not in self.values and self._conditions_are_active(hp.conditions):
-            self.values[hp.name] = self.answer(hp)
-        return super()._retrieve(hp)
 
 
 class Given(Answers):
@@ -32,25 +20,25 @@ class Given(Answers):
 
     Args:
         point: Values by name.
-        narrowing: What the space is narrowed to. A default outside gives way to the first value
+        constraints: What the space is narrowed to. A default outside gives way to the first value
             that is left.
     """
 
-    def __init__(self, point: Mapping[str, Any], narrowing: Narrowing = WHOLE) -> None:
+    def __init__(self, point: Mapping[str, Any], constraints: Constraints = WHOLE) -> None:
         super().__init__()
         self.point = point
-        self.narrowing = narrowing
+        self.constraints = constraints
 
     def answer(self, hp: kinds.HyperParameter) -> Any:
         """See the class; raises NarrowingError for a value outside."""
-        domain = self.narrowing.domain(hp)
+        domain = self.constraints.domain(hp)
         if hp.name in self.point:
             try:
                 return domain.own(self.point[hp.name])
             except ValueError:
                 value = written(self.point[hp.name])
-                raise NarrowingError(f"{hp.name}={value}: {hp.name} is {domain}") from None
-        if hp.name not in self.narrowing.wishes:
+                raise ConstraintError(f"{hp.name}={value}: {hp.name} is {domain}") from None
+        if hp.name not in self.constraints.by_name:
             return hp.default
         try:
             return domain.own(hp.default)
@@ -61,7 +49,7 @@ class Given(Answers):
 def complete(
     space: Callable[[keras_tuner.HyperParameters], Result],
     point: Mapping[str, Any],
-    narrowing: Narrowing = WHOLE,
+    constraints: Constraints = WHOLE,
 ) -> Result:
     """What a space makes of a point that gives some of its hyperparameters.
 
@@ -71,10 +59,10 @@ def complete(
     Raises:
         NarrowingError: If the space has no hyperparameter of a name, or not the value.
     """
-    hp = Given(point, narrowing)
+    hp = Given(point, constraints)
     result = space(hp)
     known = [each.name for each in hp.space]
     for name in point:
         if name not in known:
-            raise NarrowingError(unknown(name, dict.fromkeys(known)))
+            raise ConstraintError(unknown(name, dict.fromkeys(known)))
     return result

@@ -43,16 +43,16 @@ def three_classes(tmp_path: Path, photos: Path) -> Path:
 @pytest.fixture
 def traces(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Grows whenever a network is traced to be compiled; each says whether for training."""
-    from models.adjustable import Levers
+    from models.adjustable import AdjustableDropout
 
     seen: list[bool] = []
-    call = Levers.call
+    call = AdjustableDropout.call
 
     def spied(self, inputs, training=False):
         seen.append(training)
         return call(self, inputs, training=training)
 
-    monkeypatch.setattr(Levers, "call", spied)
+    monkeypatch.setattr(AdjustableDropout, "call", spied)
     return seen
 
 

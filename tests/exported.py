@@ -11,10 +11,10 @@ import numpy as np
 
 from models import network
 from models.weights import load as load_weights
-from tuning import dataset
-from tuning.export import export
+from tuning.data import dataset
+from tuning.export.model import export
 from tuning.features import FeatureCache
-from tuning.setting import Setting
+from tuning.training.context import TrialContext
 
 SIZE = 48
 CONVNET = {"network": "convnet", "dropout": 0.5}
@@ -30,7 +30,7 @@ def run_folder(
     data = dataset.load(
         pictures(folder / "data", photos, classes), cache=folder / "cache", image_size=SIZE
     )
-    setting = Setting(data, FeatureCache(folder / "cache"), "random")
+    context = TrialContext(data, FeatureCache(folder / "cache"), "random")
     weights = load_weights("random").arrays if point["network"] == "vgg16" else {}
     trained = network.trainable(
         point, image_size=SIZE, classes=len(classes), weights=weights, seed=3
@@ -43,7 +43,7 @@ def run_folder(
         scale = 2 / logits.std(axis=0).mean()
         values[-2] = values[-2] * scale
         values[-1] = -scale * logits.mean(axis=0)
-    export(setting, point, values, folder / "run" / "best")
+    export(context, point, values, folder / "run" / "best")
     return folder / "run"
 
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from exported import SIZE, run_folder
 
-from tuning import classifier, predict
+from tuning import predict
+from tuning.data.decoding import UnreadablePicture, decode
 from tuning.errors import UserError
-from tuning.pictures import UnreadablePicture, decode
+from tuning.export import classifier
 
 ROOT = Path(__file__).resolve().parent.parent
 

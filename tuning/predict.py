@@ -26,14 +26,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from tuning import classifier, kinds
-from tuning.classifier import Classifier
-from tuning.commands import Parser, exit_code
+from tuning.data.decoding import UnreadablePicture, decode
 from tuning.errors import UserError
-from tuning.evaluation import wilson
-from tuning.pictures import UnreadablePicture, decode
-from tuning.quiet import import_keras
-from tuning.report.words import count, interval, percent
+from tuning.evaluation.intervals import wilson
+from tuning.export import classifier
+from tuning.export.classifier import Classifier
+from tuning.options.command_line import argument_type
+from tuning.options.kinds import whole
+from tuning.process.commands import Parser, exit_code
+from tuning.process.native_output import import_keras
+from tuning.wording import count, interval, percent
 
 BATCH = 64  # pictures the model sees at a time
 AHEAD = 2  # batches that are decoded while the model runs
@@ -84,14 +86,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--top-k",
-        type=kinds.at_least(1),
+        type=argument_type(whole(1)),
         default=1,
         metavar="K",
         help="name the K likeliest classes, at most all (default %(default)s)",
     )
     parser.add_argument(
         "--batch-size",
-        type=kinds.at_least(1),
+        type=argument_type(whole(1)),
         default=BATCH,
         metavar="N",
         help="pictures the model sees at a time (default %(default)s)",

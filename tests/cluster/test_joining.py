@@ -11,14 +11,14 @@ import sys
 import pytest
 from hosts import ROOT
 
-from tuning import cluster
+from tuning.cluster import joining
 from tuning.errors import UserError
 
 # Prints where the processes of a search listen, and where Ray keeps its files.
 LOOK = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
-from tuning.cluster import connect
+from tuning.cluster.joining import connect
 connect(None)
 import psutil, ray
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_a_token_that_all_can_read_is_closed(tmp_path, monkeypatch):
     token = tmp_path / ".ray" / "auth_token"
     token.parent.mkdir()
     token.write_text("given")
-    cluster._keep_token()
+    joining._keep_token()
     assert token.read_text() == "given"
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
 
@@ -86,4 +86,4 @@ def test_a_token_that_all_can_read_is_closed(tmp_path, monkeypatch):
 @pytest.mark.parametrize("address", ["127.0.0.1:9", "nonsense"])
 def test_a_cluster_that_is_not_there(address):
     with pytest.raises(UserError, match=f"^No Ray cluster at --address {address} to join: .*"):
-        cluster.connect(address)
+        joining.connect(address)

@@ -21,11 +21,12 @@ import yaml
 from hosts import LAPTOP, ROOT, Host
 from object_store import KEYS, Amazon, running
 
-from tuning import records, report
-from tuning.features.shelves import HEADER
-from tuning.journal import Journal
-from tuning.mirror import Mirror
-from tuning.places import Place
+from tuning import report
+from tuning.features.stores import HEADER
+from tuning.files.object_store import ObjectPath
+from tuning.records.event_log import EventLog
+from tuning.records.mirror import Mirror
+from tuning.records.trial_log import OVER, read_trials
 
 pytestmark = pytest.mark.slow
 
@@ -158,7 +159,7 @@ _FETCH = "import urllib.request; urllib.request.urlopen('{url}', timeout=5)"
 
 def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, photos, tmp_path):
     with running(Amazon, LAPTOP) as store:
-        pictures = Place(store.url("pictures"))
+        pictures = ObjectPath(store.url("pictures"))
         for file in _few(photos, tmp_path, 40).rglob("*.jpg"):
             (pictures / file.relative_to(tmp_path / "pictures").as_posix()).upload(file)
         search = "python ~/little-data-tuner/tuning/search.py --address auto "
@@ -169,8 +170,8 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
             "--image-size 64 --weights random --views 2 --trials 6 --epochs 5 "
             "--set unfrozen=0:3 --name away"  # with experiment 3, whose views are worth builders
         )
-        _lose_one_amid_a_build(cluster, Place(store.url("cache")))
-        place = Place(store.url("runs")) / "away"
+        _lose_one_amid_a_build(cluster, ObjectPath(store.url("cache")))
+        place = ObjectPath(store.url("runs")) / "away"
         _await_end_of(place, 1, cluster, tmp_path / "trials.jsonl")
         store.down()  # which is waited out, and said
         time.sleep(30)
@@ -185,7 +186,7 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
         # At once: the first worker is waited for, or trials would train on the head's CPU.
         cluster.execute(f"ray job submit -- {search} --resume away")
         Mirror(tmp_path / "away", place).bring()
-        begun, whole = _entries(Place(store.url("cache")))
+        begun, whole = _entries(ObjectPath(store.url("cache")))
         assert begun == whole
     facts = report.check(json.loads((tmp_path / "away" / "report.json").read_text()))
     assert len(facts["trials"]) == 6
@@ -197,7 +198,7 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
     for number, was in over.items():  # nothing that was over is run again
         assert (trials[number]["status"], trials[number]["epochs"]) == was
     # By the workers, each of whom takes a block of pictures when it is free.
-    events = Journal(tmp_path / "away" / "cache.jsonl").read()
+    events = EventLog(tmp_path / "away" / "cache.jsonl").read()
     built = {name for event in events if event["event"] == "build" for name in event["hosts"]}
     assert built
     assert built <= {host.name for host in cluster.hosts[1:]}
@@ -244,7 +245,7 @@ def test_a_search_outlives_a_worker(cluster, photos, tmp_path):
     # Computed once, whichever host needed it.
     assert facts["cache"]["multiples"] == 0
     assert facts["cache"]["builds"] > 0
-    built = [e["key"] for e in Journal(folder / "cache.jsonl").read() if e["event"] == "build"]
+    built = [e["key"] for e in EventLog(folder / "cache.jsonl").read() if e["event"] == "build"]
     assert len(built) == len(set(built))
 
 
@@ -283,13 +284,13 @@ def _few(photos: Path, folder: Path, train: int = 16) -> Path:
     return few
 
 
-def _entries(cache: Place) -> tuple[set[str], set[str]]:
+def _entries(cache: ObjectPath) -> tuple[set[str], set[str]]:
     """Keys of entries of which a store has anything, and those of which it has all."""
     parts = [name.split("/") for name in cache.files() if name.startswith("features/")]
     return {key for _, key, _ in parts}, {key for _, key, name in parts if name == HEADER}
 
 
-def _lose_one_amid_a_build(cluster: Cluster, cache: Place) -> None:
+def _lose_one_amid_a_build(cluster: Cluster, cache: ObjectPath) -> None:
     """Kills a worker that is computing features of an entry, and starts it again."""
     until = time.monotonic() + 240
     while True:
@@ -304,13 +305,13 @@ def _lose_one_amid_a_build(cluster: Cluster, cache: Place) -> None:
         time.sleep(0.1)
 
 
-def _await_end_of(place: Place, count: int, cluster: Cluster, copy: Path) -> dict[int, object]:
+def _await_end_of(place: ObjectPath, count: int, cluster: Cluster, copy: Path) -> dict[int, object]:
     """Waits until the store knows so many trials to be over: their status and epochs by number."""
     deadline = time.monotonic() + 240
     while True:
         if (place / "trials.jsonl").exists():
             (place / "trials.jsonl").download(copy)
-            over = [each for each in records.read(Journal(copy)) if each.status in records.OVER]
+            over = [each for each in read_trials(EventLog(copy)) if each.status in OVER]
             if len(over) >= count:
                 return {each.number: (each.status, each.epochs) for each in over}
         assert time.monotonic() < deadline, cluster.execute(f"ray job logs {place.name}")
@@ -319,7 +320,7 @@ def _await_end_of(place: Place, count: int, cluster: Cluster, copy: Path) -> dic
 
 def _workers(folder: Path) -> set[str]:
     """The hosts that have trained an epoch."""
-    events = Journal(folder / "trials.jsonl").read()
+    events = EventLog(folder / "trials.jsonl").read()
     return {event["worker"].split()[0] for event in events if event.get("worker")}
 
 
@@ -332,7 +333,7 @@ def _await_workers(folder: Path, count: int, seconds: float) -> None:
 
 def _await_trials(cluster: Cluster, folder: Path, count: int) -> dict[str, Any]:
     """Waits until so many trials have ended and another is in its midst; its last epoch."""
-    trials, deadline = Journal(folder / "trials.jsonl"), time.monotonic() + 240
+    trials, deadline = EventLog(folder / "trials.jsonl"), time.monotonic() + 240
     while True:
         events = trials.read()
         ended = sum(event["event"] == "end" for event in events)

@@ -9,9 +9,9 @@ import pytest
 from models import vgg16
 from models.augmentation import augment
 from models.weights import load as load_weights
-from tuning import dataset
-from tuning.features import FeatureCache, Frozen
-from tuning.journal import Journal
+from tuning.data import dataset
+from tuning.features import Backbone, FeatureCache
+from tuning.records.event_log import EventLog
 
 
 @pytest.fixture
@@ -20,22 +20,22 @@ def data(photos, cache):
 
 
 @pytest.fixture(scope="session")
-def frozen():
-    return Frozen(load_weights("random"), "rescale", 48)
+def backbone():
+    return Backbone(load_weights("random"), "rescale", 48)
 
 
 @pytest.fixture
 def features(cache):
-    return FeatureCache(cache, "float32", journal=Journal(cache.parent / "cache.jsonl"))
+    return FeatureCache(cache, "float32", events=EventLog(cache.parent / "cache.jsonl"))
 
 
 @pytest.fixture
 def expected():
-    def compute(split, frozen, frontier, view):
+    def compute(split, backbone, frontier, view):
         pixels = np.asarray(split.pictures, np.float32)
         if view.policy != "none":
             pixels = augment(pixels, view.policy, view.number, split.digests)
-        model = vgg16.section(vgg16.PICTURE, frontier, 48, frozen.weights.arrays)
+        model = vgg16.section(vgg16.PICTURE, frontier, 48, backbone.weights.arrays)
         return model.predict(pixels, verbose=0)
 
     return compute

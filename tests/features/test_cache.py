@@ -17,71 +17,71 @@ import pytest
 
 from models import vgg16
 from models.weights import load as load_weights
-from tuning import dataset
+from tuning.data import dataset
 from tuning.errors import UserError
-from tuning.features import FeatureCache, Frozen, View, store
-from tuning.journal import Journal
+from tuning.features import Backbone, FeatureCache, View, maintenance
+from tuning.records.event_log import EventLog
 
 
 @pytest.mark.parametrize("frontier", ["block5_pool", "block4_pool", "block5_conv1", "block3_pool"])
 @pytest.mark.parametrize("view", [View(), View("article", 3)], ids=str)
-def test_holds_what_the_frozen_layers_compute(data, features, frozen, expected, frontier, view):
-    found = features.features(data.train, frozen, frontier, view)
+def test_holds_what_the_frozen_layers_compute(data, features, backbone, expected, frontier, view):
+    found = features.features(data.train, backbone, frontier, view)
     assert isinstance(found, np.memmap)
     assert not found.flags.writeable
-    wanted = expected(data.train, frozen, frontier, view)
+    wanted = expected(data.train, backbone, frontier, view)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * wanted.max())
 
 
-def test_each_entry_is_built_once_and_then_found(data, features, frozen):
+def test_each_entry_is_built_once_and_then_found(data, features, backbone):
     for _ in range(3):
-        features.features(data.train, frozen, "block5_pool")
-    again = FeatureCache(features.root, "float32", journal=features.journal)
-    again.features(data.train, frozen, "block5_pool")
-    told = features.journal.statistics()
+        features.features(data.train, backbone, "block5_pool")
+    again = FeatureCache(features.root, "float32", events=features.events)
+    again.features(data.train, backbone, "block5_pool")
+    told = features.events.statistics()
     assert told["hits"] == 3
     assert told["multiples"] == 0
     assert told["builds"] == 3  # block 5's, and the pools below it that the pass went through
 
 
-def test_a_deeper_entry_starts_at_the_nearest_stored_one(data, features, frozen):
-    deep = features.features(data.train, frozen, "block4_pool", View("flip", 0))
-    top = features.features(data.train, frozen, "block5_pool", View("flip", 0))
-    builds = [e for e in features.journal.read() if e["event"] == "build"]
+def test_a_deeper_entry_starts_at_the_nearest_stored_one(data, features, backbone):
+    deep = features.features(data.train, backbone, "block4_pool", View("flip", 0))
+    top = features.features(data.train, backbone, "block5_pool", View("flip", 0))
+    builds = [e for e in features.events.read() if e["event"] == "build"]
     assert builds[-1]["frontier"] == "block5_pool"
     assert builds[-1]["start"] == "block4_pool"
-    suffix = vgg16.section("block4_pool", "block5_pool", 48, frozen.weights.arrays)
+    suffix = vgg16.section("block4_pool", "block5_pool", 48, backbone.weights.arrays)
     np.testing.assert_allclose(top, suffix.predict(deep, verbose=0), rtol=1e-5, atol=1e-5)
 
 
-def test_what_the_key_depends_on(data, features, frozen, cache):
+def test_what_the_key_depends_on(data, features, backbone, cache):
     keys = {
-        features.key(data.train, frozen, "block5_pool"),
-        features.key(data.validation, frozen, "block5_pool"),
-        features.key(data.train, frozen, "block4_pool"),
-        features.key(data.train, frozen, "block5_pool", View("flip", 0)),
-        features.key(data.train, frozen, "block5_pool", View("flip", 1)),
-        features.key(data.train, Frozen(frozen.weights, "imagenet", 48), "block5_pool"),
-        FeatureCache(cache, "float16").key(data.train, frozen, "block5_pool"),
+        features.key(data.train, backbone, "block5_pool"),
+        features.key(data.validation, backbone, "block5_pool"),
+        features.key(data.train, backbone, "block4_pool"),
+        features.key(data.train, backbone, "block5_pool", View("flip", 0)),
+        features.key(data.train, backbone, "block5_pool", View("flip", 1)),
+        features.key(data.train, Backbone(backbone.weights, "imagenet", 48), "block5_pool"),
+        FeatureCache(cache, "float16").key(data.train, backbone, "block5_pool"),
     }
     assert len(keys) == 7
     moved = FeatureCache(cache / "elsewhere", "float32")
-    assert moved.key(data.train, frozen, "block5_pool") in keys
+    assert moved.key(data.train, backbone, "block5_pool") in keys
 
 
-def test_float16_rounds_and_nothing_more(data, features, frozen, cache):
-    exact = features.features(data.train, frozen, "block5_pool")
-    half = FeatureCache(cache, "float16").features(data.train, frozen, "block5_pool")
+def test_float16_rounds_and_nothing_more(data, features, backbone, cache):
+    exact = features.features(data.train, backbone, "block5_pool")
+    half = FeatureCache(cache, "float16").features(data.train, backbone, "block5_pool")
     assert half.dtype == np.float16
     np.testing.assert_allclose(half, exact, rtol=2e-3, atol=1e-4 * exact.max())
 
 
-def test_what_overflows_float16_is_kept_as_float32(data, cache, frozen):
-    arrays = {name: np.array(value) for name, value in frozen.weights.arrays.items()}
+def test_what_overflows_float16_is_kept_as_float32(data, cache, backbone):
+    arrays = {name: np.array(value) for name, value in backbone.weights.arrays.items()}
     arrays["block5_conv3/kernel"] *= 1e7
-    weights = type(frozen.weights)("scaled", arrays, "scaled")
+    weights = type(backbone.weights)("scaled", arrays, "scaled")
     found = FeatureCache(cache, "float16").features(
-        data.train, Frozen(weights, "rescale", 48), "block5_pool"
+        data.train, Backbone(weights, "rescale", 48), "block5_pool"
     )
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
@@ -139,50 +139,50 @@ def _pickle(path):
         (_pickle, "cannot be read"),
     ],
 )
-def test_a_damaged_entry_is_named_and_built_again(data, features, frozen, harm, reason):
-    before = np.array(features.features(data.train, frozen, "block5_pool"))
-    harm(features.folder / features.key(data.train, frozen, "block5_pool"))
-    fresh = FeatureCache(features.root, "float32", journal=features.journal)
-    after = fresh.features(data.train, frozen, "block5_pool")
+def test_a_damaged_entry_is_named_and_built_again(data, features, backbone, harm, reason):
+    before = np.array(features.features(data.train, backbone, "block5_pool"))
+    harm(features.folder / features.key(data.train, backbone, "block5_pool"))
+    fresh = FeatureCache(features.root, "float32", events=features.events)
+    after = fresh.features(data.train, backbone, "block5_pool")
     # Rebuilt from block4_pool, which is whole.
     np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
-    assert features.journal.statistics()["multiples"] == 0
-    told = [event for event in features.journal.read() if event["event"] == "damaged"]
+    assert features.events.statistics()["multiples"] == 0
+    told = [event for event in features.events.read() if event["event"] == "damaged"]
     assert len(told) == 1
     assert told[0]["frontier"] == "block5_pool"
     assert re.search(reason, told[0]["reason"])
 
 
-def test_verifying_finds_what_a_first_look_does_not(data, features, frozen):
-    before = np.array(features.features(data.train, frozen, "block5_pool"))
-    file = features.folder / features.key(data.train, frozen, "block5_pool") / "features.npy"
+def test_verifying_finds_what_a_first_look_does_not(data, features, backbone):
+    before = np.array(features.features(data.train, backbone, "block5_pool"))
+    file = features.folder / features.key(data.train, backbone, "block5_pool") / "features.npy"
     times = file.stat()
     _altered(file.parent)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a failing disk would leave it
-    trusting = FeatureCache(features.root, "float32", journal=features.journal)
-    assert np.isnan(trusting.features(data.train, frozen, "block5_pool")).any()
-    careful = FeatureCache(features.root, "float32", verify=True, journal=features.journal)
-    after = careful.features(data.train, frozen, "block5_pool")
+    trusting = FeatureCache(features.root, "float32", events=features.events)
+    assert np.isnan(trusting.features(data.train, backbone, "block5_pool")).any()
+    careful = FeatureCache(features.root, "float32", verify=True, events=features.events)
+    after = careful.features(data.train, backbone, "block5_pool")
     np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
 
 
-def test_a_copied_cache_is_taken_as_it_is(data, features, frozen, tmp_path):
-    features.features(data.train, frozen, "block5_pool")
+def test_a_copied_cache_is_taken_as_it_is(data, features, backbone, tmp_path):
+    features.features(data.train, backbone, "block5_pool")
     shutil.copytree(features.root, tmp_path / "copy", copy_function=shutil.copyfile)
-    journal = Journal(tmp_path / "copy.jsonl")
-    copied = FeatureCache(tmp_path / "copy", "float32", journal=journal)
-    copied.features(data.train, frozen, "block5_pool")
-    assert [event["event"] for event in journal.read()] == ["use"]
+    events = EventLog(tmp_path / "copy.jsonl")
+    fetch_file = FeatureCache(tmp_path / "copy", "float32", events=events)
+    fetch_file.features(data.train, backbone, "block5_pool")
+    assert [event["event"] for event in events.read()] == ["use"]
 
 
-def test_an_entry_is_the_same_bytes_whoever_builds_which_part(photos, cache, frozen):
+def test_an_entry_is_the_same_bytes_whoever_builds_which_part(photos, cache, backbone):
     """Whole, and in shards of one and two blocks in any order."""
     data = dataset.load(photos, cache=cache, image_size=48, per_class=(100, 4))
 
     def in_shards(blocks):
-        def run(job, frozen):
+        def run(job, backbone):
             shards = job.shards(blocks)
-            done = {rows.start: job.run(frozen, rows) for rows in reversed(shards)}
+            done = {rows.start: job.run(backbone, rows) for rows in reversed(shards)}
             parts = [done[rows.start] for rows in shards]
             return functools.reduce(operator.add, parts)
 
@@ -192,8 +192,8 @@ def test_an_entry_is_the_same_bytes_whoever_builds_which_part(photos, cache, fro
     for index, runner in enumerate((None, in_shards(1), in_shards(2))):
         features = FeatureCache(cache / str(index))
         if runner:
-            features.build(data.train, frozen, "block5_conv1", View("medium", 2), runner)
-        array = features.features(data.train, frozen, "block5_conv1", View("medium", 2))
+            features.build(data.train, backbone, "block5_conv1", View("medium", 2), runner)
+        array = features.features(data.train, backbone, "block5_conv1", View("medium", 2))
         header = json.loads((Path(array.filename).parent / "entry.json").read_text())
         found.append((array.tobytes(), header["checksums"]))
     assert len(data.train) == 200
@@ -201,79 +201,79 @@ def test_an_entry_is_the_same_bytes_whoever_builds_which_part(photos, cache, fro
     assert found[0] == found[1] == found[2]
 
 
-def test_nothing_is_left_when_a_build_fails(data, features, frozen):
-    broken = type(frozen.weights)("broken", {}, "broken")
+def test_nothing_is_left_when_a_build_fails(data, features, backbone):
+    broken = type(backbone.weights)("broken", {}, "broken")
     with pytest.raises(KeyError):
-        features.features(data.train, Frozen(broken, "rescale", 48), "block5_pool")
+        features.features(data.train, Backbone(broken, "rescale", 48), "block5_pool")
     assert list(features.folder.iterdir()) == []
 
 
-def test_a_disk_that_is_too_small_is_told_before_the_work(data, frozen, small_disk):
-    features = FeatureCache(small_disk, "float32", journal=Journal(small_disk / "cache.jsonl"))
+def test_a_disk_that_is_too_small_is_told_before_the_work(data, backbone, small_disk):
+    features = FeatureCache(small_disk, "float32", events=EventLog(small_disk / "cache.jsonl"))
     with pytest.raises(UserError, match=r"need 0\.\d+ GB, but .* has 0\.00 GB free: make room"):
-        features.features(data.train, frozen, "block4_pool", View("article", 0))
+        features.features(data.train, backbone, "block4_pool", View("article", 0))
     assert list(features.folder.iterdir()) == []
-    assert features.journal.read() == []
+    assert features.events.read() == []
 
 
-def test_a_disk_that_fills_up_meanwhile_is_told_too(data, features, frozen):
-    def run(job, frozen):
+def test_a_disk_that_fills_up_meanwhile_is_told_too(data, features, backbone):
+    def run(job, backbone):
         # The operating system refuses to write beyond this, as a full disk does.
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-        return job.run(frozen, range(len(data.train)))
+        return job.run(backbone, range(len(data.train)))
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         with pytest.raises(UserError, match=r"cannot be written to .*: File too large"):
-            features.build(data.train, frozen, "block5_pool", View(), run)
+            features.build(data.train, backbone, "block5_pool", View(), run)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
     assert list(features.folder.iterdir()) == []
 
 
-def test_what_a_dead_builder_left_is_in_nobodys_way(data, features, frozen):
-    key = features.key(data.train, frozen, "block5_pool")
+def test_what_a_dead_builder_left_is_in_nobodys_way(data, features, backbone):
+    key = features.key(data.train, backbone, "block5_pool")
     (features.folder / f".{key}").mkdir(parents=True)
     (features.folder / f".{key}" / "features.npy").write_bytes(b"half")
-    features.features(data.train, frozen, "block5_pool")
+    features.features(data.train, backbone, "block5_pool")
     assert not list(features.folder.glob(".*"))
 
 
-def test_the_limit_makes_room_among_what_is_not_in_use(data, features, frozen):
+def test_the_limit_makes_room_among_what_is_not_in_use(data, features, backbone):
     def build(number):
         view = View("flip", number)
-        features.features(data.train, frozen, "block5_pool", view)
-        mapped.append(features.key(data.train, frozen, "block5_pool", view))
-        return {each.folder.name for each in store.entries(features.folder)}
+        features.features(data.train, backbone, "block5_pool", view)
+        mapped.append(features.key(data.train, backbone, "block5_pool", view))
+        return {each.folder.name for each in maintenance.entries(features.folder)}
 
     mapped = []
     first = build(0)
-    size = sum(each.bytes for each in store.entries(features.folder))
+    size = sum(each.bytes for each in maintenance.entries(features.folder))
     features.limit = int(1.1 * size)
     second = build(1)
     assert first & second == {mapped[0]}  # of the pass's three entries the one that is in use
     features.release()
     assert mapped[0] not in build(2)
-    assert sum(each.bytes for each in store.entries(features.folder)) <= features.limit
+    assert sum(each.bytes for each in maintenance.entries(features.folder)) <= features.limit
 
 
-def _use(cache, data, journal, ready, go):
-    features = FeatureCache(cache, "float32", journal=Journal(journal))
-    frozen = Frozen(load_weights("random"), "rescale", 48)
+def _use(cache, data, events, ready, go):
+    features = FeatureCache(cache, "float32", events=EventLog(events))
+    backbone = Backbone(load_weights("random"), "rescale", 48)
     ready.release()
     go.wait()
-    features.features(data.train, frozen, "block4_pool", View("article", 0))
+    features.features(data.train, backbone, "block4_pool", View("article", 0))
 
 
 @pytest.mark.slow
 def test_of_three_processes_one_builds(data, cache):
     context = multiprocessing.get_context("spawn")
     ready, go = context.Semaphore(0), context.Event()
-    journal = cache.parent / "cache.jsonl"
+    events = cache.parent / "cache.jsonl"
     workers = [
-        context.Process(target=_use, args=(cache, data, journal, ready, go)) for _ in range(3)
+        context.Process(target=_use, args=(cache, data, events, ready, go)) for _ in range(3)
     ]
     for worker in workers:
         worker.start()
@@ -283,27 +283,27 @@ def test_of_three_processes_one_builds(data, cache):
     for worker in workers:
         worker.join(120)
         assert worker.exitcode == 0
-    told = Journal(journal).statistics()
+    told = EventLog(events).statistics()
     assert told["multiples"] == 0
     assert told["hits"] == 2
 
 
 @pytest.mark.slow
-def test_when_the_builder_dies_another_takes_over(photos, cache, frozen):
+def test_when_the_builder_dies_another_takes_over(photos, cache, backbone):
     data = dataset.load(photos, cache=cache, image_size=48, per_class=(400, 4))
     context = multiprocessing.get_context("spawn")
     ready, go = context.Semaphore(0), context.Event()
-    journal = cache.parent / "cache.jsonl"
-    builder = context.Process(target=_use, args=(cache, data, journal, ready, go))
+    events = cache.parent / "cache.jsonl"
+    builder = context.Process(target=_use, args=(cache, data, events, ready, go))
     builder.start()
     go.set()
     deadline = time.monotonic() + 60
-    while not any(event["event"] == "building" for event in Journal(journal).read()):
+    while not any(event["event"] == "building" for event in EventLog(events).read()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     os.kill(builder.pid, signal.SIGKILL)
     builder.join()
-    features = FeatureCache(cache, "float32", journal=Journal(journal))
-    found = features.features(data.train, frozen, "block4_pool", View("article", 0))
+    features = FeatureCache(cache, "float32", events=EventLog(events))
+    found = features.features(data.train, backbone, "block4_pool", View("article", 0))
     assert found.shape == (800, 3, 3, 512)
-    assert features.journal.statistics()["multiples"] == 0
+    assert features.events.statistics()["multiples"] == 0

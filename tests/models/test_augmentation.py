@@ -116,10 +116,10 @@ def test_none_is_the_picture(pictures, digests):
 
 def test_flip_mirrors_half(pictures, digests):
     found = augment(pictures, "flip", 1, digests)
-    mirrored = [np.array_equal(f, p[:, ::-1]) for f, p in zip(found, pictures, strict=True)]
+    fetch_folder = [np.array_equal(f, p[:, ::-1]) for f, p in zip(found, pictures, strict=True)]
     kept = [np.array_equal(f, p) for f, p in zip(found, pictures, strict=True)]
-    assert np.array_equal(mirrored, np.logical_not(kept))
-    assert 0 < sum(mirrored) < len(pictures)
+    assert np.array_equal(fetch_folder, np.logical_not(kept))
+    assert 0 < sum(fetch_folder) < len(pictures)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -144,8 +144,8 @@ def test_draws_fill_their_ranges_evenly(policy, view):
         assert p[name].max() <= high + 1e-4, name
         fit = stats.kstest(p[name], stats.uniform(low, high - low).cdf)
         assert fit.pvalue > 1e-3, name
-    mirrored = (p["mirror"] < 0).mean()
-    assert mirrored == (pytest.approx(0.5, abs=0.03) if ranges.flip else 0)
+    fetch_folder = (p["mirror"] < 0).mean()
+    assert fetch_folder == (pytest.approx(0.5, abs=0.03) if ranges.flip else 0)
 
 
 def test_draws_are_independent_of_one_another():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models import network, vgg16
-from models.adjustable import Levers
+from models.adjustable import AdjustableDropout
 from models.weights import load as load_weights
 
 WEIGHTS = load_weights("random").arrays
@@ -29,7 +29,7 @@ def built(point, **options):
 def test_a_smoothed_loss_is_kerass(classes, smoothing):
     generator = np.random.default_rng(0)
     labels = generator.integers(0, classes, (20, 1))
-    layer = Levers(0)
+    layer = AdjustableDropout(0)
     layer.restart(0, 0.0, 0.0, 0.0, smoothing)
     if classes == 2:
         said = generator.random((20, 1), np.float32)

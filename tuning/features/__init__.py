@@ -6,6 +6,6 @@ file and hold no copy; who needs an entry that is not there builds it, for every
 """
 
 from tuning.features.cache import FeatureCache
-from tuning.features.entry import PLAIN, Frozen, View
+from tuning.features.entry import PLAIN, Backbone, View
 
-__all__ = ["PLAIN", "FeatureCache", "Frozen", "View"]
+__all__ = ["PLAIN", "Backbone", "FeatureCache", "View"]

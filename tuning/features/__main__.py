@@ -7,12 +7,13 @@ import sys
 import time
 from pathlib import Path
 
-from tuning import kinds
-from tuning.commands import Parser, default_cache, exit_code
-from tuning.copies import SharedFolder
 from tuning.errors import UserError
-from tuning.features import store
-from tuning.report.words import count, duration, size
+from tuning.features import maintenance
+from tuning.files.shared_folder import SharedFolder, default_cache
+from tuning.options import kinds
+from tuning.options.command_line import argument_type
+from tuning.process.commands import Parser, exit_code
+from tuning.wording import count, duration, size
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--cache",
-        type=kinds.location,
+        type=argument_type(kinds.LOCATION),
         default=default_cache(),
         metavar="DIR",
         help="the cache's folder; of one in an object store, the copies on this machine",
@@ -32,7 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     actions.add_parser("verify", help="compare with checksums; damaged entries are removed")
     prune = actions.add_parser("prune", help="remove the least recently used entries")
     prune.add_argument(
-        "--limit", type=kinds.size_in_bytes, required=True, metavar="SIZE", help="20GB, 500MB, 0"
+        "--limit",
+        type=argument_type(kinds.SIZE),
+        required=True,
+        metavar="SIZE",
+        help="20GB, 500MB, 0",
     )
     return exit_code(lambda: _run(parser.parse_args(arguments)))
 
@@ -49,7 +54,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _list(folder: Path) -> int:
-    found = store.entries(folder)
+    found = maintenance.entries(folder)
     for each in found:
         age = duration(max(0.0, time.time() - each.used))
         print(f"{each.folder.name[:12]}  {size(each.bytes):>10}  used {age:>12} ago  {each.label}")
@@ -59,7 +64,7 @@ def _list(folder: Path) -> int:
 
 def _verify(folder: Path) -> int:
     damaged = 0
-    for each, fault in store.verify(folder):
+    for each, fault in maintenance.verify(folder):
         if fault:
             damaged += 1
         print(f"{each.folder.name[:12]}  {each.label}: {'removed, ' + fault if fault else 'whole'}")
@@ -67,8 +72,8 @@ def _verify(folder: Path) -> int:
 
 
 def _prune(folder: Path, limit: int) -> int:
-    removed = store.prune(folder, limit)
-    left = store.entries(folder)
+    removed = maintenance.prune(folder, limit)
+    left = maintenance.entries(folder)
     print(
         f"removed {count(len(removed), 'entry', 'entries')}, "
         f"{size(sum(each.bytes for each in removed))}; "

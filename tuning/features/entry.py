@@ -20,7 +20,7 @@ import numpy as np
 
 from models import vgg16
 from models.weights import Weights
-from tuning.dataset import Split
+from tuning.data.dataset import Split
 
 FORMAT = 2  # part of every key: raised when entries or augmentation policies change their meaning
 BLOCK = 64  # pictures of a forward pass and of a checksum; part of what an entry's bytes depend on
@@ -41,7 +41,7 @@ PLAIN = View()  # the pictures as they are
 
 
 @dataclass(frozen=True)
-class Frozen:
+class Backbone:
     """The frozen network: VGG16's weights, what pixels go through before it, and their size."""
 
     weights: Weights
@@ -80,13 +80,13 @@ class Entry:
         return f"{self.frontier} of {self.split.name}, view {self.view}"
 
 
-def identify(split: Split, frozen: Frozen, frontier: str, view: View, dtype: str) -> Entry:
+def identify(split: Split, backbone: Backbone, frontier: str, view: View, dtype: str) -> Entry:
     """The entry for these features."""
     identity = {
         "pictures": split.fingerprint,
-        "image_size": frozen.image_size,
-        "preprocessing": frozen.preprocessing,
-        "weights": frozen.weights.checksum,
+        "image_size": backbone.image_size,
+        "preprocessing": backbone.preprocessing,
+        "weights": backbone.weights.checksum,
         "frontier": frontier,
         "policy": view.policy,
         "view": view.number,

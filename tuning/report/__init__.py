@@ -1,7 +1,7 @@
 """The best-trial report: facts (JSON) → Markdown, a web page with plots, a table of trials."""
 
-from tuning.report.facts import SCHEMA_VERSION, Facts, check
+from tuning.records.facts import SCHEMA_VERSION, Facts, check
 from tuning.report.render import write
-from tuning.report.words import in_words
+from tuning.wording import in_words
 
 __all__ = ["SCHEMA_VERSION", "Facts", "check", "in_words", "write"]

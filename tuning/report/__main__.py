@@ -8,10 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tuning import opening, summary
-from tuning.commands import Parser, exit_code
 from tuning.errors import UserError
-from tuning.report.facts import load
+from tuning.process.commands import Parser, exit_code
+from tuning.records.facts import load
+from tuning.records.run_folder import RunFolder
+from tuning.report.gather import gather
 from tuning.report.render import render, write
 
 
@@ -27,13 +28,18 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(run: Path) -> int:
+    folder = RunFolder(run)
     try:
-        if (run / opening.FILE).exists():
-            write(summary.gather(run), run)
+        if folder.metadata.exists():
+            facts = gather(folder)
+            write(facts, run)
         else:
-            render(load(run), run)
+            facts = load(run)
+            render(facts, run)
     except OSError as error:
         raise UserError(f"cannot write the report into {run}: {error.strerror}") from None
+    for warning in facts["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
     print(run / "report.html")
     return 0
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tuning.report import words
-from tuning.report.facts import Facts
+from tuning import wording
+from tuning.records.facts import Facts
 from tuning.report.story import Pairs, outcomes
 
 
@@ -13,11 +13,11 @@ def search(facts: Facts) -> Pairs:
     epochs = sum(trial["epochs"] for trial in trials)
     planned = sum(trial["hyperparameters"].get("epochs", run["epochs"]) for trial in trials)
     told = [
-        ("Wall clock of the search", words.duration(cost["seconds"])),
-        ("All trials added up", words.duration(cost["trial_seconds"])),
+        ("Wall clock of the search", wording.duration(cost["seconds"])),
+        ("All trials added up", wording.duration(cost["trial_seconds"])),
     ]
     if cost["repeat_seconds"]:
-        told.append(("Repeats and folds", words.duration(cost["repeat_seconds"])))
+        told.append(("Repeats and folds", wording.duration(cost["repeat_seconds"])))
     if cost["gpu_hours"]:
         told.append(("GPU hours", f"{cost['gpu_hours']:,.2f}"))
     if cost["price"] is not None:
@@ -27,8 +27,8 @@ def search(facts: Facts) -> Pairs:
         ("Epochs trained", f"{epochs:,} of at most {planned:,}"),
     ]
     if run["trials_at_once"] is not None:
-        gpus = f", {words.value(run['gpus_per_trial'])} GPU each" if run["gpus_per_trial"] else ""
-        cpus = f", {words.value(run['cpus_per_trial'])} CPU each"
+        gpus = f", {wording.value(run['gpus_per_trial'])} GPU each" if run["gpus_per_trial"] else ""
+        cpus = f", {wording.value(run['cpus_per_trial'])} CPU each"
         told.append(("Trials at once", f"{run['trials_at_once']}{cpus}{gpus}"))
     retries = sum(trial["retries"] for trial in trials)
     if retries:
@@ -40,7 +40,7 @@ def cache(facts: Facts) -> Pairs:
     """What the feature cache held and did."""
     held = facts["cache"]
     told = [
-        ("Entries", f"{held['entries']:,} ({words.size(held['bytes'])})"),
+        ("Entries", f"{held['entries']:,} ({wording.size(held['bytes'])})"),
         ("Computed", f"{held['builds']:,}"),
         ("Read instead of computed", f"{held['hits']:,}"),
     ]
@@ -51,8 +51,8 @@ def cache(facts: Facts) -> Pairs:
         ]
     return [
         *told,
-        ("Forward passes, spent", words.duration(held["forward_seconds_spent"])),
-        ("Forward passes, saved", words.duration(held["forward_seconds_saved"])),
+        ("Forward passes, spent", wording.duration(held["forward_seconds_spent"])),
+        ("Forward passes, saved", wording.duration(held["forward_seconds_saved"])),
         ("Entries computed more than once", f"{held['multiples']:,}"),
     ]
 
@@ -63,11 +63,11 @@ def cache_sentence(facts: Facts) -> str:
     spent, saved = held["forward_seconds_spent"], held["forward_seconds_saved"]
     if saved <= 0:
         return "The feature cache saved no forward passes in this search."
-    without = words.duration(spent + saved)
+    without = wording.duration(spent + saved)
     if spent <= 0:
         return f"Every frozen layer's output was there already: {without} of forward passes saved."
-    share = words.percent(saved / (spent + saved))
+    share = wording.percent(saved / (spent + saved))
     return (
-        f"Outputs of frozen layers took {words.duration(spent)} to compute instead of {without}: "
+        f"Outputs of frozen layers took {wording.duration(spent)} to compute instead of {without}: "
         f"the shared feature cache saved {share} of it."
     )

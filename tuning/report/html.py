@@ -10,8 +10,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from tuning.report import cost, levers, mistakes, objectives, story, trust, words
-from tuning.report.facts import Facts
+from tuning import wording
+from tuning.records.facts import Facts
+from tuning.report import cost, levers, mistakes, objectives, story, trust
 
 MOST_ROWS = 500  # the best ones; a longer table is slow to sort, and trials.csv has them all
 
@@ -55,13 +56,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
-    for write in (words.percent, words.interval, words.duration, words.value):
+    for write in (wording.percent, wording.interval, wording.duration, wording.value):
         environment.filters[write.__name__] = _unbroken(write)
-    environment.filters["label"] = words.label
+    environment.filters["label"] = wording.label
     environment.filters["prose"] = _prose
     environment.filters["sure"] = mistakes.sure
     environment.globals.update(
-        count=words.count,
+        count=wording.count,
         story=story,
         trust=trust,
         levers=levers,

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuning.report import story, words
-from tuning.report.facts import Facts, Trial
+from tuning import wording
+from tuning.records.facts import Facts, Trial
+from tuning.report import story
 
 METHODS = {"fanova": "fANOVA", "ped_anova": "PED-ANOVA"}
 FEWEST = 10  # trials, below which a lever's part cannot be told from chance
@@ -40,20 +41,22 @@ class Lever:
     @property
     def label(self) -> str:
         """For people."""
-        return words.label(self.name)
+        return wording.label(self.name)
 
     @property
     def told(self) -> str:
         """The slice in words."""
         if self.medians:
             medians = self.medians.items()
-            parts = [f"{words.value(value)} {words.percent(median)}" for value, median in medians]
+            parts = [
+                f"{wording.value(value)} {wording.percent(median)}" for value, median in medians
+            ]
             return f"medians: {', '.join(parts)}"
         top = max(self.trials, key=lambda trial: trial["best_accuracy"] or 0.0)
-        ends = f"{words.value(self.values[0])} to {words.value(self.values[-1])}"
+        ends = f"{wording.value(self.values[0])} to {wording.value(self.values[-1])}"
         return (
-            f"from {ends}; the highest, {words.percent(top['best_accuracy'])}, at "
-            f"{words.value(top['hyperparameters'][self.name])}"
+            f"from {ends}; the highest, {wording.percent(top['best_accuracy'])}, at "
+            f"{wording.value(top['hyperparameters'][self.name])}"
         )
 
 
@@ -69,7 +72,7 @@ def caution(facts: Facts) -> list[str]:
         return ["No trial came to an accuracy, so there is nothing to compare."]
     if number < FEWEST:
         return [
-            f"{words.count(number, 'trial')} with an accuracy cannot tell a lever's part from "
+            f"{wording.count(number, 'trial')} with an accuracy cannot tell a lever's part from "
             f"chance; from {FEWEST} on, figures appear here."
         ]
     told = [f"{number} trials are few: take this chapter as a hint."] if number < FEW else []

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from tuning.report import cost, levers, mistakes, objectives, story, trust, words
-from tuning.report.facts import Facts, Score
+from tuning import wording
+from tuning.records.facts import Facts, Score
+from tuning.report import cost, levers, mistakes, objectives, story, trust
 
 
 def markdown(facts: Facts) -> str:
@@ -39,7 +40,8 @@ def _answer(facts: Facts) -> list[str]:
     if best["test"] is not None:
         names = list(dict.fromkeys([*(n for n, _ in story.measures(best["test"])), *names]))
     rows = [
-        [*row, *(measured.get(name, words.MISSING) for name in names)] for row, measured in figures
+        [*row, *(measured.get(name, wording.MISSING) for name in names)]
+        for row, measured in figures
     ]
     blocks = [
         f"**{escape(story.headline(best))}** (trial {best['trial']}, epoch {best['epoch']})",
@@ -48,7 +50,7 @@ def _answer(facts: Facts) -> list[str]:
     ]
     if best["test"] is None and not facts["run"]["running"]:
         blocks.append(escape(story.NO_TEST))
-    values = [(words.label(key), words.value(v)) for key, v in best["hyperparameters"].items()]
+    values = [(wording.label(key), wording.value(v)) for key, v in best["hyperparameters"].items()]
     blocks.append(pairs(values))
     if best["model"]:
         blocks.append(f"The trained model: {code(best['model'])}")
@@ -59,7 +61,7 @@ def _answer(facts: Facts) -> list[str]:
 
 
 def _score(split: str, score: Score) -> tuple[list[str], dict[str, str]]:
-    row = [split, words.percent(score["accuracy"]), words.interval(score["interval"])]
+    row = [split, wording.percent(score["accuracy"]), wording.interval(score["interval"])]
     return [*row, f"{score['pictures']:,}"], dict(story.measures(score))
 
 
@@ -69,19 +71,19 @@ def _experiments(facts: Facts) -> list[str]:
         [
             experiment["title"],
             experiment["article"],
-            words.percent(experiment["best_accuracy"]),
-            words.interval(experiment["interval"]),
-            words.percent(experiment["last_accuracy"]),
+            wording.percent(experiment["best_accuracy"]),
+            wording.interval(experiment["interval"]),
+            wording.percent(experiment["last_accuracy"]),
             story.verdict(experiment),
-            words.duration(experiment["seconds"]),
+            wording.duration(experiment["seconds"]),
         ]
         for experiment in facts["experiments"]
     ]
     best = facts["best"]
     if best is not None:
         score = best["validation"]
-        found = [words.percent(score["accuracy"]), words.interval(score["interval"])]
-        rows.append(["Best of the search", words.MISSING, *found, *[words.MISSING] * 3])
+        found = [wording.percent(score["accuracy"]), wording.interval(score["interval"])]
+        rows.append(["Best of the search", wording.MISSING, *found, *[wording.MISSING] * 3])
     about = escape(f"{story.ARTICLE} {story.VERDICT}")
     return [about, table(header, rows), escape(story.gain(facts))]
 
@@ -95,9 +97,9 @@ def _trust(facts: Facts) -> list[str]:
         rows = [
             [
                 str(each["trial"]),
-                words.percent(each["mean"]),
+                wording.percent(each["mean"]),
                 trust.points(each["sd"]),
-                ", ".join(map(words.percent, each["accuracies"])),
+                ", ".join(map(wording.percent, each["accuracies"])),
             ]
             for each in sorted(found["candidates"], key=lambda each: -each["mean"])
         ]
@@ -114,7 +116,7 @@ def _levers(facts: Facts) -> list[str]:
     rows = [
         [
             lever.label,
-            *(words.percent(shares.get(lever.name)) for shares in methods.values()),
+            *(wording.percent(shares.get(lever.name)) for shares in methods.values()),
             lever.told,
         ]
         for lever in levers.levers(facts)
@@ -127,7 +129,7 @@ def _wrong(facts: Facts) -> list[str]:
     matrix = mistakes.matrix(facts)
     if matrix:
         rows = [
-            [name, *(f"{number:,}" for number in numbers), words.percent(recall)]
+            [name, *(f"{number:,}" for number in numbers), wording.percent(recall)]
             for name, numbers, recall in matrix
         ]
         blocks.append(table(["Truth ↓ taken for →", *facts["data"]["classes"], "Recognised"], rows))
@@ -159,22 +161,22 @@ def _trials(facts: Facts) -> list[str]:
         rows.append(
             [
                 f"{trial['number']}{' ★' if is_best else ''}",
-                words.percent(trial["best_accuracy"]),
-                words.value(trial["best_epoch"]),
+                wording.percent(trial["best_accuracy"]),
+                wording.value(trial["best_epoch"]),
                 str(trial["epochs"]),
-                words.duration(trial["seconds"]),
+                wording.duration(trial["seconds"]),
                 story.STATUSES[trial["status"]],
                 trial["reason"] or "",
-                *(words.value(trial["hyperparameters"].get(name)) for name in names),
+                *(wording.value(trial["hyperparameters"].get(name)) for name in names),
             ]
         )
     blocks = [
         escape(f"{story.outcomes(facts)}{'; the best is marked ★' if best else ''}.".capitalize())
     ]
     if shared:
-        same = ", ".join(f"{words.label(key)} {words.value(v)}" for key, v in shared.items())
+        same = ", ".join(f"{wording.label(key)} {wording.value(v)}" for key, v in shared.items())
         blocks.append(escape(f"The same in all: {same}."))
-    return [*blocks, table([*header, *(words.label(name) for name in names)], rows)]
+    return [*blocks, table([*header, *(wording.label(name) for name in names)], rows)]
 
 
 def _cost(facts: Facts) -> list[str]:

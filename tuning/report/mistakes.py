@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tuning.report import words
-from tuning.report.facts import Facts, Score
+from tuning import wording
+from tuning.records.facts import Facts, Score
 
 MOST_CLASSES = 16  # of a confusion matrix that one can still read
 MOST_PAIRS = 15
@@ -33,7 +33,7 @@ def sentence(facts: Facts) -> str:
         return "Which pictures the best model gets wrong was not looked into."
     split, score = judgement
     found = pairs(facts)
-    pictures = words.count(score["pictures"], f"{split} picture")
+    pictures = wording.count(score["pictures"], f"{split} picture")
     wrong = sum(number for _, _, number in found)
     if not wrong:
         return f"The best model gets all {pictures} right."
@@ -90,4 +90,4 @@ def gallery(facts: Facts) -> str:
 
 def sure(probability: float) -> str:
     """``0.98734`` → ``98.7 %``; never a round 100, which no model is."""
-    return "over 99.9 %" if probability > 0.999 else words.percent(probability)
+    return "over 99.9 %" if probability > 0.999 else wording.percent(probability)

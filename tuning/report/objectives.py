@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tuning.report import words
-from tuning.report.facts import Facts, Front
+from tuning import wording
+from tuning.records.facts import Facts, Front
 
 LABELS = {
     "accuracy": "Validation accuracy",
@@ -15,7 +15,7 @@ LABELS = {
 
 def label(name: str) -> str:
     """For people."""
-    return LABELS.get(name, words.label(name))
+    return LABELS.get(name, wording.label(name))
 
 
 def told(found: Front, trial: int) -> str:
@@ -30,7 +30,7 @@ def table(facts: Facts) -> tuple[list[str], list[list[str]]] | None:
     if found is None:
         return None
     names = found["objectives"]
-    phrases = {t["number"]: words.in_words(t["hyperparameters"]) for t in facts["trials"]}
+    phrases = {t["number"]: wording.in_words(t["hyperparameters"]) for t in facts["trials"]}
     rows = []
     for trial in _best(found):
         values = zip(names, found["values"][str(trial)], strict=True)
@@ -52,5 +52,5 @@ def _best(found: Front) -> list[int]:
 
 def _value(name: str, value: float) -> str:
     if name == "accuracy":
-        return words.percent(value)
-    return f"{value:,.0f}" if name == "parameters" else words.value(float(value))
+        return wording.percent(value)
+    return f"{value:,.0f}" if name == "parameters" else wording.value(float(value))

@@ -5,12 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
-import os
 from pathlib import Path
-from typing import Any
 
-from tuning.report.facts import FILE_NAME, Facts
+from tuning.files import atomic
+from tuning.records.facts import FILE_NAME, Facts, finite
 from tuning.report.html import html
 from tuning.report.markdown import markdown
 from tuning.report.story import hyperparameter_names
@@ -23,15 +21,15 @@ def write(facts: Facts, folder: Path) -> None:
     comes first, so the facts are safe whatever happens next.
     """
     text = json.dumps(finite(facts), ensure_ascii=False, indent=1, allow_nan=False)
-    replace(folder / FILE_NAME, text + "\n")
+    atomic.write_text(folder / FILE_NAME, text + "\n")
     render(json.loads(text), folder)
 
 
 def render(facts: Facts, folder: Path) -> None:
     """Writes ``report.md``, ``report.html`` and ``trials.csv``."""
-    replace(folder / "trials.csv", trials_csv(facts))
-    replace(folder / "report.md", markdown(facts))
-    replace(folder / "report.html", html(facts))
+    atomic.write_text(folder / "trials.csv", trials_csv(facts))
+    atomic.write_text(folder / "report.md", markdown(facts))
+    atomic.write_text(folder / "report.html", html(facts))
 
 
 def trials_csv(facts: Facts) -> str:
@@ -48,25 +46,3 @@ def trials_csv(facts: Facts) -> str:
         row += [trial["best_epoch"], trial["epochs"], trial["seconds"]]
         writer.writerow([*row, *(trial["hyperparameters"].get(name) for name in names)])
     return target.getvalue()
-
-
-def finite(content: Any) -> Any:
-    """Replaces NaN and infinities, which JSON does not know, by None."""
-    if isinstance(content, dict):
-        return {key: finite(item) for key, item in content.items()}
-    if isinstance(content, list | tuple):
-        return [finite(item) for item in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
-
-
-def replace(path: Path, text: str) -> None:
-    """Writes a file whole: beside its place first, then moved there."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tuning.report import words
-from tuning.report.facts import Best, Experiment, Facts, Score, Trial
+from tuning import wording
+from tuning.records.facts import Best, Experiment, Facts, Score, Trial
 
 NO_BEST = (
     "There is no answer yet: no trial finished an epoch. The table of trials says what became "
@@ -60,15 +60,15 @@ def banners(facts: Facts) -> list[str]:
 def summary(facts: Facts) -> list[str]:
     """The parts of the line under the title."""
     return [
-        words.moment(facts["created"]),
-        words.count(len(facts["trials"]), "trial"),
-        words.duration(facts["run"]["seconds"]),
+        wording.moment(facts["created"]),
+        wording.count(len(facts["trials"]), "trial"),
+        wording.duration(facts["run"]["seconds"]),
     ]
 
 
 def headline(best: Best) -> str:
     """The winner in words, as a sentence begins."""
-    phrase = words.in_words(best["hyperparameters"]) or f"trial {best['trial']}"
+    phrase = wording.in_words(best["hyperparameters"]) or f"trial {best['trial']}"
     return phrase[:1].upper() + phrase[1:]
 
 
@@ -82,20 +82,20 @@ def answer(facts: Facts) -> str:
     right = round(score["accuracy"] * score["pictures"])
     so_far = "The best so far" if run["running"] else "It"
     return (
-        f"{so_far} gets {right:,} of {words.count(score['pictures'], f'{split} picture')} right: "
-        f"{words.percent(score['accuracy'])}, and with 95 % confidence "
-        f"{words.interval(score['interval'])} of all pictures like these."
+        f"{so_far} gets {right:,} of {wording.count(score['pictures'], f'{split} picture')} right: "
+        f"{wording.percent(score['accuracy'])}, and with 95 % confidence "
+        f"{wording.interval(score['interval'])} of all pictures like these."
     )
 
 
 def measures(score: Score) -> Pairs:
     """What else is known of a split, beside the accuracy."""
-    told = [("Loss", words.value(score["loss"]))]
+    told = [("Loss", wording.value(score["loss"]))]
     if score["auc"] is not None:
         told.append(("Area under the ROC curve", f"{score['auc']:.3f}"))
     if score["recall"]:
         name, share = min(score["recall"].items(), key=lambda item: item[1])
-        told.append(("Class recognised least", f"{name}, {words.percent(share)}"))
+        told.append(("Class recognised least", f"{name}, {wording.percent(share)}"))
     if score["calibration"] is not None:
         error = f"{100 * score['calibration']['error']:.1f} points"
         told.append(("Calibration error", error))
@@ -177,13 +177,13 @@ def data(facts: Facts) -> tuple[list[str], list[list[str]]]:
     names: list[str] = list(facts["data"]["classes"])
     rows = [[name, *(f"{split.get(name, 0):,}" for split in counts.values())] for name in names]
     rows.append(["All", *(f"{sum(split.values()):,}" for split in counts.values())])
-    return ["Class", *(words.label(split) for split in counts)], rows
+    return ["Class", *(wording.label(split) for split in counts)], rows
 
 
 def repeat(facts: Facts) -> Pairs:
     """What, besides the command, decides the result."""
     hardware, weights, run = facts["hardware"], facts["weights"], facts["run"]
-    processors = words.count(hardware["cpus"], "CPU core")
+    processors = wording.count(hardware["cpus"], "CPU core")
     checksum = f" ({weights['checksum']})" if weights["checksum"] else ""
     return [
         ("Seed", _seeds(facts)),

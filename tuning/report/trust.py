@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from tuning.report import words
-from tuning.report.facts import Candidate, Facts
+from tuning import wording
+from tuning.records.facts import Candidate, Facts
 
 
 def reasons(facts: Facts) -> list[str]:
@@ -21,8 +21,8 @@ def optimism(facts: Facts) -> str:
     best = facts["best"]
     assert best is not None
     scored = sum(trial["best_accuracy"] is not None for trial in facts["trials"])
-    chosen = f"the best of {words.count(scored, 'trial')}" if scored > 1 else "the epoch"
-    said = words.percent(best["validation"]["accuracy"])
+    chosen = f"the best of {wording.count(scored, 'trial')}" if scored > 1 else "the epoch"
+    said = wording.percent(best["validation"]["accuracy"])
     begin = f"The validation pictures chose {chosen}, so their {said} was picked to look well."
     if best["test"] is None:
         return f"{begin} Expect a little less on new ones."
@@ -31,10 +31,10 @@ def optimism(facts: Facts) -> str:
     compared = f"{points(gap)} less, {_by_chance(facts)}" if gap > 0 else "no less"
     looks = facts["run"]["earlier_looks"]
     # Whoever resumes a search because of a test accuracy lets the test pictures choose.
-    before = f" ({words.count(looks, 'time')} before, when the search had ended earlier)"
+    before = f" ({wording.count(looks, 'time')} before, when the search had ended earlier)"
     return (
         f"{begin} The test pictures had no say, were shown to the final model once"
-        f"{before if looks else ''}, and give {words.percent(told)}: {compared}. That is the "
+        f"{before if looks else ''}, and give {wording.percent(told)}: {compared}. That is the "
         "figure to quote."
     )
 
@@ -66,16 +66,16 @@ def repeats(facts: Facts) -> str:
         )
     winner = next(each for each in found["candidates"] if each["trial"] == found["winner"])
     begin = (
-        f"Trained again with {words.count(found['repeats'], 'fresh seed')}, trial "
-        f"{winner['trial']} reached {words.percent(winner['mean'])} of the validation pictures on "
-        f"average (standard deviation {points(winner['sd'])})"
+        f"Trained again with {wording.count(found['repeats'], 'fresh seed')}, trial "
+        f"{winner['trial']} reached {wording.percent(winner['mean'])} of the validation pictures "
+        f"on average (standard deviation {points(winner['sd'])})"
     )
     searched = next(
         (t["best_accuracy"] for t in facts["trials"] if t["number"] == winner["trial"]), None
     )
     if searched is not None:
         gap = searched - winner["mean"]
-        begin += f"; in the search it had {words.percent(searched)}"
+        begin += f"; in the search it had {wording.percent(searched)}"
         if gap > 0:
             begin += f", {points(gap)} of it luck"
     others = [each for each in found["candidates"] if each is not winner]
@@ -106,8 +106,8 @@ def cross_validation(facts: Facts) -> str:
     lowest, highest = min(found["accuracies"]), max(found["accuracies"])
     return (
         f"Over {found['folds']} divisions of all pictures but the test split its configuration "
-        f"reaches {words.percent(found['mean'])} on average (standard deviation "
-        f"{points(found['sd'])}, from {words.interval((lowest, highest))})."
+        f"reaches {wording.percent(found['mean'])} on average (standard deviation "
+        f"{points(found['sd'])}, from {wording.interval((lowest, highest))})."
     )
 
 

@@ -10,10 +10,10 @@ import socket
 import sys
 from pathlib import Path
 
-from tuning import classifier
-from tuning.commands import Parser, exit_code
 from tuning.errors import UserError
-from tuning.quiet import import_keras
+from tuning.export import classifier
+from tuning.process.commands import Parser, exit_code
+from tuning.process.native_output import import_keras
 
 HOST = "127.0.0.1"  # and no other: there is no password
 PORT = 8000

@@ -20,8 +20,8 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 from starlette.types import Message, Receive
 
-from tuning.classifier import Classifier
-from tuning.pictures import UnreadablePicture, decode
+from tuning.data.decoding import UnreadablePicture, decode
+from tuning.export.classifier import Classifier
 from tuning.predict import as_json
 from tuning.serve.server import PATIENCE
 

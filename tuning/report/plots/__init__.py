@@ -7,7 +7,7 @@ figure that no phone can show.
 
 from __future__ import annotations
 
-from tuning.report.facts import Facts
+from tuning.records.facts import Facts
 from tuning.report.plots.calibration import calibration
 from tuning.report.plots.curves import curves, history
 from tuning.report.plots.front import front

@@ -6,8 +6,9 @@ import math
 
 import plotly.graph_objects as go
 
-from tuning.report import mistakes, words
-from tuning.report.facts import Facts
+from tuning import wording
+from tuning.records.facts import Facts
+from tuning.report import mistakes
 from tuning.report.plots.look import BLUE, GREY, Plot, dressed
 
 FEWEST_PICTURES = 50  # below that a bin is a handful
@@ -56,7 +57,7 @@ def calibration(facts: Facts) -> list[Plot]:
     )
     told = "; ".join(
         f"{100 * each['confidence']:.0f} % sure, {100 * each['accuracy']:.0f} % right "
-        f"({words.count(each['pictures'], 'picture')})"
+        f"({wording.count(each['pictures'], 'picture')})"
         for each in bins
     )
     shown = dressed(

@@ -7,8 +7,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from tuning.report import story, words
-from tuning.report.facts import Facts, Trial
+from tuning import wording
+from tuning.records.facts import Facts, Trial
+from tuning.report import story
 from tuning.report.plots.look import (
     BLUE,
     GREEN,
@@ -59,15 +60,15 @@ def curves(facts: Facts) -> list[Plot]:
             customdata=[trial["number"] for trial in stopped],
             hovertemplate="trial %{customdata} stopped after epoch %{x} · %{y:.1%}<extra></extra>",
         )
-    description = f"Validation accuracy per epoch of {words.count(len(drawn), 'trial')}."
+    description = f"Validation accuracy per epoch of {wording.count(len(drawn), 'trial')}."
     if best is not None:
         _add_best(figure, best)
-        reached = words.percent(best["best_accuracy"])
+        reached = wording.percent(best["best_accuracy"])
         description += (
             f" The best, trial {best['number']}, reaches {reached} in epoch {best['best_epoch']}."
         )
     if stopped:
-        description += f" {words.count(len(stopped), 'was', 'were')} stopped early."
+        description += f" {wording.count(len(stopped), 'was', 'were')} stopped early."
     left_out = sum(bool(_accuracies(trial)) for trial in facts["trials"]) - len(drawn)
     caption = description + (f" {left_out:,} weaker ones are left out." if left_out else "")
     longest = max(len(_accuracies(trial)) for trial in drawn)
@@ -141,8 +142,8 @@ def history(facts: Facts) -> list[Plot]:
     )
     description = (
         f"Best validation accuracy of {len(trials)} trials in order, from "
-        f"{words.percent(trials[0]['best_accuracy'])} for the first to "
-        f"{words.percent(best_so_far[-1])} for the best, with the article's figures as lines."
+        f"{wording.percent(trials[0]['best_accuracy'])} for the first to "
+        f"{wording.percent(best_so_far[-1])} for the best, with the article's figures as lines."
     )
     margin = {"l": 8, "r": 100, "t": 8, "b": 8}  # for the article's names
     shown = dressed(figure, "Trial", xaxis=whole(trials[-1]["number"]), margin=margin)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from tuning.report import objectives, words
-from tuning.report.facts import Facts, Front
+from tuning import wording
+from tuning.records.facts import Facts, Front
+from tuning.report import objectives
 from tuning.report.plots.look import BLUE, GREY, VERMILLION, Plot, dressed
 
 FEWEST = 3  # trials; fewer are better read in the table
@@ -45,7 +46,9 @@ def _against(found: Front, place: int) -> Plot:
             hovertemplate="%{customdata}<extra></extra>",
         )
     best = len(found["best"])
-    caption = f"{words.count(len(found['values']), 'trial')} that ran to their end; {best} of them "
+    caption = (
+        f"{wording.count(len(found['values']), 'trial')} that ran to their end; {best} of them "
+    )
     caption += f"{'is' if best == 1 else 'are'} beaten by none in all objectives."
     formats = [".0%" if name == "accuracy" else "" for name in found["objectives"]]
     shown = dressed(

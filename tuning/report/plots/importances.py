@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from tuning.report import levers, words
-from tuning.report.facts import Facts
+from tuning import wording
+from tuning.records.facts import Facts
+from tuning.report import levers
 from tuning.report.plots.look import BLUE, ORANGE, Plot, dressed, stripes, text
 
 
@@ -15,7 +16,7 @@ def importances(facts: Facts) -> list[Plot]:
     if found is None or not levers.enough(facts):
         return []
     ranked = levers.by_importance(facts)
-    names = [text(words.label(name)) for name in reversed(ranked)]
+    names = [text(wording.label(name)) for name in reversed(ranked)]
     figure = go.Figure()
     looks = zip(found["methods"].items(), ((BLUE, ""), (ORANGE, "/")), strict=False)
     # Plotly stacks a group from below.
@@ -35,7 +36,7 @@ def importances(facts: Facts) -> list[Plot]:
     told = "; ".join(
         f"{levers.METHODS.get(method, method)}: "
         + ", ".join(
-            f"{words.label(name)} {100 * shares[name]:.0f} %" for name in ranked if name in shares
+            f"{wording.label(name)} {100 * shares[name]:.0f} %" for name in ranked if name in shares
         )
         for method, shares in found["methods"].items()
     )

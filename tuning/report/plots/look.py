@@ -16,8 +16,8 @@ from typing import Any
 import plotly.graph_objects as go
 from markupsafe import escape
 
-from tuning.report import words
-from tuning.report.facts import Facts, Trial
+from tuning import wording
+from tuning.records.facts import Facts, Trial
 
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GREY = "#888888"
@@ -80,7 +80,7 @@ def phrases(trials: Sequence[Trial]) -> list[str]:
     """What is shown when a trial is pointed at; nothing where they would make the page large."""
     if len(trials) > MOST_PHRASES:
         return [""] * len(trials)
-    return [text(words.in_words(trial["hyperparameters"])) for trial in trials]
+    return [text(wording.in_words(trial["hyperparameters"])) for trial in trials]
 
 
 def stripes(shape: str) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def decades(low: float, high: float) -> dict[str, Any]:
     steps = (1, 3) if len(powers) < 4 else (1,)
     marks = [step * 10.0**power for power in powers for step in steps]
     marks = [mark for mark in marks if 0.8 * low <= mark <= 1.25 * high]
-    return {"type": "log", "tickvals": marks, "ticktext": [words.value(mark) for mark in marks]}
+    return {"type": "log", "tickvals": marks, "ticktext": [wording.value(mark) for mark in marks]}
 
 
 def whole(last: int) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from tuning.report import levers, story, words
-from tuning.report.facts import Facts, Trial
+from tuning import wording
+from tuning.records.facts import Facts, Trial
+from tuning.report import levers, story
 from tuning.report.levers import Lever
 from tuning.report.plots.look import (
     BLUE,
@@ -59,8 +60,8 @@ def parallel(facts: Facts) -> list[Plot]:
             )
     for place, axis in enumerate(axes):
         _scale(figure, place, axis)
-    _mark(figure, len(axes), 0.0, words.percent(lowest))
-    _mark(figure, len(axes), 1.0, words.percent(highest))
+    _mark(figure, len(axes), 0.0, wording.percent(lowest))
+    _mark(figure, len(axes), 1.0, wording.percent(highest))
     labels = [*(text(axis.label).replace(" ", "<br>") for axis in axes), "<b>Accuracy</b>"]
     caption = (
         "Each line is a trial and crosses each axis at its value; at the bottom (–) it does not "
@@ -101,11 +102,11 @@ def _lines(
             value = trial["hyperparameters"].get(axis.name)
             x.append(place)
             y.append(round(_height(axis, value, trial["number"]), 3))
-            told.append(f"trial {trial['number']} · {text(words.value(value))}")
+            told.append(f"trial {trial['number']} · {text(wording.value(value))}")
         accuracy = trial["best_accuracy"] or 0.0
         x += [len(axes), None]
         y += [round((accuracy - lowest) / ((highest - lowest) or 1.0), 3), None]
-        told += [f"trial {trial['number']} · {words.percent(accuracy)}", None]
+        told += [f"trial {trial['number']} · {wording.percent(accuracy)}", None]
     return {"x": x, "y": y, "customdata": told}
 
 
@@ -130,11 +131,11 @@ def _of_choice(axis: Lever, index: int) -> float:
 
 def _scale(figure: go.Figure, place: int, axis: Lever) -> None:
     if axis.numeric:
-        _mark(figure, place, 0.0, words.value(axis.values[0]))
-        _mark(figure, place, 1.0, words.value(axis.values[-1]))
+        _mark(figure, place, 0.0, wording.value(axis.values[0]))
+        _mark(figure, place, 1.0, wording.value(axis.values[-1]))
     else:
         for index, value in enumerate(axis.values):
-            _mark(figure, place, _of_choice(axis, index), words.value(value))
+            _mark(figure, place, _of_choice(axis, index), wording.value(value))
 
 
 def _mark(figure: go.Figure, place: int, height: float, label: str) -> None:
@@ -151,8 +152,8 @@ def _mark(figure: go.Figure, place: int, height: float, label: str) -> None:
 
 def _told(top: Sequence[Trial]) -> str:
     best = "; ".join(
-        f"trial {trial['number']}, {words.in_words(trial['hyperparameters'])}: "
-        f"{words.percent(trial['best_accuracy'])}"
+        f"trial {trial['number']}, {wording.in_words(trial['hyperparameters'])}: "
+        f"{wording.percent(trial['best_accuracy'])}"
         for trial in top[:3]
     )
     return f"The best: {best}."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from tuning.report import words
-from tuning.report.facts import Facts
+from tuning import wording
+from tuning.records.facts import Facts
 from tuning.report.plots.look import BLUE, GREY, VERMILLION, Plot, dressed, edge
 
 
@@ -44,11 +44,11 @@ def repeats(facts: Facts) -> list[Plot]:
         hovertemplate="%{y} in the search · %{x:.1%}<extra></extra>",
     )
     means = ", ".join(
-        f"trial {candidate['trial']} {words.percent(candidate['mean'])}"
+        f"trial {candidate['trial']} {wording.percent(candidate['mean'])}"
         for candidate in reversed(ranked)
     )
     caption = (
-        f"Validation accuracy with {words.count(found['repeats'], 'fresh seed')} each, beside "
+        f"Validation accuracy with {wording.count(found['repeats'], 'fresh seed')} each, beside "
         "the one that the search saw."
     )
     shown = dressed(

@@ -8,8 +8,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from tuning.report import levers, words
-from tuning.report.facts import Facts, Trial
+from tuning import wording
+from tuning.records.facts import Facts, Trial
+from tuning.report import levers
 from tuning.report.levers import Lever
 from tuning.report.plots.look import (
     BLUE,
@@ -97,7 +98,7 @@ def _points(
         x=places,
         y=[round(trial["best_accuracy"] or 0.0, 4) for trial in trials],
         customdata=[
-            f"trial {trial['number']} · {text(words.value(value))}"
+            f"trial {trial['number']} · {text(wording.value(value))}"
             for trial, value in zip(trials, values, strict=True)
         ],
         hovertemplate="%{customdata} · %{y:.1%}<extra></extra>",
@@ -129,6 +130,6 @@ def _axis(lever: Lever) -> dict[str, Any]:
     places = list(range(len(lever.values)))
     return {
         "tickvals": places,
-        "ticktext": [text(words.value(value)) for value in lever.values],
+        "ticktext": [text(wording.value(value)) for value in lever.values],
         "range": [-0.6, len(places) - 0.4],
     }

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from tuning.report import words
-from tuning.report.facts import Facts, Trial
+from tuning import wording
+from tuning.records.facts import Facts, Trial
 from tuning.report.plots.look import (
     BLUE,
     GREEN,
@@ -71,14 +71,14 @@ def timeline(facts: Facts) -> list[Plot]:
                 insidetextanchor="middle",
                 textangle=0,
                 customdata=[
-                    f"trial {trial['number']} · {words.duration(trial['seconds'])}"
+                    f"trial {trial['number']} · {wording.duration(trial['seconds'])}"
                     for trial in members
                 ],
                 hovertemplate=f"%{{customdata}}<extra>{label}</extra>",
             )
     caption = _told(facts, drawn, len(rows))
     if len(drawn) < len(facts["trials"]):
-        missing = words.count(len(facts["trials"]) - len(drawn), "trial")
+        missing = wording.count(len(facts["trials"]) - len(drawn), "trial")
         caption += f" {missing} without an epoch left out."
     shown = dressed(
         figure,
@@ -98,14 +98,14 @@ def _told(facts: Facts, drawn: Sequence[Trial], processes: int) -> str:
     """How well the machines were used."""
     first = min(trial["started"] or 0.0 for trial in drawn)
     last = max(trial["ended"] or 0.0 for trial in drawn)
-    count = words.count(len(drawn), "trial")
-    told = f"{count} in {words.count(processes, 'process', 'processes')}"
+    count = wording.count(len(drawn), "trial")
+    told = f"{count} in {wording.count(processes, 'process', 'processes')}"
     at_once = facts["run"]["trials_at_once"]
     if at_once is not None and last > first:
         busy = sum(trial["seconds"] for trial in drawn) / ((last - first) * at_once)
         told += f", busy {100 * min(1.0, busy):.0f} % of the time"
     if first > PREPARED * last:
-        told += f"; {words.duration(first)} before the first went into features of frozen layers"
+        told += f"; {wording.duration(first)} before the first went into features of frozen layers"
     return f"{told}."
 
 

@@ -1,0 +1,317 @@
+"""Folders of pictures become arrays and labels; every fault is told in one line."""
+
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tuning.data import dataset
+from tuning.errors import UserError
+
+
+def paint(file, seed):
+    """A small picture of its own."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(abs(hash(seed)) % 2**32).integers(0, 256, (12, 12, 3), np.uint8)
+    Image.fromarray(pixels).save(file)
+
+
+def fill(folder, classes, count, kind="png"):
+    for name in classes:
+        for index in range(count):
+            paint(folder / name / f"{name}.{index}.{kind}", (str(folder), name, index))
+
+
+def article(root, train=6, validation=3, test=0, classes=("cats", "dogs")):
+    for split, count in (("train", train), ("validation", validation), ("test", test)):
+        if count:
+            fill(root / split, classes, count)
+    return root
+
+
+def load(root, cache, **options):
+    return dataset.load(root, cache=cache, **({"image_size": 16} | options))
+
+
+def counts(data):
+    return {name: list(each.values()) for name, each in data.counts().items()}
+
+
+def test_the_articles_layout(tmp_path, cache):
+    data = load(article(tmp_path / "d", test=2), cache)
+    assert data.classes == ("cats", "dogs")
+    assert counts(data) == {"train": [6, 6], "validation": [3, 3], "test": [2, 2]}
+    assert data.warnings == ()
+    assert data.train.pictures.shape == (12, 16, 16, 3)
+    assert not data.train.pictures.flags.writeable
+    for path, label in zip(data.train.paths, data.train.labels, strict=True):
+        assert path.startswith(f"train/{data.classes[label]}/")
+
+
+@pytest.mark.parametrize("name", ["val", "valid"])
+def test_other_names_of_validation(tmp_path, cache, name):
+    root = article(tmp_path / "d")
+    (root / "validation").rename(root / name)
+    assert counts(load(root, cache)) == {"train": [6, 6], "validation": [3, 3]}
+
+
+@pytest.mark.parametrize("below", [".", "train"])
+def test_class_folders_alone_are_split_by_shares(tmp_path, cache, below):
+    fill(tmp_path / "d" / below, "abc", 20)
+    options = {"validation_share": 0.2, "holdout": 0.1}
+    data = load(tmp_path / "d", cache, **options)
+    assert counts(data) == {"train": [14] * 3, "validation": [4] * 3, "test": [2] * 3}
+    paths = [set(split.paths) for split in data.splits]
+    assert len(set.union(*paths)) == 60
+    again = load(tmp_path / "d", cache, **options)
+    assert again.fingerprint == data.fingerprint
+    other = load(tmp_path / "d", cache, **options, split_seed=1)
+    assert counts(other) == counts(data)
+    assert other.validation.paths != data.validation.paths
+    assert load(tmp_path / "d", cache, holdout=0.0).test is None
+
+
+def test_a_holdout_is_taken_from_all_pictures_before_all_else(tmp_path, cache):
+    root = article(tmp_path / "d", train=12, validation=8)
+    data = load(root, cache, holdout=0.2)
+    assert counts(data)["test"] == [4, 4]
+    assert len({path for split in data.splits for path in split.paths}) == 40
+    few = load(root, cache, holdout=0.2, per_class=(5, 3))
+    assert counts(few) == {"train": [5, 5], "validation": [3, 3], "test": [4, 4]}
+    assert few.test.paths == data.test.paths
+    assert load(root, cache).test is None
+
+
+def test_a_holdout_beside_a_test_folder_is_refused(tmp_path, cache):
+    root = article(tmp_path / "d")
+    shutil.copytree(root / "validation", root / "test")
+    with pytest.raises(UserError, match="leave --holdout away"):
+        load(root, cache, holdout=0.2)
+
+
+@pytest.mark.parametrize("below", [".", "train"])
+def test_kaggles_flat_layout(tmp_path, cache, below):
+    for index in range(12):
+        for name in ("cat", "dog"):
+            paint(tmp_path / "d" / below / f"{name}.{index}.jpg", (name, index))
+    data = load(tmp_path / "d", cache, per_class=(5, 4, 2))
+    assert counts(data) == {"train": [5, 5], "validation": [4, 4], "test": [2, 2]}
+    names = [path.rsplit("/")[-1] for path in data.validation.paths[:4]]
+    # In the order of the numbers, as the article counts: 2 before 10.
+    assert names == ["cat.5.jpg", "cat.6.jpg", "cat.7.jpg", "cat.8.jpg"]
+    shares = load(tmp_path / "d", cache)
+    assert sum(sum(each) for each in counts(shares).values()) == 24
+
+
+def test_per_class_takes_the_first_of_each_split(tmp_path, cache):
+    root = article(tmp_path / "d", train=12, validation=5)
+    data = load(root, cache, per_class=(3, 2))
+    assert counts(data) == {"train": [3, 3], "validation": [2, 2]}
+    assert data.train.paths[:3] == tuple(f"train/cats/cats.{n}.png" for n in (0, 1, 2))
+
+
+def test_the_real_photos(photos, cache):
+    data = load(photos, cache, image_size=32)
+    assert counts(data) == {"train": [1000, 1000], "validation": [400, 400]}
+    assert len(pickle.dumps(data)) < 1_000_000
+    there = pickle.loads(pickle.dumps(data))
+    np.testing.assert_array_equal(there.train.pictures[5], data.train.pictures[5])
+
+
+def test_a_second_time_nothing_is_decoded(tmp_path, cache):
+    root = article(tmp_path / "d")
+    load(root, cache)
+    files = sorted(cache.glob("pictures/*/*"))
+    assert len(files) == 4
+    before = [(file, file.stat().st_ino, file.stat().st_mtime_ns) for file in files]
+    load(root, cache)
+    assert [(f, f.stat().st_ino, f.stat().st_mtime_ns) for f in files] == before
+    assert sorted(cache.glob("pictures/*/*")) == files
+
+
+@pytest.mark.parametrize("harm", ["cut", "garbled", "gone"])
+def test_a_damaged_entry_is_decoded_again(tmp_path, cache, harm):
+    root = article(tmp_path / "d")
+    before = np.array(load(root, cache).train.pictures)
+    for folder in (cache / "pictures").iterdir():
+        if harm == "cut":
+            os.truncate(folder / "pictures.npy", 300)
+        elif harm == "garbled":
+            (folder / "entry.json").write_text("{")
+        else:
+            (folder / "pictures.npy").unlink()
+    np.testing.assert_array_equal(load(root, cache).train.pictures, before)
+
+
+def _load_in_process(root, cache, queue):
+    queue.put(load(root, cache).fingerprint)
+
+
+def test_two_processes_at_once(tmp_path, cache):
+    root = article(tmp_path / "d", train=200)
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    workers = [
+        context.Process(target=_load_in_process, args=(root, cache, queue)) for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    assert queue.get(timeout=60) == queue.get(timeout=60) == load(root, cache).fingerprint
+    for worker in workers:
+        worker.join()
+    assert all(each.name[0] != "." for each in (cache / "pictures").iterdir())
+
+
+def test_what_the_fingerprints_depend_on(tmp_path, cache):
+    root = article(tmp_path / "one")
+    data = load(root, cache)
+    moved = load(shutil.copytree(root, tmp_path / "two"), tmp_path / "elsewhere")
+    assert moved.fingerprint == data.fingerprint
+    (root / "train" / "cats").rename(root / "train" / "x")
+    (root / "train" / "dogs").rename(root / "train" / "cats")
+    (root / "train" / "x").rename(root / "train" / "dogs")
+    swapped = load(root, cache)
+    assert swapped.fingerprint != data.fingerprint
+    paint(tmp_path / "two" / "train" / "cats" / "cats.0.png", "another")
+    assert load(tmp_path / "two", cache).train.fingerprint != data.train.fingerprint
+
+
+# --- faults
+
+
+def broken(root, number, of="train/cats"):
+    for index in range(number):
+        (root / of / f"broken.{index}.jpg").write_bytes(b"no picture at all")
+
+
+def test_a_few_broken_files_are_skipped_and_named(tmp_path, cache):
+    root = article(tmp_path / "d", train=40)
+    broken(root, 2)
+    (root / "train" / "dogs" / ".DS_Store").write_bytes(b"hidden")
+    for _ in range(2):  # the second time from the cache
+        data = load(root, cache)
+        assert counts(data)["train"] == [40, 40]
+        assert data.warnings == tuple(
+            f"skipped train/cats/broken.{index}.jpg: it is no picture that can be read"
+            for index in range(2)
+        )
+    alone = np.asarray(load(article(tmp_path / "e", train=40), cache).train.pictures)
+    assert alone.shape == data.train.pictures.shape
+    for row in (0, 39, 40, 79):
+        with Image.open(root / data.train.paths[row]) as picture:
+            wanted = np.asarray(picture.resize((16, 16), Image.Resampling.BILINEAR))
+        np.testing.assert_array_equal(data.train.pictures[row], wanted)
+
+
+def test_many_broken_files_among_very_many_are_all_named(tmp_path, cache):
+    root = article(tmp_path / "d", train=200)
+    broken(root, 14)
+    warnings = load(root, cache).warnings
+    assert len(warnings) == 11
+    assert "skipped 4 more" in warnings[-1]
+    assert all(any(f"broken.{index}.jpg" in line for line in warnings) for index in range(14))
+
+
+def test_too_many_broken_files_stop(tmp_path, cache):
+    root = article(tmp_path / "d")
+    broken(root, 3)
+    with pytest.raises(UserError, match=r"3 of 21 files .* more than 5%.*broken\.0\.jpg"):
+        load(root, cache)
+
+
+def test_the_same_picture_in_two_splits_is_told(tmp_path, cache):
+    root = article(tmp_path / "d", test=1)
+    shutil.copy(root / "train/cats/cats.1.png", root / "validation/cats/copy.png")
+    with Image.open(root / "train/dogs/dogs.1.png") as picture:
+        picture.save(root / "validation/dogs/saved.bmp")  # other bytes, the same pixels
+    warnings = load(root, cache).warnings
+    assert len(warnings) == 1
+    assert warnings[0].startswith("2 pictures of validation are in train as well")
+    assert "validation/cats/copy.png is train/cats/cats.1.png" in warnings[0]
+
+
+def nothing(root):
+    pass
+
+
+def no_classes(root):
+    root.mkdir()
+    (root / "notes.txt").write_text("notes")
+
+
+def one_class(root):
+    fill(root, ["cats"], 4)
+
+
+def empty_class(root):
+    article(root)
+    (root / "train" / "birds").mkdir()
+
+
+def other_classes(root):
+    article(root)
+    (root / "validation" / "dogs").rename(root / "validation" / "wolves")
+
+
+def no_picture(root):
+    for name in ("a", "b"):
+        (root / name).mkdir(parents=True)
+        for index in range(4):
+            (root / name / f"{index}.jpg").write_text("text")
+
+
+def too_few(root):
+    fill(root, ["cats", "dogs"], 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (nothing, "No such data folder: "),
+        (no_classes, "No class folders in "),
+        (one_class, "Only one class, 'cats', in "),
+        (empty_class, "The class 'birds' in .* is empty"),
+        (other_classes, "validation is without dogs and with wolves, which train lacks"),
+        (no_picture, "No readable picture in "),
+        (too_few, "The class 'cats' has 2 pictures, but 3 are needed to have one in every split"),
+    ],
+)
+def test_faults_are_one_line(tmp_path, cache, make, told):
+    make(tmp_path / "d")
+    with pytest.raises(UserError, match=told) as caught:
+        load(tmp_path / "d", cache)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("per_class", "told"),
+    [
+        ((7, 3), "The class 'cats' has 6 pictures, but 7 are needed for train"),
+        ((6, 4), "The class 'cats' has 3 pictures, but 4 are needed for validation"),
+        ((5, 3, 1), "There is no folder .*test to take 1 pictures"),
+    ],
+)
+def test_more_per_class_than_there_are(tmp_path, cache, per_class, told):
+    with pytest.raises(UserError, match=told):
+        load(article(tmp_path / "d"), cache, per_class=per_class)
+
+
+def test_a_class_without_a_readable_picture(tmp_path, cache):
+    root = article(tmp_path / "d", train=40, validation=1)
+    (root / "validation/cats/cats.0.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match="No readable picture of class 'cats' in validation"):
+        load(root, cache)
+
+
+def test_nothing_in_the_cache_is_ever_unpickled(tmp_path, cache):
+    root = article(tmp_path / "d")
+    load(root, cache)
+    for folder in (cache / "pictures").iterdir():
+        np.save(folder / "pictures.npy", np.array([{"a": 1}] * 12, object), allow_pickle=True)
+    assert load(root, cache).train.pictures.dtype == np.uint8
+    assert json.loads(next(cache.glob("pictures/*/entry.json")).read_text())["broken"] == {}

@@ -1,0 +1,225 @@
+"""The command line: quick to answer, one clear line for every mistake, nothing left behind."""
+
+import dataclasses
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tuning import search
+from tuning.errors import UserError
+from tuning.options.parsing import parse
+from tuning.scheduling import space
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_help_imports_nothing_heavy():
+    """It answers in under a second because nothing that takes seconds is imported."""
+    code = (
+        "import sys; from tuning.options import parse\n"
+        "try: parse(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'keras', 'tensorflow', 'ray', 'optuna', 'jax'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.endswith("[]\n"), done.stderr
+    began = time.monotonic()
+    script = str(ROOT / "tuning" / "search.py")
+    done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert time.monotonic() - began < 10  # 0.3 s on an idle machine
+    for option in ("--data", "--experiments", "--trials", "--weights", "--time-budget"):
+        assert option in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--trials", "0"], "--trials: '0' is not a whole number of at least 1"),
+        (["--trials", "many"], "'many' is not a whole number"),
+        (["--epochs", "-3"], "--epochs: '-3' is not"),
+        (["--tirals", "3"], "unrecognized arguments: --tirals 3"),
+        (["--trial", "3"], "unrecognized arguments: --trial 3"),
+        (["--experiments", "vgg"], "invalid choice: 'vgg'"),
+        (["--image-size", "16"], "'16' is not a whole number of at least 32"),
+        (["--time-budget", "30"], "'30' is not a time such as 45s, 30m or 2h"),
+        (["--time-budget", "0s"], "'0s' is not a time"),
+        (["--validation-share", "1"], "'1' is not a share"),
+        (["--validation-share", "0.6", "--holdout", "0.5"], "leave nothing to train on"),
+        (["--gpus-per-trial", "1.5"], "'1.5' is not a share of 1, or a whole number"),
+        (["--gpus-per-trial", "nan"], "'nan' is not a share of 1, or a whole number"),
+        (["--per-class", "10"], "--per-class takes two or three numbers"),
+        (["--preprocessing", "none"], "invalid choice: 'none'"),
+        (["--feature-dtype", "int8"], "invalid choice: 'int8'"),
+        (["--name", "../out"], "--name '../out' must be a plain folder name"),
+        (["--name", ".."], "must be a plain folder name"),
+        (["--data"], "--data: expected one argument"),
+        (["stray"], "unrecognized arguments: stray"),
+        (["--confirm", "3"], "'3' is not of the form 3x5"),
+        (["--confirm", "3x1"], "'3x1' is not of the form 3x5"),
+        (["--price", "0"], "'0' is not a number above 0"),
+        (["--sampler", "bayes"], "invalid choice: 'bayes'"),
+        (["--objective", "accuracy", "loss", "--scheduler", "asha"], "goes by one objective"),
+        (["--resume", "nothing"], "There is no run runs/nothing to resume"),
+        (["--config", "nothing.toml"], "cannot be read: No such file or directory"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(arguments, told, capsys):
+    with pytest.raises(UserError):
+        parse(arguments)
+    assert search.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert told in err
+
+
+def test_an_existing_run_is_never_overwritten(tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    assert search.main(["--runs", str(tmp_path), "--name", "mine"]) == 2
+    assert "is there already; choose another --name" in capsys.readouterr().err
+
+
+def test_mistakes_in_data_leave_no_run_folder(tmp_path, capsys):
+    missing = str(tmp_path / "nowhere")
+    runs = tmp_path / "runs"
+    assert search.main(["--data", missing, "--runs", str(runs), "--cache", str(tmp_path)]) == 2
+    _, err = capsys.readouterr()
+    assert err == f"error: No such data folder: {missing}.\n"
+    assert not runs.exists()
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ("nowhere.npz", "No such weights file"),
+        (__file__, "must end in one of .h5, .npz"),
+    ],
+)
+def test_mistakes_in_weights_are_one_line(photos, tmp_path, weights, told):
+    done = subprocess.run(
+        [
+            *(sys.executable, str(ROOT / "tuning" / "search.py"), "--data", str(photos)),
+            *("--per-class", "2", "1", "--image-size", "32", "--weights", weights),
+            *("--runs", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert told in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_defaults_of_demo_and_data(photos):
+    demo, own = parse([]), parse(["--data", str(photos)])
+    assert (demo.image_size, demo.trials, demo.epochs) == (64, 8, 8)
+    assert (own.image_size, own.trials, own.epochs) == (150, 30, 50)
+    assert parse(["--experiments"]).experiments == ("convnet", "bottleneck", "fine_tune")
+    assert parse(["--experiments", "fine_tune", "convnet"]).experiments == ("convnet", "fine_tune")
+    assert parse(["--time-budget", "1.5h"]).time_budget == 5400
+
+
+def test_settings_are_written_down(tmp_path):
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
+    options = parse(["--runs", str(tmp_path), "--name", "r", "--per-class", "10", "5"])
+    told = tomllib.loads((options.create_folder() / "settings.toml").read_text())
+    assert told["per_class"] == [10, 5]
+    assert told["trials"] == 8
+    assert "time_budget" not in told
+
+
+FLAGS = {
+    "--set": ["dropout=0.5", "unfrozen=0:4"],
+    "--confirm": ["3x5"],
+    "--time-budget": ["90m"],
+    "--cache-limit": ["20GB"],
+    "--objective": ["accuracy", "parameters"],
+    "--verify-cache": [],
+    "--per-class": ["10", "5"],
+    "--price": ["1.2"],
+    "--seed": ["3"],
+}
+
+
+def test_settings_give_the_same_run_again(tmp_path):
+    given = [word for flag, values in FLAGS.items() for word in (flag, *values)]
+    options = parse([*given, "--runs", str(tmp_path), "--name", "r"])
+    settings = options.create_folder() / "settings.toml"
+    again = parse(["--config", str(settings), "--name", "other"])
+    assert dataclasses.replace(again, name="r") == options
+    more = parse(["--resume", "r", "--runs", str(tmp_path), "--trials", "99"])
+    assert dataclasses.replace(more, resume=None, trials=options.trials) == options
+    assert more.trials == 99
+
+
+def test_flags_go_before_a_settings_file(tmp_path):
+    file = tmp_path / "search.toml"
+    file.write_text(
+        'trials = 7\nviews = 3\n[set]\ndropout = 0.5\naugmentation = ["none", "flip"]\n'
+    )
+    options = parse(["--config", str(file), "--trials", "9"])
+    assert (options.trials, options.views) == (9, 3)
+    assert options.set == ("dropout=0.5", "augmentation=none,flip")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("trails = 7", "there is no option trails; did you mean trials?"),
+        ("trials = ", "are no TOML"),
+        ("trials = 0", "--trials: '0' is not a whole number of at least 1"),
+    ],
+)
+def test_a_wrong_settings_file_is_one_clear_line(tmp_path, text, told, capsys):
+    file = tmp_path / "search.toml"
+    file.write_text(text)
+    assert search.main(["--config", str(file)]) == 2
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    assert told in err
+
+
+def test_passwords_are_not_written_down(tmp_path):
+    url = "postgresql://me:s3cret@host/db"
+    options = parse(["--storage", url, "--runs", str(tmp_path), "--name", "r"])
+    text = (options.create_folder() / "settings.toml").read_text()
+    assert "s3cret" not in text
+    resumed = parse(["--resume", "r", "--runs", str(tmp_path), "--storage", url])
+    assert resumed.storage == url
+
+
+def test_only_what_a_resumed_run_may_be_given(tmp_path):
+    parse(["--runs", str(tmp_path), "--name", "r"]).create_folder()
+    with pytest.raises(UserError, match="--views cannot be changed by --resume"):
+        parse(["--resume", "r", "--runs", str(tmp_path), "--views", "3"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--set", "dropuot=0.5"], "there is no hyperparameter dropuot; did you mean dropout?"),
+        (["--set", "dropout=0.9"], "dropout is a number from 0 to 0.8"),
+        (["--set", "dropout"], "not of the form NAME=VALUE"),
+        (["--sampler", "grid"], "give them few values: --set head_rate=1e-4,1e-3"),
+    ],
+)
+def test_a_wrong_space_is_refused(arguments, told):
+    with pytest.raises(UserError) as error:
+        space.of(parse(arguments), None)
+    assert told in str(error.value)
+
+
+def test_a_wrong_space_is_one_line_before_anything_is_done(tmp_path):
+    script = str(ROOT / "tuning" / "search.py")
+    place = ["--runs", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")]
+    command = [sys.executable, script, "--set", "dropuot=0.5", *place, "--weights", "random"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "did you mean dropout?" in line
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,293 @@
+"""From a run folder to the facts of its report."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tuning import report
+from tuning.data import dataset
+from tuning.errors import UserError
+from tuning.features import FeatureCache
+from tuning.options.parsing import parse
+from tuning.records.event_log import EventLog
+from tuning.records.trial_log import CURVES, RunEnding, TrialLog
+from tuning.report import gather
+from tuning.report.__main__ import main
+from tuning.report.clock import Clock
+from tuning.report.live import LiveReport
+from tuning.report.trust import optimism
+from tuning.run import metadata
+from tuning.training.context import TrialContext
+
+POINT = {"network": "vgg16", "unfrozen": 0, "augmentation": "none", "dropout": 0.5, "epochs": 2}
+OPENING = {
+    "name": "small",
+    "command": "python tuning/search.py --trials 4",
+    "settings": "settings.toml",
+    "seed": 0,
+    "began": "2026-11-24T14:00:00+00:00",
+    "planned": 4,
+    "epochs": 2,
+    "objectives": ["accuracy"],
+    "price": 3.0,
+    "versions": {"keras": "3.15.1"},
+    "hardware": {"machine": "Linux", "cpus": 2, "gpus": []},
+    "data": {
+        "root": "pictures",
+        "classes": ["cats", "dogs"],
+        "image_size": 32,
+        "counts": {"train": {"cats": 50, "dogs": 50}, "validation": {"cats": 20, "dogs": 20}},
+        "fingerprint": "f00d",
+        "warnings": [],
+    },
+    "weights": {"source": "random", "checksum": "", "note": None},
+    "experiments": [
+        {
+            "name": "bottleneck",
+            "title": "Bottleneck features",
+            "article": "90 %",
+            "article_accuracy": 0.91,
+            "hyperparameters": POINT,
+        }
+    ],
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A search in its fourth trial: two are over, one failed, the machine slept in between."""
+    (tmp_path / metadata.FILE).write_text(json.dumps(OPENING))
+    events = [
+        {"event": "session", "at": 1000.0},
+        {"event": "start", "number": 0, "hyperparameters": POINT, "at": 1010.0},
+        _epoch(0, 1, 0.70, 1012.0),
+        _epoch(0, 2, 0.80, 1014.0),
+        {"event": "end", "number": 0, "status": "finished", "reason": None, "at": 1014.0},
+        {"event": "start", "number": 1, "hyperparameters": _other(1), "at": 1015.0},
+        {"event": "end", "number": 1, "status": "failed", "reason": "out of memory", "at": 1016.0},
+        # It was killed, and resumed an hour later.
+        {"event": "session", "at": 4616.0},
+        {"event": "start", "number": 2, "hyperparameters": _other(2), "at": 4620.0},
+        _epoch(2, 1, 0.85, 4622.0),
+        {"event": "end", "number": 2, "status": "stopped", "reason": None, "at": 4623.0},
+        {"event": "start", "number": 3, "hyperparameters": _other(3), "at": 4624.0},
+    ]
+    for event in events:
+        EventLog(tmp_path / "trials.jsonl").write(**event)
+    cache = EventLog(tmp_path / "cache.jsonl")
+    entry = {"split": "train", "frontier": "block5_pool", "view": "none/0"}
+    for event in (
+        # One pass kept two depths; its time is told with the deepest.
+        {"event": "build", "key": "a", "seconds": 0.0, "bytes": 10, "pictures": 100},
+        {"event": "build", "key": "b", "seconds": 8.0, "bytes": 20, "pictures": 100},
+        {"event": "use", "key": "b", "hit": False, "seconds": 8.0, "bytes": 20, "pictures": 100},
+        {"event": "use", "key": "b", "hit": True, "seconds": 8.0, "bytes": 20, "pictures": 100},
+        {"event": "use", "key": "b", "hit": True, "seconds": 8.0, "bytes": 20, "pictures": 100},
+    ):
+        cache.write(**entry, **event)
+    return tmp_path
+
+
+def _epoch(number: int, epoch: int, accuracy: float, at: float) -> dict:
+    metrics = dict.fromkeys(CURVES, 0.5) | {"validation_accuracy": accuracy}
+    worker = "node-1 77"
+    return {"event": "epoch", "number": number, "epoch": epoch, "metrics": metrics,
+            "worker": worker, "at": at}  # fmt: skip
+
+
+def _other(number: int) -> dict:
+    return POINT | {"dropout": number / 10}
+
+
+def test_a_search_that_goes_on_has_a_report(run):
+    facts = report.check(gather.gather(run))
+    assert facts["run"]["running"]
+    assert facts["run"]["trials_at_once"] is None
+    assert [t["status"] for t in facts["trials"]] == ["finished", "failed", "stopped", "running"]
+    assert facts["best"]["trial"] == 2
+    assert facts["best"]["validation"]["accuracy"] == 0.85
+    assert facts["best"]["validation"]["pictures"] == 40
+    assert facts["best"]["test"] is None
+    assert facts["best"]["model"] is None
+    assert facts["failures"] == ["out of memory (trial 1)"]
+    assert facts["cost"]["price"] is None
+    assert facts["cache"]["passes_computed"] == 100
+    assert facts["cache"]["passes_saved"] == 200
+    assert facts["cache"]["forward_seconds_saved"] == 16
+
+
+def test_the_articles_experiments_are_found_among_the_trials(run):
+    (found,) = gather.gather(run)["experiments"]
+    assert found["trial"] == 0
+    assert (found["best_accuracy"], found["best_epoch"]) == (0.80, 2)
+    assert found["interval"][0] < 0.80 < found["interval"][1]
+    assert [trial["experiment"] for trial in gather.gather(run)["trials"]][:2] == [
+        "bottleneck",
+        None,
+    ]
+
+
+def test_a_pause_between_two_sessions_costs_nothing(run):
+    facts = gather.gather(run)
+    assert facts["run"]["seconds"] == 16 + 8
+    spans = [(trial["started"], trial["ended"]) for trial in facts["trials"]]
+    assert spans == [(10, 14), (15, 16), (20, 23), (24, 24)]
+    assert [trial["worker"] for trial in facts["trials"]] == ["node-1 77", None, "node-1 77", None]
+
+
+def test_a_clock_without_events_stands_at_nought():
+    assert Clock([])(0.0) == 0.0
+    clock = Clock([{"event": "session", "at": at} for at in (10.0, 50.0, 100.0)])
+    assert [clock(at) for at in (10.0, 50.0, 99.0, 100.0, 103.0)] == [0, 0, 49, 0, 3]
+
+
+def test_what_the_end_found_is_told(run):
+    ending = RunEnding(None, False, 2, 0.5, 4)
+    score = gather.score(0.75, 0.6, 200)
+    gather.RunOutcome(ending, trial=0, test=score, model="best/model.keras").write(run)
+    facts = report.check(gather.gather(run))
+    assert not facts["run"]["running"]
+    assert facts["run"]["trials_at_once"] == 2
+    assert facts["best"]["trial"] == 0  # the confirmation may choose another than validation
+    assert facts["best"]["test"] == score
+    assert facts["trials"][3]["status"] == "interrupted"
+    # (4 + 1 + 3 + 0) seconds with half a GPU each, at 3 an hour
+    assert facts["cost"]["gpu_hours"] == pytest.approx(8 * 0.5 / 3600)
+    assert facts["cost"]["price"] == pytest.approx(8 * 0.5 / 3600 * 3)
+    gather.reopen(run)
+    assert gather.gather(run)["run"]["running"]
+
+
+def test_looks_at_the_test_split_before_a_run_was_resumed_are_counted(run):
+    ending, score = RunEnding(None, False, 1, 0, 1), gather.score(0.75, 0.6, 200)
+    gather.reopen(run)  # begun, but never ended
+    for looks in range(3):
+        gather.RunOutcome(ending, trial=0, test=score).write(run)
+        facts = gather.gather(run)
+        assert facts["run"]["earlier_looks"] == looks
+        assert (f"({looks} time" in optimism(facts)) == bool(looks)
+        gather.reopen(run)
+        gather.RunOutcome(ending, trial=0).write(run)  # without a test split nothing was looked at
+        gather.reopen(run)
+
+
+def test_repeats_are_a_part_of_the_cost(run):
+    before = gather.gather(run)["cost"]
+    (run / "confirmation").mkdir()
+    events = EventLog(run / "confirmation" / "trials.jsonl")
+    events.write(event="start", number=0, hyperparameters=POINT, at=10.0)
+    events.write(event="end", number=0, status="finished", reason=None, at=40.0)
+    after = gather.gather(run)["cost"]
+    assert (before["repeat_seconds"], after["repeat_seconds"]) == (0, 30)
+    assert before["trial_seconds"] == after["trial_seconds"]
+
+
+def test_a_number_that_is_not_finite_is_kept_as_null(run):
+    score = gather.score(0.5, float("nan"), 20)
+    gather.RunOutcome(RunEnding(None, False, 1, 0.0, 1), trial=0, test=score).write(run)
+    facts = report.check(gather.gather(run))
+    assert facts["best"]["test"]["loss"] is None
+    assert facts["cost"]["gpu_hours"] == 0
+
+
+@pytest.mark.parametrize("name", [metadata.FILE, gather.FILE])
+def test_a_damaged_file_is_named(run, capsys, name):
+    (run / name).write_text("{")
+    assert main([str(run)]) == 2
+    error = capsys.readouterr().err
+    assert f"{name} cannot be read" in error
+    assert error.count("\n") == 1
+
+
+def test_the_report_is_made_from_the_run_folder_without_keras(run):
+    code = (
+        "import sys; from tuning.report.__main__ import main; code = main(sys.argv[1:]);"
+        "print(sorted({'keras', 'ray', 'tensorflow'} & set(sys.modules))); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [str(run / "report.html"), "[]"]
+    assert "was not over when this was written: 3 of 4 trials" in (run / "report.md").read_text()
+    assert json.loads((run / "report.json").read_text())["best"]["trial"] == 2
+
+
+def test_the_live_report_follows_the_trials(run):
+    live = LiveReport(run, pause=0.0)
+    trial_log = TrialLog(EventLog(run / "trials.jsonl"), live.update)
+    trial_log.start(4, POINT)
+    assert not (run / "report.json").exists()  # nothing has ended
+    trial_log.end(4, "failed", "lost")
+    assert live.fault is None
+    facts = json.loads((run / "report.json").read_text())
+    assert facts["trials"][4]["reason"] == "lost"
+
+
+def test_the_live_report_waits_between_two(run):
+    live = LiveReport(run, pause=3600.0)
+    trial_log = TrialLog(EventLog(run / "trials.jsonl"), live.update)
+    for number in (4, 5):
+        trial_log.start(number, POINT)
+        trial_log.end(number, "failed", "lost")
+    assert len(json.loads((run / "report.json").read_text())["trials"]) == 5
+
+
+def test_a_live_report_that_fails_ends_no_search(run):
+    (run / metadata.FILE).unlink()
+    live = LiveReport(run, pause=0.0)
+    trial_log = TrialLog(EventLog(run / "trials.jsonl"), live.update)
+    trial_log.start(4, POINT)
+    trial_log.end(4, "failed", "lost")
+    assert live.fault is not None
+    assert metadata.FILE in live.fault
+
+
+@pytest.fixture(scope="module")
+def context(photos, tmp_path_factory) -> TrialContext:
+    cache = tmp_path_factory.mktemp("cache")
+    pictures = dataset.load(photos, cache=cache, image_size=32, per_class=(4, 2))
+    return TrialContext(pictures, FeatureCache(cache, "float16"), "random")
+
+
+def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
+    options = parse(["--data", str(photos), "--trials", "7", "--epochs", "3", "--price", "2.5"])
+    command = "python tuning/search.py --storage postgresql://me:secret@host/studies"
+    known = metadata.write(options, context, command, tmp_path)
+    assert known == metadata.read(tmp_path)
+    assert "secret" not in (tmp_path / metadata.FILE).read_text()
+    facts = report.check(gather.gather(tmp_path))
+    assert facts["run"]["planned"] == 7
+    assert facts["run"]["began"] == known["began"]
+    assert facts["data"]["counts"]["validation"] == {"cats": 2, "dogs": 2}
+    assert "random weights" in facts["weights"]["note"]
+    assert [each["name"] for each in facts["experiments"]] == ["convnet", "bottleneck", "fine_tune"]
+    assert facts["versions"]["keras"]
+    assert facts["best"] is None
+    # A run that is resumed began when it began.
+    known["began"] = "2020-01-01T00:00:00+00:00"
+    (tmp_path / metadata.FILE).write_text(json.dumps(known))
+    resumed = metadata.write(options, context, "python tuning/search.py --resume x", tmp_path)
+    assert (resumed["began"], resumed["command"]) == (known["began"], known["command"])
+
+
+@pytest.mark.parametrize("space", ["article", "full"])
+def test_the_openings_experiments_are_the_trials_that_will_run(photos, context, tmp_path, space):
+    from search_spaces.experiments import named
+
+    options = parse(["--data", str(photos), "--epochs", "3", "--space", space])
+    known = metadata.write(options, context, "", tmp_path)
+    for each in known["experiments"]:
+        assert named(each["hyperparameters"], 3) == each["name"]
+
+
+def test_a_folder_without_an_opening_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"it has no opening\.json"):
+        gather.gather(tmp_path)
+    with pytest.raises(UserError, match="there is no such folder"):
+        gather.gather(tmp_path / "nowhere")

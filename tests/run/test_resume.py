@@ -1,0 +1,136 @@
+"""A search that is killed again and again, and ends as if it had not been."""
+
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from test_search import run, start
+
+from tuning import report
+from tuning.records.event_log import EventLog
+from tuning.records.trial_log import read_trials
+
+pytestmark = pytest.mark.slow
+TRIALS, EPOCHS = 24, 3
+# Of networks, each of which every session compiles anew.
+FEW_SHAPES = ("network=vgg16", "unfrozen=0:1", "regularization=none")
+
+
+def arguments(photos, folder):
+    return (
+        *("--data", photos, "--per-class", 40, 20, "--image-size", 32, "--weights", "random"),
+        *("--trials", TRIALS - 4, "--epochs", EPOCHS, "--cpus-per-trial", 1, "--name", "killed"),
+        *("--runs", folder / "runs", "--cache", folder / "cache", "--set", *FEW_SHAPES),
+    )
+
+
+def events(folder):
+    return EventLog(folder / "trials.jsonl").read()
+
+
+def wait_for(folder, process, moment):
+    """Until so many events of trials are written down; they are then told to a killed search."""
+    until = time.monotonic() + 240
+    while len([each for each in events(folder) if each["event"] != "session"]) < moment:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]
+
+
+@pytest.fixture(scope="module")
+def killed(photos, tmp_path_factory):
+    """Five kills of the search at random moments, and one of a worker; then more trials."""
+    place = tmp_path_factory.mktemp("resume")
+    folder = place / "runs" / "killed"
+    moments = sorted(random.Random(7).sample(range(2, 60), 5))
+    over = []  # trials that were over at each kill
+    process = start("search.py", *arguments(photos, place))
+    for moment in moments:
+        wait_for(folder, process, moment)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        over.append(
+            {e["number"]: len(events(folder)) for e in events(folder) if e["event"] == "end"}
+        )
+        # Two trials at a time at first, later one, which starts sooner on a small machine.
+        at_once = 1 if len(over) < 2 else os.cpu_count()
+        process = start(
+            "search.py",
+            *("--resume", "killed", "--runs", place / "runs", "--trials", TRIALS),
+            *("--cpus-per-trial", at_once),
+        )
+    written = len(events(folder))
+    while len(events(folder)) < written + 4:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    worker = [e["worker"] for e in events(folder)[written:] if e.get("worker")]
+    if worker and alive(int(worker[-1].split()[-1])):
+        os.kill(int(worker[-1].split()[-1]), signal.SIGKILL)
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    return folder, over, out
+
+
+def test_all_trials_are_told_and_none_is_running(killed):
+    folder, _, _ = killed
+    study = optuna.load_study(study_name="killed", storage=f"sqlite:///{folder}/study.db")
+    told = (TrialState.COMPLETE, TrialState.PRUNED)
+    assert [trial.number for trial in study.trials] == list(range(TRIALS))
+    assert {trial.state for trial in study.trials} <= set(told)
+    for trial in study.trials:
+        if trial.state is TrialState.COMPLETE:
+            assert sorted(trial.intermediate_values) == list(range(1, EPOCHS + 1))
+
+
+def test_what_was_over_was_not_run_again(killed):
+    folder, over, _ = killed
+    assert max(map(len, over)) > 3
+    assert len({tuple(each) for each in over}) > 1  # the kills hit different moments
+    for ended in over:
+        for number, place in ended.items():
+            later = [each for each in events(folder)[place:] if each.get("number") == number]
+            assert later == []
+
+
+def test_the_report_is_that_of_an_unbroken_run(killed):
+    folder, _, out = killed
+    facts = report.check(json.loads((folder / "report.json").read_text()))
+    assert len(facts["trials"]) == TRIALS
+    assert not facts["run"]["interrupted"]
+    assert {each["status"] for each in facts["trials"]} <= {"finished", "stopped"}
+    assert facts["cache"]["multiples"] == 0
+    assert (folder / "best" / "model.keras").is_file()
+    assert not list((folder / "checkpoints").glob("*.npz"))
+    assert "report.html" in out
+    tried = read_trials(EventLog(folder / "trials.jsonl"))
+    for record in tried:
+        assert record.epochs == len(record.curve["loss"])
+        assert record.epochs <= EPOCHS
+    assert sum(record.retries for record in tried) >= 1  # of the killed worker
+    # Killed for longer than it ran, perhaps, but that is not the run's time.
+    assert facts["run"]["seconds"] < sum(1 for _ in tried) * 60
+
+
+def test_other_pictures_are_refused(killed, photos):
+    folder, _, _ = killed
+    settings = folder / "settings.toml"
+    kept = settings.read_text()
+    settings.write_text(kept.replace("per_class = [\n    40,", "per_class = [\n    30,"))
+    code, _, err = run("search.py", "--resume", "killed", "--runs", folder.parent)
+    settings.write_text(kept)
+    assert code == 2
+    assert "not those that the run killed began with" in err

@@ -1,0 +1,224 @@
+"""The main job, as a user starts it: processes, real photos, real Ray, real storage."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from tuning import report
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow
+
+
+def start(script: str, *arguments: object) -> subprocess.Popen[str]:
+    # Elsewhere and without PYTHONPATH, as a script: the packages must be found all the same.
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "tuning" / script), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd="/",
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    )
+
+
+def run(script: str, *arguments: object) -> tuple[int, str, str]:
+    process = start(script, *arguments)
+    out, err = process.communicate(timeout=600)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def searched(photos, tmp_path_factory):
+    """Eight trials over all levers, two at a time, on photos, with random weights."""
+    folder = tmp_path_factory.mktemp("search")
+    code, out, err = run(
+        "search.py",
+        *("--data", photos, "--per-class", 40, 20, "--image-size", 32, "--weights", "random"),
+        *(
+            "--trials",
+            8,
+            "--epochs",
+            4,
+            "--cpus-per-trial",
+            1,
+            "--max-unfrozen",
+            3,
+            "--name",
+            "levers",
+        ),
+        *("--runs", folder / "runs", "--cache", folder / "cache"),
+    )
+    assert code == 0, err
+    return folder / "runs" / "levers", out, err
+
+
+def test_a_search_ends_with_report_and_model(searched):
+    folder, out, _ = searched
+    facts = json.loads((folder / "report.json").read_text())
+    report.check(facts)
+    assert len(facts["trials"]) == 8
+    assert facts["run"]["trials_at_once"] == 2
+    assert {trial["status"] for trial in facts["trials"]} <= {"finished", "stopped"}
+    assert [each["trial"] for each in facts["experiments"]] == [0, 1, 2]
+    assert all(each["epochs"] == 4 for each in facts["experiments"])
+    best = facts["best"]
+    assert best["validation"]["accuracy"] == max(t["best_accuracy"] for t in facts["trials"])
+    assert best["test"] is None
+    for name in ("report.html", "report.md", "settings.toml", "study.db", "best/model.keras"):
+        assert (folder / name).is_file()
+    rows = list(csv.DictReader((folder / "trials.csv").open()))
+    assert len(rows) == 8
+    assert str(folder / "report.html") in out
+
+
+def test_tensorboard_has_hyperparameters_and_curves(searched):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    folder, _, _ = searched
+    events = EventAccumulator(str(folder / "tune" / "0001"))
+    events.Reload()
+    assert len(events.Scalars("ray/tune/validation_accuracy")) == 4
+    start = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    told = HParamsPluginData.FromString(start).session_start_info.hparams
+    assert told["hyperparameters/network"].string_value == "vgg16"
+    assert told["hyperparameters/dropout"].number_value == 0.5
+
+
+def test_each_feature_entry_was_computed_once(searched):
+    folder, _, _ = searched
+    cache = json.loads((folder / "report.json").read_text())["cache"]
+    assert cache["multiples"] == 0
+    assert cache["builds"] > 0
+    assert cache["hits"] > 0
+    events = [json.loads(line) for line in (folder / "cache.jsonl").read_text().splitlines()]
+    built = [event["key"] for event in events if event["event"] == "build"]
+    assert len(built) == len(set(built))
+
+
+def test_optuna_knows_how_each_trial_ended(searched):
+    folder, _, _ = searched
+    facts = json.loads((folder / "report.json").read_text())
+    study = optuna.load_study(study_name="levers", storage=f"sqlite:///{folder / 'study.db'}")
+    states = {"finished": TrialState.COMPLETE, "stopped": TrialState.PRUNED}
+    for told, trial in zip(facts["trials"], study.trials, strict=True):
+        assert trial.state == states[told["status"]]
+        assert list(trial.intermediate_values.values()) == told["curve"]["validation_accuracy"]
+        if trial.state == TrialState.COMPLETE:
+            assert trial.value == told["best_accuracy"]
+
+
+def test_its_output_is_for_people(searched):
+    _, out, err = searched
+    assert err == "", err
+    assert not re.search(r"WARNING|Traceback|ray::|TensorFlow|oneDNN|I0000", out)
+    assert len(re.findall(r"^trial \d starts: ", out, re.MULTILINE)) == 8
+
+
+def test_the_model_predicts_pictures(searched, photos, tmp_path):
+    folder, _, _ = searched
+    files = [photos / "validation" / "cats" / f"cat.{n}.jpg" for n in ("1001", "1002")]
+    files = [file for file in files if file.exists()] or sorted(
+        (photos / "validation" / "cats").iterdir()
+    )[:2]
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(files[0].read_bytes()[:500])
+    code, out, err = run("predict.py", folder, files[0], broken, files[1])
+    rows = list(csv.DictReader(out.splitlines()))
+    assert [row["file"] for row in rows] == [str(file) for file in files]
+    assert all(row["class"] in ("cats", "dogs") for row in rows)
+    assert all(0.5 <= float(row["probability"]) <= 1 for row in rows)
+    assert code == 1
+    assert err.splitlines()[0].startswith(str(broken))
+    assert str(broken) in err
+
+
+def test_the_exported_model_is_the_best_epoch_of_the_best_trial(searched, photos):
+    folder, _, _ = searched
+    import keras
+    import numpy as np
+
+    from tuning.data import dataset
+    from tuning.training.transfer import score
+
+    facts = json.loads((folder / "report.json").read_text())
+    data = dataset.load(
+        photos, cache=folder.parent.parent / "cache", image_size=32, per_class=(40, 20)
+    )
+    model = keras.saving.load_model(folder / "best" / "model.keras")
+    found = model.predict(np.asarray(data.validation.pictures), verbose=0)
+    loss, accuracy = score(np.concatenate([1 - found, found], 1), data.validation.labels)
+    best = facts["best"]["validation"]
+    assert accuracy == pytest.approx(best["accuracy"], abs=1.01 / len(data.validation))
+    assert loss == pytest.approx(best["loss"], rel=1e-2)
+
+
+def test_the_experiments_alone(photos, tmp_path):
+    code, out, err = run(
+        "search.py",
+        *("--data", photos, "--per-class", 40, 20, "--image-size", 48, "--weights", "random"),
+        *("--experiments", "--epochs", 2, "--name", "three"),
+        *("--runs", tmp_path / "runs", "--cache", tmp_path / "cache"),
+    )
+    assert code == 0, err
+    assert err == "", err
+    facts = json.loads((tmp_path / "runs" / "three" / "report.json").read_text())
+    report.check(facts)
+    assert [trial["experiment"] for trial in facts["trials"]] == [
+        "convnet",
+        "bottleneck",
+        "fine_tune",
+    ]
+    assert re.search(r"Small convnet from scratch +75-80 % +\d+\.\d %", out)
+    # The head of experiment 3 is experiment 2's, epochs and all.
+    assert len(list((tmp_path / "cache" / "heads").glob("*.npz"))) == 1
+
+
+def test_interrupting_ends_gently(photos, tmp_path):
+    process = start(
+        "search.py",
+        *("--data", photos, "--per-class", 40, 20, "--image-size", 32, "--weights", "random"),
+        *("--trials", 50, "--epochs", 6, "--max-unfrozen", 3, "--name", "cut"),
+        *("--runs", tmp_path / "runs", "--cache", tmp_path / "cache"),
+    )
+    events = tmp_path / "runs" / "cut" / "trials.jsonl"
+    deadline = time.monotonic() + 300
+    while not (events.exists() and '"finished"' in events.read_text()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    facts = json.loads((events.parent / "report.json").read_text())
+    assert facts["run"]["interrupted"]
+    assert facts["best"] is not None
+    assert (events.parent / "best" / "model.keras").is_file()
+    study = optuna.load_study(study_name="cut", storage=f"sqlite:///{events.parent / 'study.db'}")
+    assert all(trial.state != TrialState.RUNNING for trial in study.trials)
+
+
+def test_a_time_budget_ends_the_search(photos, tmp_path):
+    began = time.monotonic()
+    code, _, err = run(
+        "search.py",
+        *("--data", photos, "--per-class", 40, 20, "--image-size", 48, "--weights", "random"),
+        *("--trials", 1000, "--epochs", 3, "--time-budget", "15s", "--name", "short"),
+        *("--max-unfrozen", 1),
+        *("--runs", tmp_path / "runs", "--cache", tmp_path / "cache"),
+    )
+    assert code == 0, err
+    assert time.monotonic() - began < 240
+    facts = json.loads((tmp_path / "runs" / "short" / "report.json").read_text())
+    assert len(facts["trials"]) < 1000

@@ -1,0 +1,271 @@
+"""The study: real storages, samplers, what is taken over, what waits to go on."""
+
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from search_spaces.constraints import parse
+from tuning.cluster.resources import Resources
+from tuning.errors import UserError
+from tuning.options.choices import SAMPLERS
+from tuning.options.parsing import parse as parse_options
+from tuning.options.settings import masked
+from tuning.records.event_log import EventLog
+from tuning.records.trial_log import TrialLog
+from tuning.scheduling import study as studies
+from tuning.scheduling.searcher import LeverSearch, TrialEndings
+from tuning.scheduling.space import LeverSpace
+from tuning.scheduling.stopping import Failures
+from tuning.scheduling.tune import _end
+
+SPACE = LeverSpace(3, 6)
+
+
+def result(epoch, accuracy, **more):
+    values = {"epoch": epoch, "validation_accuracy": accuracy, "best_accuracy": accuracy}
+    return values | {"best_loss": 1 - accuracy, "epoch_seconds": 1.0, "parameters": 10} | more
+
+
+def new(store, name="run", kind="tpe", objectives=("accuracy",)):
+    return studies.create(store, name, studies.sampler(kind, 0), objectives)
+
+
+@pytest.fixture(params=["sqlite", "journal"])
+def where(request, tmp_path):
+    return f"sqlite:///{tmp_path}/study.db" if request.param == "sqlite" else str(tmp_path / "log")
+
+
+def play(study, stopped=()):
+    """One trial finishes, one is stopped, one fails, one is still running."""
+    search = LeverSearch(study, LeverSpace(3, 6), TrialEndings(set(stopped)))
+    numbers = [search.suggest(name)["number"] for name in "abcd"]
+    for epoch, accuracy in ((1, 0.6), (2, 0.8)):
+        search.on_trial_result("a", result(epoch, accuracy))
+    search.on_trial_complete("a", result(3, 0.7, best_accuracy=0.8))
+    search.on_trial_complete("b", result(1, 0.5))
+    search.on_trial_complete("c", {"failed": "the loss is nan"})
+    search.on_trial_result("d", result(1, 0.55))
+    search.on_trial_complete("d", result(2, 0.56))  # the search ended
+    return numbers
+
+
+def test_each_ending_is_told_as_what_it_was(where):
+    study = new(studies.storage(where))
+    assert play(study, stopped={1}) == [0, 1, 2, 3]
+    finished, stopped, failed, cut = study.get_trials()
+    assert (finished.state, finished.value) == (TrialState.COMPLETE, 0.8)
+    assert finished.intermediate_values == {1: 0.6, 2: 0.8, 3: 0.7}
+    assert (stopped.state, stopped.intermediate_values) == (TrialState.PRUNED, {1: 0.5})
+    assert (failed.state, failed.user_attrs["reason"]) == (TrialState.FAIL, "the loss is nan")
+    assert cut.state is TrialState.RUNNING
+
+
+def test_what_was_cut_off_goes_on_as_the_same_trial(where):
+    study = new(studies.storage(where))
+    play(study, stopped={1})
+    cut = study.get_trials()[3]
+    # Another process comes.
+    again = studies.resume(studies.storage(where), "run", studies.sampler("tpe", 1))
+    assert again.get_trials()[3].state is TrialState.WAITING
+    assert studies.told(again) == 3
+    search = LeverSearch(again, LeverSpace(3, 6))
+    proposed = search.suggest("x")
+    assert proposed["number"] == 3
+    levers = proposed["hyperparameters"]
+    assert {name: levers[name] for name in cut.params} == cut.params
+    search.on_trial_complete("x", result(3, 0.9))
+    assert again.get_trials()[3].intermediate_values == {1: 0.55, 2: 0.56, 3: 0.9}
+    assert search.suggest("y")["number"] == 4
+
+
+def test_a_trial_killed_while_it_was_proposed_is_proposed_in_full(where):
+    study = new(studies.storage(where))
+    trial = study.ask()
+    trial.suggest_categorical("network", ["vgg16", "convnet"])  # and then the power went
+    again = studies.resume(studies.storage(where), "run", studies.sampler("tpe", 1))
+    levers = LeverSearch(again, LeverSpace(3, 6)).suggest("x")["hyperparameters"]
+    assert levers["network"] == trial.params["network"]
+    assert "dropout" in levers
+
+
+def test_the_ledger_learns_what_the_study_knows(where, tmp_path):
+    study = new(studies.storage(where))
+    trial_log = TrialLog(EventLog(tmp_path / "trials.jsonl"), lambda record, event: None)
+    for number in range(4):
+        trial_log.start(number, {"epochs": 3})
+    play(study, stopped={1})
+    studies.reconcile(study, trial_log)
+    statuses = [trial_log.records[number].status for number in range(4)]
+    assert statuses == ["finished", "stopped", "failed", "running"]
+    assert trial_log.records[2].reason == "the loss is nan"
+
+
+def test_a_warm_start_takes_over_what_is_finished(tmp_path):
+    folder = tmp_path / "earlier"
+    folder.mkdir()
+    earlier = new(studies.storage(studies.default_storage(folder)), "earlier")
+    play(earlier, stopped={1})
+    fresh = new(studies.storage(str(tmp_path / "log")))
+    assert studies.take_over(fresh, str(folder), SPACE) == 2
+    assert [trial.value for trial in fresh.get_trials(states=(TrialState.COMPLETE,))] == [0.8]
+    assert fresh.get_trials()[0].user_attrs["from"] == "earlier 0"
+    assert studies.told(fresh) == 0
+    other = new(studies.storage(str(tmp_path / "other")))
+    assert studies.take_over(other, f"sqlite:///{folder}/study.db#earlier", SPACE) == 2
+
+
+def test_a_warm_start_takes_what_lies_in_the_space(tmp_path):
+    earlier = new(studies.storage(f"sqlite:///{tmp_path}/study.db"), "earlier")
+    play(earlier, stopped={1})
+    first = earlier.trials[0].user_attrs["hyperparameters"]
+    narrow = LeverSpace(3, 6, constraints=parse([f"network={first['network']}"]))
+    same = sum(
+        trial.user_attrs["hyperparameters"]["network"] == first["network"]
+        for trial in earlier.trials[:2]
+    )
+    fresh = new(optuna.storages.InMemoryStorage())
+    assert studies.take_over(fresh, f"sqlite:///{tmp_path}/study.db", narrow) == same
+    assert "network" not in fresh.trials[0].params  # pinned, so it is not asked for
+    LeverSearch(fresh, narrow).suggest("next")
+    full = LeverSpace(3, 6, "full")
+    assert (
+        studies.take_over(
+            new(optuna.storages.InMemoryStorage()), f"sqlite:///{tmp_path}/study.db", full
+        )
+        == 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [("nowhere", "no such run folder"), ("sqlite:///{}/study.db#that", "has the studies earlier")],
+)
+def test_a_warm_start_from_nothing_is_told(tmp_path, source, said):
+    new(studies.storage(f"sqlite:///{tmp_path}/study.db"), "earlier")
+    fresh = new(optuna.storages.InMemoryStorage())
+    with pytest.raises(UserError, match=said):
+        studies.take_over(fresh, source.format(tmp_path), SPACE)
+
+
+def test_a_warm_start_with_other_objectives_is_told(tmp_path):
+    new(studies.storage(f"sqlite:///{tmp_path}/s.db"), "run", objectives=["accuracy", "parameters"])
+    with pytest.raises(UserError, match="other objectives"):
+        studies.take_over(
+            new(optuna.storages.InMemoryStorage()), f"sqlite:///{tmp_path}/s.db", SPACE
+        )
+
+
+def test_a_study_that_is_there_is_not_written_over(where):
+    store = studies.storage(where)
+    new(store)
+    with pytest.raises(UserError, match="--resume run"):
+        new(store)
+    with pytest.raises(UserError, match="no study other"):
+        studies.resume(store, "other", studies.sampler("tpe", 0))
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("/nowhere/log", "does not exist"),
+        ("sqlite:////nowhere/study.db", "unable to open database file"),
+        ("oracle9://x", "cannot be opened"),
+        ("postgresql://me:***@host/db", "give --storage again"),
+        ("postgresql://me:secret@127.0.0.1:9/db", "refused"),
+    ],
+)
+def test_a_storage_that_cannot_be_opened_is_told_without_its_password(where, said):
+    with pytest.raises(UserError, match=said) as caught:
+        studies.storage(where)
+    assert "secret" not in str(caught.value)
+
+
+def test_passwords_are_masked():
+    assert masked("postgresql://me:se:c@ret@host/db") == "postgresql://me:***@host/db"
+    assert masked("postgresql://host/db") == "postgresql://host/db"
+    assert masked("runs/a@b:c") == "runs/a@b:c"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SAMPLERS if kind not in ("grid", "gp")])
+def test_every_sampler_proposes_within_the_space(kind):
+    study = new(optuna.storages.InMemoryStorage(), kind=kind)
+    search = LeverSearch(study, LeverSpace(4, 6))
+    for number in range(12):
+        levers = search.suggest(str(number))["hyperparameters"]
+        assert 0 <= levers["dropout"] <= 0.8
+        assert levers.get("unfrozen", 0) <= 6
+        search.on_trial_complete(str(number), result(4, 0.5 + levers["dropout"] / 10))
+    assert len({trial.params["dropout"] for trial in study.trials}) > 3
+
+
+def test_the_gaussian_process_sampler():
+    if not shutil.which("true") or __import__("importlib").util.find_spec("torch") is None:
+        with pytest.raises(UserError, match="needs the package torch"):
+            studies.sampler("gp", 0)
+    else:
+        assert isinstance(studies.sampler("gp", 0), optuna.samplers.GPSampler)
+
+
+def test_several_objectives_give_a_front():
+    study = new(optuna.storages.InMemoryStorage(), objectives=["accuracy", "parameters"])
+    search = LeverSearch(study, LeverSpace(2, 6), objectives=["accuracy", "parameters"])
+    for name, accuracy, parameters in (("a", 0.9, 30), ("b", 0.8, 10), ("c", 0.7, 20)):
+        search.suggest(name)
+        search.on_trial_result(name, result(1, 0.5))
+        search.on_trial_complete(name, result(2, accuracy, parameters=parameters))
+    assert [trial.number for trial in study.best_trials] == [0, 1]
+
+
+@pytest.mark.slow
+def test_the_dashboard_opens_the_storage_as_it_is(tmp_path):
+    play(new(studies.storage(f"sqlite:///{tmp_path}/study.db"), "a-run"), stopped={1})
+    program = Path(sys.executable).parent / "optuna-dashboard"
+    port = "18317"
+    process = subprocess.Popen(
+        [program, f"sqlite:///{tmp_path}/study.db", "--port", port, "--host", "127.0.0.1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(120):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies") as answer:
+                    page = answer.read().decode()
+                break
+            except OSError:
+                time.sleep(0.5)
+        assert "a-run" in page
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/dashboard") as answer:
+            assert "Optuna Dashboard" in answer.read().decode()
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def test_a_budget_counts_hours_times_price(tmp_path):
+    options = parse_options(["--price", "2", "--budget", "3", "--runs", str(tmp_path)])
+    trial_log = TrialLog(EventLog(tmp_path / "trials.jsonl"), lambda record, event: None)
+    end = _end(options, Resources(0.5, 1, 2), trial_log, Failures(), lambda: False)
+    trial_log.start(0, {"epochs": 3})
+    trial_log.records[0].seconds = 2 * 3600  # at half a GPU: one hour, which costs 2
+    assert not end.stop_all()
+    trial_log.records[0].seconds = 3 * 3600
+    assert end.stop_all()
+    assert end.reason == "the budget of 3 at 2 an hour was spent"
+
+
+def test_failures_alike_are_counted_in_a_row():
+    failures = Failures()
+    for reason in ("size 3 is odd", "size 5 is odd", None, "size 7 is odd", "out of memory"):
+        failures.add(reason)
+    assert failures.row == 1
+    for size in range(4):
+        failures.add(f"size {size} is odd")
+    assert failures.row == 4

@@ -1,0 +1,127 @@
+"""Where trials run, and what happens to one whose worker is lost between two trials."""
+
+import json
+import os
+import sys
+import time
+from collections import defaultdict
+from itertools import pairwise
+
+import optuna
+import pytest
+import ray
+from optuna.trial import TrialState
+from ray.cluster_utils import Cluster
+
+from tuning.cluster import joining
+from tuning.cluster.joining import connect
+from tuning.cluster.resources import Resources, resources_per_trial
+from tuning.files.shared_folder import SharedFolder
+from tuning.records.event_log import EventLog
+from tuning.records.trial_log import CURVES, TrialLog
+from tuning.scheduling import stopping, tune
+from tuning.scheduling import study as studies
+from tuning.scheduling.searcher import LeverSearch
+from tuning.scheduling.space import LeverSpace
+from tuning.scheduling.worker import Worker
+
+TRIALS = 4
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import it
+
+
+class Idle(Worker):
+    """Trains nothing."""
+
+    def make(self, config):
+        return [0]
+
+    def _keep(self):
+        pass
+
+    def _epoch(self):
+        self.trial[0] += 1
+        values = dict.fromkeys(CURVES, 0.5 + 0.1 * self.trial[0])
+        over = self.trial[0] >= self.config["hyperparameters"]["epochs"]
+        return {**values, "epoch": self.trial[0], "best_accuracy": 0.7, "done": over}
+
+
+class Mortal(Idle):
+    """Dies once, when it is to begin with its second trial."""
+
+    def reset_config(self, new_config):
+        if not (self.folder.here / "died").exists():
+            (self.folder.here / "died").touch()
+            os._exit(1)
+        return super().reset_config(new_config)
+
+
+class Placed(Idle):
+    """Writes down when it used which GPU of which machine."""
+
+    def _epoch(self):
+        context, began = ray.get_runtime_context(), time.time()
+        time.sleep(0.5)
+        place = [context.get_node_id(), context.get_accelerator_ids()["GPU"]]
+        with (self.folder.here / f"{os.getpid()}.jsonl").open("a") as file:
+            file.write(json.dumps([place, began, time.time()]) + "\n")
+        return super()._epoch()
+
+
+@pytest.fixture
+def alone():
+    connect(None)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def mixed():
+    """A machine without GPUs, one with one and one with two, all of them pretended."""
+    joining._keep_token()
+    found = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "num_gpus": 0})
+    gpus = {found.add_node(num_cpus=2, num_gpus=count).node_id: count for count in (1, 2)}
+    connect(found.address)
+    yield gpus
+    ray.shutdown()
+    found.shutdown()
+
+
+def run(worker, share, trials, tmp_path, monkeypatch):
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    monkeypatch.setattr(tune, "Worker", worker)
+    store = studies.storage(studies.default_storage(tmp_path))
+    study = studies.create(store, "study", studies.sampler("random", 0), ["accuracy"])
+    scheduler = stopping.scheduler("asha", 3, lambda hyperparameters: False)
+    trial_log = TrialLog(EventLog(tmp_path / "trials.jsonl"), lambda record, event: None)
+    searcher = LeverSearch(study, LeverSpace(3, 2), scheduler.endings)
+    told = tune._Told(trial_log, scheduler.endings, SharedFolder(tmp_path))
+    tune._tune(
+        *(None, tmp_path, share, searcher, scheduler, stopping.End([]), told),
+        lambda: trials - studies.told(study),
+    )
+    return study, trial_log
+
+
+def test_a_trial_whose_worker_is_lost_is_run_by_another(alone, tmp_path, monkeypatch):
+    study, trial_log = run(Mortal, Resources(0.0, 1, 1), TRIALS, tmp_path, monkeypatch)
+    assert (tmp_path / "died").exists()
+    assert [trial.number for trial in study.trials] == list(range(TRIALS))
+    assert {trial.state for trial in study.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    assert {each.status for each in trial_log.records.values()} <= {"finished", "stopped"}
+
+
+def test_one_trial_per_gpu_on_machines_that_differ(mixed, tmp_path, monkeypatch):
+    share = resources_per_trial(None, None)
+    assert share == Resources(1.0, 1, 3)
+    run(Placed, share, 12, tmp_path, monkeypatch)
+    used = defaultdict(list)
+    for file in tmp_path.glob("*.jsonl"):
+        for line in file.read_text().splitlines() if file.stem.isdigit() else ():
+            (node, gpus), began, ended = json.loads(line)
+            (gpu,) = gpus
+            used[node, gpu].append((began, ended))
+    assert {node for node, _ in used} <= set(mixed)  # none where there is no GPU
+    assert len(used) > 1  # though trials are shorter than the start of a process that trains
+    for times in used.values():
+        for (_, ended), (began, _) in pairwise(sorted(times)):
+            assert ended <= began

@@ -1,0 +1,199 @@
+"""What space `full` has beyond the article trains as Keras' own optimizers and losses do."""
+
+import dataclasses
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+from models import network
+from search_spaces import levers
+from search_spaces.experiments import EXPERIMENTS
+from tuning.data import dataset
+from tuning.export.model import export
+from tuning.features import FeatureCache
+from tuning.training import networks
+from tuning.training.context import TrialContext
+from tuning.training.networks import probabilities
+from tuning.training.transfer import TransferTrial
+
+CONVNET, BOTTLENECK, FINE_TUNE = (each.hyperparameters(2, "full") for each in EXPERIMENTS)
+DECAY = {"regularization": "decay", "weight_decay": 0.3}
+
+
+@pytest.fixture
+def context(photos, cache):
+    data = dataset.load(photos, cache=cache, image_size=48, per_class=(24, 10))
+    return TrialContext(data, FeatureCache(cache, "float32"), "random", views=2)
+
+
+@pytest.fixture
+def setting_of_three(three_classes, cache):
+    data = dataset.load(three_classes, cache=cache, image_size=48)
+    return TrialContext(data, FeatureCache(cache, "float32"), "random")
+
+
+def losses(context, point, epochs=2):
+    trial = TransferTrial(context, point)
+    return [trial.run_epoch()["loss"] for _ in range(epochs)], trial.weights
+
+
+def kerass_own(context, point, epochs=2):
+    """The head of `point` trained by `fit`, with Keras' optimizer, loss and layers."""
+    classes = len(context.dataset.classes)
+    model = network.trainable(
+        point,
+        image_size=48,
+        classes=classes,
+        weights=context.backbone.weights.arrays,
+        seed=context.seed,
+    )
+    decay = {"weight_decay": point["weight_decay"]} if "weight_decay" in point else {}
+    rate = point["head_rate"]
+    optimizer = {
+        "rmsprop": lambda: keras.optimizers.RMSprop(rate, **decay),
+        "sgd": lambda: keras.optimizers.SGD(rate, momentum=0.9, **decay),
+        "adam": lambda: (keras.optimizers.AdamW if decay else keras.optimizers.Adam)(rate, **decay),
+    }[point["optimizer"]]()
+    if decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias"])
+    smoothing = point["label_smoothing"]
+    train = context.dataset.train
+    labels = train.labels
+    if classes == 2:
+        loss = keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
+    else:
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+        labels = np.eye(classes, dtype="float32")[labels]
+    model.compile(optimizer, loss)
+    features = context.cache.features(train, context.backbone_for(point), "block5_pool")
+    size, found = point["batch_size"], []
+    for epoch in range(epochs):
+        order = np.random.default_rng((context.seed, epoch)).permutation(len(train))
+        rows = order[: len(order) // size * size]
+        x, y = np.asarray(features[rows]), labels[rows]
+        y = y[:, None] if classes == 2 else y
+        history = model.fit(x, y, batch_size=size, shuffle=False, verbose=0).history
+        found.append(history["loss"][0])
+    return found, [np.asarray(v) for v in model.trainable_variables]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "penalty"),
+    [(each, "decay") for each in levers.OPTIMIZERS] + [("sgd", "l2"), ("adam", "none")],
+)
+def test_optimizers_smoothing_and_decay_are_kerass(context, optimizer, penalty):
+    point = BOTTLENECK | {"optimizer": optimizer, "dropout": 0.0, "label_smoothing": 0.1}
+    point |= {"width": 32, "batch_size": 8, "head_rate": 3e-3, "pooling": "average"}
+    point |= {"none": {}, "decay": DECAY, "l2": {"regularization": "l2", "l2": 1e-2}}[penalty]
+    # Another trial before it leaves nothing behind.
+    losses(context, point | {"label_smoothing": 0.2, "head_rate": 1e-2}, 1)
+    ours, weights = losses(context, point)
+    wanted, kept = kerass_own(context, point)
+    np.testing.assert_allclose(ours, wanted, rtol=1e-4)
+    for one, other in zip(weights, kept, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_more_classes_are_smoothed_as_well(setting_of_three):
+    point = BOTTLENECK | {"dropout": 0.0, "label_smoothing": 0.2, "optimizer": "adam"}
+    ours, _ = losses(setting_of_three, point)
+    wanted, _ = kerass_own(setting_of_three, point)
+    np.testing.assert_allclose(ours, wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["convnet", "bottleneck"])
+def test_a_point_of_the_article_trains_alike_in_both_spaces(context, name):
+    experiment = next(each for each in EXPERIMENTS if each.name == name)
+    article, _ = losses(context, experiment.hyperparameters(1), 1)
+    full, _ = losses(context, experiment.hyperparameters(1, "full"), 1)
+    np.testing.assert_allclose(full, article, rtol=1e-6)
+
+
+def test_strengths_compile_nothing_and_shapes_do(context, traces):
+    networks._learners.clear()
+    point = BOTTLENECK | DECAY
+    found = [losses(context, point, 1)[0]]
+    seen = len(traces)
+    for other in ({"label_smoothing": 0.1}, {"weight_decay": 1.0}, {"head_rate": 1e-4}):
+        found.append(losses(context, point | other, 1)[0])
+    assert len(traces) == seen
+    assert len({values[0] for values in found}) == 4
+    for other in ({"width": 64}, {"pooling": "average"}, {"batch_size": 8}, {"optimizer": "sgd"}):
+        losses(context, point | other, 1)
+    assert len(networks._learners) == 5
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "penalty"), [("rmsprop", "decay"), ("sgd", "none"), ("adam", "decay")]
+)
+def test_a_trial_goes_on_from_a_checkpoint(context, optimizer, penalty, tmp_path):
+    point = FINE_TUNE if optimizer == "adam" else BOTTLENECK
+    point = point | {"optimizer": optimizer, "label_smoothing": 0.05, "width": 32, "epochs": 4}
+    point |= DECAY if penalty == "decay" else {}
+    whole = TransferTrial(context, point)
+    unbroken = [whole.run_epoch() for _ in range(4)]
+    begun = TransferTrial(context, point)
+    for _ in range(2):
+        begun.run_epoch()
+    begun.save(tmp_path / "checkpoint.npz")
+    TransferTrial(context, point | {"dropout": 0.1, "label_smoothing": 0.2}).run_epoch()
+    resumed = TransferTrial(context, point)
+    resumed.restore(tmp_path / "checkpoint.npz")
+    for metrics in unbroken[2:]:
+        found = resumed.run_epoch()
+        for name in ("epoch", "loss", "validation_loss", "best_accuracy", "best_epoch"):
+            assert found[name] == pytest.approx(metrics[name], rel=1e-5)
+
+
+def test_a_trial_may_have_a_preprocessing_of_its_own(context, tmp_path):
+    point = FINE_TUNE | {"preprocessing": "imagenet", "width": 32, "pooling": "average"}
+    trial = TransferTrial(context, point)
+    own = [trial.run_epoch() for _ in range(2)]
+    other = dataclasses.replace(context, preprocessing="imagenet")
+    theirs, _ = losses(other, {k: v for k, v in point.items() if k != "preprocessing"})
+    np.testing.assert_allclose([metrics["loss"] for metrics in own], theirs, rtol=1e-6)
+    rescaled, _ = losses(context, point | {"preprocessing": "rescale"})
+    assert abs(rescaled[0] - theirs[0]) > 1e-3
+
+    # What is exported is the whole network, with this preprocessing.
+    validation = context.dataset.validation
+    model, _ = export(context, point, trial.best.weights, tmp_path)
+    trial = TransferTrial(context, point)
+    for _ in range(own[-1]["best_epoch"]):
+        trial.run_epoch()
+    wanted = trial.probabilities(validation)
+    np.testing.assert_allclose(probabilities(model, validation.pictures), wanted, atol=1e-4)
+    hidden = [layer for layer in model._flatten_layers() if layer.name == "dense"]
+    assert hidden[0].units == 32
+
+
+def test_another_seed_is_another_trial(context):
+    """As in confirmation runs: `dataclasses.replace(context, seed=…)`."""
+    point = FINE_TUNE | {"width": 32}
+    curves = {}
+    for seed in (0, 1, 0):
+        curves.setdefault(seed, []).append(
+            losses(dataclasses.replace(context, seed=seed), point)[0]
+        )
+    np.testing.assert_allclose(curves[0][0], curves[0][1], rtol=1e-5)
+    assert abs(curves[0][0][0] - curves[1][0][0]) > 1e-4
+    assert len(list((context.cache.root / "heads").glob("*.npz"))) == 2
+
+
+def test_heads_are_shared_by_all_optimizers(context):
+    for optimizer, smoothing in itertools.product(levers.OPTIMIZERS, (0.0, 0.1)):
+        TransferTrial(context, FINE_TUNE | {"optimizer": optimizer, "label_smoothing": smoothing})
+    assert len(list((context.cache.root / "heads").glob("*.npz"))) == 2
+
+
+def test_metrics_say_what_a_trial_costs(context):
+    trial = TransferTrial(context, BOTTLENECK | {"width": 32})
+    metrics = [trial.run_epoch() for _ in range(3)]
+    assert [each["epoch"] for each in metrics] == [1, 2, 3]
+    assert metrics[0]["parameters"] == 512 * 32 + 32 + 32 + 1
+    seconds = sorted(each["seconds"] for each in metrics)
+    assert metrics[-1]["epoch_seconds"] == pytest.approx(seconds[1])
+    best = metrics[metrics[-1]["best_epoch"] - 1]
+    assert metrics[-1]["best_loss"] == best["validation_loss"]

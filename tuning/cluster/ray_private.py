@@ -1,0 +1,38 @@
+"""The one place that touches what is private in Ray (2.60).
+
+That is `ray._private.services.canonicalize_bootstrap_address`, `ray._private.ray_constants`
+(`ENABLE_RAY_CLUSTERS_ENV_VAR`, `ENABLE_RAY_CLUSTER`) and `ray._private.worker.get_dashboard_url`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from ray._private import ray_constants, services, worker
+
+
+def find_address(address: str) -> str | None:
+    """Host and port of a cluster's head; of `auto`, of the one that runs here, None for none."""
+    found: str | None = services.canonicalize_bootstrap_address(address)
+    return found
+
+
+def stay_on_loopback() -> Callable[[], None]:
+    """Lets a Ray that is started here listen on loopback alone; returns what takes that back."""
+    # Ray does so of itself on macOS and Windows, and has no other switch for it.
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray_constants.ENABLE_RAY_CLUSTER = False
+
+    def take_back() -> None:
+        os.environ.pop(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, None)
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+    return take_back
+
+
+def dashboard_url() -> str | None:
+    """Where the dashboard of the connected Ray listens, None without one."""
+    found = worker.get_dashboard_url()
+    return f"http://{found}" if found else None

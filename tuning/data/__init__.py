@@ -1,0 +1,1 @@
+"""Picture folders to arrays and labels."""

@@ -1,0 +1,40 @@
+"""Cross-validation: training and validation pictures together, divided anew."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from tuning.data.dataset import Dataset, Split
+from tuning.data.parts import Part
+
+
+def fold(dataset: Dataset, number: int, folds: int) -> Dataset:
+    """One fold of training and validation pictures together.
+
+    Stratified: every fold has its share of each class. The test split is no part of it.
+
+    Args:
+        dataset: The search's.
+        number: The fold that is validated on, from 0.
+        folds: The number of folds.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    whole = (dataset.train, dataset.validation)
+    assert all(isinstance(split, Split) for split in whole)
+    labels = np.concatenate([split.labels for split in whole])
+    divisions = StratifiedKFold(folds, shuffle=True, random_state=0).split(labels, labels)
+    train, validation = list(divisions)[number]
+    return dataclasses.replace(
+        dataset,
+        train=Part("train", whole, train),  # type: ignore[arg-type]
+        validation=Part("validation", whole, validation),  # type: ignore[arg-type]
+    )
+
+
+def most_folds(dataset: Dataset) -> int:
+    """The most folds that leave a picture of each class in each."""
+    labels = np.concatenate([dataset.train.labels, dataset.validation.labels])
+    return int(np.bincount(labels, minlength=len(dataset.classes)).min())

@@ -1,0 +1,117 @@
+"""How well a model does on a split, and what it gets wrong."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from tuning.evaluation.intervals import interval
+from tuning.records.facts import Bin, Calibration, Mistakes, Score
+
+if TYPE_CHECKING:
+    from tuning.data.dataset import Split
+
+SHOWN = 12  # of the mistakes
+THUMBNAIL = 96  # pixels
+
+
+def measure(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Score:
+    """How well a model does on one split.
+
+    Args:
+        probabilities: (N, classes), rows add up to 1.
+        labels: int (N,).
+        classes: Their names; every class has a picture.
+    """
+    from sklearn import metrics
+
+    numbers = range(len(classes))
+    predicted = probabilities.argmax(axis=1)
+    accuracy = float((predicted == labels).mean())
+    if len(classes) == 2:
+        auc = metrics.roc_auc_score(labels, probabilities[:, 1])
+    else:
+        # Of each class against the rest; scikit-learn wants rows that add up exactly.
+        scores = probabilities / probabilities.sum(axis=1, keepdims=True)
+        auc = metrics.roc_auc_score(labels, scores, multi_class="ovr", labels=list(numbers))
+    recall = metrics.recall_score(labels, predicted, labels=numbers, average=None, zero_division=0)
+    right = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1.0)
+    return {
+        "accuracy": accuracy,
+        "interval": list(interval(accuracy, len(labels))),
+        "loss": float(-np.log(right).mean()),
+        "pictures": len(labels),
+        "auc": float(auc),
+        "recall": dict(zip(classes, map(float, recall), strict=True)),
+        "confusion": metrics.confusion_matrix(labels, predicted, labels=numbers).tolist(),
+        "calibration": calibration(probabilities.max(axis=1), predicted == labels),
+    }
+
+
+def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> Calibration:
+    """Expected calibration error over bins of equal width, with the bins that are not empty.
+
+    Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), equation 3.
+
+    Args:
+        confidence: Probability of the predicted class, (N,).
+        right: Whether it was the true one, bool (N,).
+        bins: Of equal width in 0..1.
+    """
+    number = np.minimum((confidence * bins).astype(int), bins - 1)
+    found: list[Bin] = []
+    for each in range(bins):
+        inside = number == each
+        if inside.any():
+            found.append(
+                {
+                    "confidence": float(confidence[inside].mean()),
+                    "accuracy": float(right[inside].mean()),
+                    "pictures": int(inside.sum()),
+                }
+            )
+    gaps = sum(abs(b["confidence"] - b["accuracy"]) * b["pictures"] for b in found)
+    return {"error": gaps / len(right), "bins": found}
+
+
+def mistakes(probabilities: np.ndarray, split: Split, classes: Sequence[str]) -> Mistakes:
+    """The pictures that are taken for something else.
+
+    Args:
+        probabilities: (N, classes), of the split's pictures.
+        split: `test` or `validation`.
+        classes: Their names.
+    """
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != split.labels)
+    confidence = probabilities.max(axis=1)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:SHOWN]
+    return {
+        "split": "test" if split.name == "test" else "validation",
+        "wrong": len(wrong),
+        "pictures": len(split),
+        "most_confident": [
+            {
+                "file": split.paths[row],
+                "truth": classes[split.labels[row]],
+                "predicted": classes[predicted[row]],
+                "probability": float(confidence[row]),
+                "thumbnail": thumbnail(split.pictures[row]),
+            }
+            for row in surest
+        ],
+    }
+
+
+def thumbnail(picture: np.ndarray) -> str:
+    """A picture, uint8 (S, S, 3), as a JPEG of at most 96 pixels a side, in base64."""
+    image = Image.fromarray(picture)
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=80)
+    return base64.b64encode(file.getvalue()).decode()

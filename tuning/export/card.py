@@ -1,0 +1,300 @@
+"""The model card: what the best model is, how good, from what, and how to load it.
+
+Sections after Mitchell et al., "Model Cards for Model Reporting", FAT* 2019
+(https://arxiv.org/abs/1810.03993). It goes where the model goes, so it names no path of this
+machine.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tuning import wording
+from tuning.export.classifier import CLASSES, MODEL
+from tuning.export.formats import FORMATS, written
+from tuning.records.facts import Best, Facts, Score
+from tuning.report import story
+from tuning.report.markdown import code, code_block, escape, pairs, table
+
+FILE_NAME = "card.md"
+FEW = 1000  # pictures; with fewer, an interval at 90 % is wider than 4 points
+
+KERAS = """
+import json
+import keras
+import numpy as np
+from PIL import Image, ImageOps
+
+model = keras.saving.load_model("{file}")
+classes = json.load(open("{classes}"))["classes"]
+picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
+probabilities = model.predict(np.asarray(picture)[None], verbose=0)[0]
+{reading}
+"""
+
+
+def write(facts: Facts, folder: Path) -> None:
+    """Writes `best/card.md` into a run folder; nothing where no trial finished an epoch.
+
+    Args:
+        facts: Of the run's report.
+        folder: The run folder, with the best model in it and the formats it was taken to.
+    """
+    best = facts["best"]
+    if best is None:
+        return
+    path = folder / "best" / FILE_NAME
+    draft = path.with_name(f".{FILE_NAME}")
+    draft.write_text(_card(facts, best, path.parent), encoding="utf-8", newline="\n")
+    os.replace(draft, path)
+
+
+def _card(facts: Facts, best: Best, folder: Path) -> str:
+    classes = list(facts["data"]["classes"])
+    named = ", ".join(code(name) for name in classes)
+    chapters = [
+        [
+            f"# Model card: {escape(facts['run']['name'])}",
+            f"Tells {len(classes)} classes of pictures apart: {named}. "
+            f"{escape(story.headline(best))}. Made on {escape(wording.moment(facts['created']))} "
+            "by a search of Little Data Tuner.",
+        ],
+        [f"> **Note.** {escape(note)}" for note in _notes(facts, best)],
+        ["## Intended use", _uses(facts)],
+        ["## How good it is", *_metrics(facts, best)],
+        ["## Data", *_data(facts)],
+        ["## Limits", _limits(facts, best)],
+        ["## How to load it", *_loading(facts, best, folder)],
+        ["## How it was made", pairs(_making(facts, best))],
+        ["## Licence", *_licence(facts, best)],
+    ]
+    return "\n\n".join(block for chapter in chapters for block in chapter) + "\n"
+
+
+def _notes(facts: Facts, best: Best) -> list[str]:
+    """Those of the report; what VGG16 started from concerns a model that has it."""
+    has_vgg16 = best["hyperparameters"].get("network") == "vgg16"
+    notes = story.banners(facts)
+    return [note for note in notes if has_vgg16 or note != facts["weights"]["note"]]
+
+
+def _uses(facts: Facts) -> str:
+    return _list(
+        [
+            "Made to sort pictures like those it was trained on into these classes.",
+            "It always answers with one of them, also for a picture that shows none; there is no "
+            "“neither”.",
+            "Try it on pictures of your own, labelled by hand, before anything depends on it. It "
+            "is not made for decisions about people, or where a mistake does harm.",
+        ]
+    )
+
+
+def _metrics(facts: Facts, best: Best) -> list[str]:
+    scores = {"Validation": best["validation"]}
+    if best["test"] is not None:
+        scores["Test"] = best["test"]
+    header = ["Split", "Accuracy", "95 % interval", "Loss", "Area under ROC", "Pictures"]
+    blocks = [
+        table(header, [_score(split, score) for split, score in scores.items()]),
+        f"The intervals are Wilson's. {_quotable(best)}",
+    ]
+    recalls = {split: score["recall"] for split, score in scores.items() if score["recall"]}
+    if recalls:
+        rows = [
+            [name, *(wording.percent(recall.get(name)) for recall in recalls.values())]
+            for name in facts["data"]["classes"]
+        ]
+        blocks += ["Of each class's pictures, so many are recognised:"]
+        blocks.append(table(["Class", *recalls], rows))
+    return blocks + _repeats(facts, best)
+
+
+def _quotable(best: Best) -> str:
+    if best["test"] is None:
+        return (
+            "The validation pictures chose this model, so its accuracy on them is optimistic. "
+            "There was no test split: expect less on new pictures, nobody knows how much."
+        )
+    return (
+        "The validation pictures chose this model, so quote the test accuracy: its pictures had no "
+        "say."
+    )
+
+
+def _score(split: str, score: Score) -> list[str]:
+    return [
+        split,
+        wording.percent(score["accuracy"]),
+        wording.interval(score["interval"]),
+        wording.value(score["loss"]),
+        wording.value(score["auc"]),
+        f"{score['pictures']:,}",
+    ]
+
+
+def _repeats(facts: Facts, best: Best) -> list[str]:
+    """How much of the accuracy is luck of the seed, or of the split."""
+    lines = []
+    repeated = facts["confirmation"]["candidates"] if facts["confirmation"] else []
+    for candidate in repeated:
+        if candidate["trial"] == best["trial"]:
+            lines.append(
+                f"Trained again with {wording.count(len(candidate['accuracies']), 'fresh seed')}: "
+                f"validation accuracy {_spread(candidate['mean'], candidate['sd'])}."
+            )
+    folds = facts["cross_validation"]
+    if folds:
+        lines.append(
+            f"Cross-validated with {folds['folds']} folds: accuracy "
+            f"{_spread(folds['mean'], folds['sd'])}."
+        )
+    return lines
+
+
+def _spread(mean: float, deviation: float) -> str:
+    return f"{wording.percent(mean)} on average, standard deviation {wording.percent(deviation)}"
+
+
+def _data(facts: Facts) -> list[str]:
+    data = facts["data"]
+    name = Path(data["root"]).name or data["root"]
+    return [
+        f"{code(name)}, pictures a class and split:",
+        table(*story.data(facts)),
+        f"Fingerprint: {code(data['fingerprint'])}",
+    ]
+
+
+def _limits(facts: Facts, best: Best) -> str:
+    size = facts["data"]["image_size"]
+    lines = [
+        f"It sees every picture squashed to {size} × {size} pixels: what is small or thin in a "
+        "picture may be lost.",
+        "Its accuracy is that on pictures from the same source. Another camera, light, season or "
+        "background can cost it any amount.",
+    ]
+    judged = best["test"] or best["validation"]
+    told = "Its probabilities were not calibrated: 0.9 need not be right nine times in ten"
+    if judged["calibration"]:
+        told += f"; on average they are off by {wording.percent(judged['calibration']['error'])}"
+    lines.append(f"{told}.")
+    if judged["pictures"] < FEW:
+        lines.append(
+            f"The accuracy was measured on {wording.count(judged['pictures'], 'picture')} only; "
+            "the interval says how little that is."
+        )
+    train = facts["data"]["counts"].get("train", {})
+    if train and max(train.values()) > 2 * min(train.values()):
+        rare, common = min(train, key=lambda n: train[n]), max(train, key=lambda n: train[n])
+        lines.append(
+            f"Classes were not equally common in training: {train[rare]:,} pictures of "
+            f"{escape(rare)}, {train[common]:,} of {escape(common)}. It leans to the common ones."
+        )
+    lines += [escape(warning) for warning in (*facts["warnings"], *facts["data"]["warnings"])]
+    return _list(lines)
+
+
+def _loading(facts: Facts, best: Best, folder: Path) -> list[str]:
+    size = facts["data"]["image_size"]
+    binary = len(facts["data"]["classes"]) == 2
+    if binary:
+        # A HyperModel of the user's may well give two.
+        number = "last number" if _is_users(best) else "one number"
+        output = (
+            f"The output's {number} for each picture is the probability of "
+            f"{code(facts['data']['classes'][1])}."
+        )
+        reading = "print(classes[int(probabilities[-1] > 0.5)])"
+    else:
+        output = f"The output is a probability for each class, in the order of {code(CLASSES)}."
+        reading = "print(classes[probabilities.argmax()])"
+    there = written(folder)
+    files = [[MODEL, "Keras 3", "any size", _size(folder / MODEL)]]
+    for name in there:
+        form = FORMATS[name]
+        inputs = "any size" if form.any_size else f"{size} × {size} pixels"
+        files.append(
+            [
+                form.file,
+                form.title,
+                inputs if form.batch is None else f"{inputs}, {form.batch} at a time",
+                _size(folder / form.file),
+            ]
+        )
+    blocks = [
+        table(["File", "Format", "Pictures", "Size"], files),
+        "Pictures are uint8, RGB, 0 to 255, (N, height, width, 3); scaling of pixel values is part "
+        f"of the model. {output}",
+        "With Keras alone, on any of its backends:",
+        code_block(KERAS.format(file=MODEL, classes=CLASSES, reading=reading).strip()),
+    ]
+    for name in there:
+        form = FORMATS[name]
+        blocks += [f"As {form.title}:", code_block(form.loading.format(size=size).strip())]
+    if any(not FORMATS[name].any_size for name in there):
+        blocks.append(
+            "A fixed size stands where the format has no antialiased resizing. Resize first, as "
+            "the training did, without keeping the aspect: "
+            f"{code(f'image.resize(({size}, {size}), Image.Resampling.BILINEAR)')} of Pillow."
+        )
+    return blocks
+
+
+def _size(path: Path) -> str:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return wording.size(sum(file.stat().st_size for file in files if file.is_file()))
+
+
+def _making(facts: Facts, best: Best) -> list[tuple[str, str]]:
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    return [
+        *((wording.label(key), wording.value(v)) for key, v in best["hyperparameters"].items()),
+        ("Epoch kept", str(best["epoch"])),
+        ("Chosen from", wording.count(len(facts["trials"]), "trial")),
+        ("Seed", str(facts["run"]["seed"])),
+        ("Versions", versions),
+    ]
+
+
+def _licence(facts: Facts, best: Best) -> list[str]:
+    data = (
+        "What else may be done with the model depends on the licence of the pictures it was "
+        "trained on, which this card does not know. The licence of Little Data Tuner covers its "
+        "code, not the models made with it."
+    )
+    source = facts["weights"]["source"]
+    if _is_users(best):
+        return [
+            "The network is a HyperModel of the user's. Layers or weights that it brought along "
+            "are under the licence of whoever made them.",
+            data,
+        ]
+    if best["hyperparameters"].get("network") == "convnet" or source == "none":
+        return ["All of its weights were trained on the data above, from random ones.", data]
+    if source == "random":
+        return ["VGG16's weights in it are random numbers, which have no licence.", data]
+    if source == "imagenet":
+        return [
+            "It contains VGG16's ImageNet weights as Keras Applications ships them: made by the "
+            "Visual Geometry Group, Oxford (Simonyan and Zisserman, “Very Deep Convolutional "
+            "Networks for Large-Scale Image Recognition”, 2014), under the Creative Commons "
+            "Attribution licence (CC BY 4.0); name them. They were trained on ImageNet, whose "
+            "pictures are for non-commercial research.",
+            data,
+        ]
+    return [
+        f"VGG16's weights in it come from {code(Path(source).name)}, under the licence of whoever "
+        "made that file; ask them.",
+        data,
+    ]
+
+
+def _is_users(best: Best) -> bool:
+    """Whether the network is of a HyperModel that is not ours."""
+    return best["hyperparameters"].get("network") not in ("convnet", "vgg16")
+
+
+def _list(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

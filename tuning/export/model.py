@@ -1,0 +1,169 @@
+"""The best trial as one whole Keras model; other formats of it: `python -m tuning.export RUN`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+if __package__ in (None, ""):
+    # Run as a script: the packages lie beside this file's folder, installed or not.
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tuning.errors import UserError
+from tuning.export import formats
+from tuning.export.classifier import CLASSES, MODEL, check, load
+from tuning.process.commands import Parser, exit_code
+from tuning.process.native_output import import_keras
+
+if TYPE_CHECKING:
+    import keras
+
+    from tuning.training.context import TrialContext
+
+
+def export(
+    context: TrialContext, hyperparameters: dict[str, Any], weights: list[np.ndarray], folder: Path
+) -> tuple[keras.Model, Path]:
+    """Writes `model.keras` and `classes.json` into `folder`.
+
+    The model takes pictures (B, height, width, 3) of any size, in 0..255, and gives probabilities:
+    (B, 1) of the second class for two classes, else (B, classes). It loads with
+    `keras.saving.load_model` in safe mode, without this project. `classes.json` names the classes
+    in order and the side, in pixels, of the pictures that the trial saw. Other formats of a model
+    that was there before are removed.
+
+    Args:
+        context: What all trials share.
+        hyperparameters: Of the trial.
+        weights: That it kept, see `training.Trial.weights`.
+        folder: Is made.
+
+    Returns:
+        The model and its path.
+    """
+    dataset = context.dataset
+    if context.hypermodel:
+        from tuning.training import hypermodel_trial
+        from tuning.training.hypermodel import load as load_hypermodel
+
+        hypermodel = load_hypermodel(context.hypermodel, dataset)
+        model = hypermodel_trial.whole(hypermodel, hyperparameters, weights, dataset)
+    else:
+        model = _whole(context, hyperparameters, weights)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / MODEL
+    draft = folder / f".{MODEL}"  # Keras chooses the format by this ending
+    model.save(draft)
+    formats.remove(folder)
+    os.replace(draft, path)
+    facts = {"classes": dataset.classes, "image_size": dataset.image_size}
+    (folder / CLASSES).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    return model, path
+
+
+def _whole(
+    context: TrialContext, hyperparameters: dict[str, Any], weights: list[np.ndarray]
+) -> keras.Model:
+    from models import network
+
+    dataset = context.dataset
+    backbone: Mapping[str, np.ndarray] = {}
+    preprocessing = context.preprocessing
+    if hyperparameters["network"] == "vgg16":
+        # The small convnet must not ask for weights that nobody has.
+        used = context.backbone_for(hyperparameters)
+        backbone, preprocessing = used.weights.arrays, used.preprocessing
+    trained = network.trainable(
+        hyperparameters,
+        image_size=dataset.image_size,
+        classes=len(dataset.classes),
+        weights=backbone,
+        preprocessing=preprocessing,
+    )
+    trained.set_weights(weights)
+    return network.whole(
+        hyperparameters,
+        trained,
+        image_size=dataset.image_size,
+        weights=backbone,
+        preprocessing=preprocessing,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line.
+
+    Returns:
+        0; 2 when something is wrong with the request, or a format could not be written.
+    """
+    parser = Parser(
+        prog="python -m tuning.export",
+        description="Writes the best model of a run in other formats, beside model.keras. Each is "
+        "run on sample pictures before it counts as written. Inputs are uint8 pictures: of any "
+        "size for savedmodel; for onnx and tflite resized to the size that the model was trained "
+        "on, for tflite one at a time.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run folder, as in runs/NAME")
+    parser.add_argument(
+        "--to",
+        nargs="+",
+        required=True,
+        choices=tuple(formats.FORMATS),
+        metavar="FORMAT",
+        help=f"some of {', '.join(formats.FORMATS)}",
+    )
+    return exit_code(lambda: _run(parser.parse_args(arguments)))
+
+
+def _run(options: argparse.Namespace) -> int:
+    formats.check_formats(options.to)
+    check(options.run)
+    _for_converters()
+    import_keras(Path(os.devnull))
+    model = load(options.run)
+    failed = False
+    for name in dict.fromkeys(options.to):
+        try:
+            print(formats.convert(options.run / "best", name, model.model, model.image_size))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed = True
+    refresh_card(options.run)
+    return 2 if failed else 0
+
+
+def _for_converters() -> None:
+    """Sets up this process for Keras' converters; before Keras is imported."""
+    import logging
+    import warnings
+
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # they start from TensorFlow's graph
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # trials may fill the GPU
+    warnings.simplefilter("ignore")  # of libraries, to each other's authors
+    logging.disable(logging.WARNING)
+
+
+def refresh_card(run: Path) -> None:
+    """Names the formats that are there in the model's card, where there is one."""
+    from tuning.export import card
+    from tuning.records.facts import load as load_facts
+
+    if not (run / "best" / card.FILE_NAME).is_file():
+        return
+    try:
+        card.write(load_facts(run), run)
+    except UserError as error:
+        # The report of another version, perhaps; the formats are there all the same.
+        print(f"warning: The model's card stays as it was: {error}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""An entry that is being written: beside its place, and moved there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuning.features.entry import Entry, checksum
+
+Content = memoryview | bytes
+
+
+class Overflow(Exception):
+    """Finite values that float16 cannot hold (above 65,504).
+
+    Attributes:
+        frontier: Whose output they are.
+    """
+
+    def __init__(self, frontier: str) -> None:
+        super().__init__(frontier)
+        self.frontier = frontier
+
+
+@dataclass(frozen=True)
+class EntryWriter:
+    """An entry that is being written, perhaps by several processes, beside its place.
+
+    Attributes:
+        entry: What it will be.
+        dtype: Of the numbers.
+        root: The folder where entries lie.
+    """
+
+    entry: Entry
+    dtype: str
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where it is written. Only who has the right to build the entry may write there."""
+        return self.root / f".{self.entry.key}"
+
+    @property
+    def file(self) -> Path:
+        """The features."""
+        return self.folder / "features.npy"
+
+    @property
+    def row_bytes(self) -> int:
+        """Of one picture's features."""
+        return math.prod(self.entry.shape[1:]) * np.dtype(self.dtype).itemsize
+
+    @property
+    def bytes(self) -> int:
+        """Of all features."""
+        return self.entry.shape[0] * self.row_bytes
+
+    def create(self) -> None:
+        """Makes the file, for rows to be written in any order."""
+        shutil.rmtree(self.folder, ignore_errors=True)  # left by a builder that died
+        self.folder.mkdir(parents=True)
+        header = {
+            "descr": np.lib.format.dtype_to_descr(np.dtype(self.dtype)),
+            "fortran_order": False,
+            "shape": self.entry.shape,
+        }
+        with self.file.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            file.truncate(file.tell() + self.bytes)
+
+    def write(self, first: int, output: np.ndarray) -> str:
+        """Writes the rows from `first` on.
+
+        Returns:
+            Their checksum.
+
+        Raises:
+            Overflow: If a finite value would not stay finite in the entry's number type.
+        """
+        with np.errstate(over="ignore"):  # looked for in the next line
+            rows = output.astype(self.dtype, copy=False)
+        if rows.dtype != output.dtype and np.isinf(rows).any() and np.isfinite(output).all():
+            raise Overflow(self.entry.frontier)
+        self.put(first, np.ascontiguousarray(rows).data)
+        return checksum(rows)
+
+    def put(self, first: int, content: Content) -> None:
+        """Writes the bytes of the rows from `first` on."""
+        # Not through a map: a write into a hole of a full disk would kill the process.
+        with self.file.open("r+b") as file:
+            file.seek(-(self.entry.shape[0] - first) * self.row_bytes, os.SEEK_END)
+            file.write(content)
+
+    def header(self, checksums: Sequence[str], seconds_from_picture: float) -> dict[str, Any]:
+        """What the entry says of itself."""
+        return {
+            "identity": self.entry.identity,
+            "split": self.entry.split.name,
+            "shape": list(self.entry.shape),
+            "dtype": self.dtype,
+            "checksums": list(checksums),
+            "seconds_from_picture": seconds_from_picture,
+        }
+
+    def publish(self, checksums: Sequence[str], seconds_from_picture: float) -> int:
+        """Moves the written entry to its place; returns the bytes of its features' file."""
+        with self.file.open("rb") as file:
+            os.fsync(file.fileno())
+        status = self.file.stat()
+        header = self.header(checksums, seconds_from_picture)
+        header |= {"bytes": status.st_size, "modified": status.st_mtime_ns}
+        with (self.folder / "entry.json").open("w") as text:
+            json.dump(header, text)
+            text.flush()
+            os.fsync(text.fileno())
+        remove(self.root / self.entry.key)  # damaged: `read` refused it
+        self.folder.rename(self.root / self.entry.key)
+        _sync(self.root)
+        return status.st_size
+
+    def discard(self) -> None:
+        """Removes what was not published."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def remove(folder: Path) -> None:
+    """Takes an entry away; readers that have mapped it keep what they have."""
+    if folder.is_dir():
+        grave = folder.with_name(f".removed-{folder.name}-{os.getpid()}")
+        folder.rename(grave)
+        shutil.rmtree(grave)
+    else:
+        folder.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

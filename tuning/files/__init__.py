@@ -1,0 +1,1 @@
+"""Files that several processes and machines share: object stores, copies, atomic writes."""

@@ -1,0 +1,99 @@
+"""Settings files: options as TOML, by their names."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from tuning.errors import UserError
+from tuning.files import atomic
+from tuning.options.option import about, flag
+from tuning.options.options import Options
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE = "settings.toml"  # in the run folder
+
+
+def write(path: Path, options: Options) -> None:
+    """Writes options, whole or not at all, without passwords."""
+    import tomli_w
+
+    atomic.write_text(path, tomli_w.dumps(options.as_dict()))
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The values of a settings file by the names of options, as they are written.
+
+    Raises:
+        UserError: If the file cannot be read, or names an option that there is not.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"The settings {path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise UserError(f"The settings {path} are no TOML: {error}.") from None
+    known = [each.name for each in fields(Options)]
+    values = {name.replace("-", "_"): value for name, value in table.items()}
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UserError(f"{path}: there is no option {name}{hint}")
+    return values
+
+
+def from_file(path: Path, **given: Any) -> Options:
+    """The options of a settings file for a new run; what is given goes before it.
+
+    Raises:
+        UserError: As `read`, and as `Options`.
+    """
+    # Not by the settings: another run has another name.
+    saved = {name: value for name, value in read(path).items() if name != "name"}
+    return _options(path, saved | given)
+
+
+def resumed(folder: Path, **given: Any) -> Options:
+    """The options of a run that goes on, and may be given more.
+
+    Args:
+        folder: The run folder.
+        given: The options that change.
+
+    Raises:
+        UserError: If there is no such run, or an option cannot change; as `Options`.
+    """
+    if not (folder / FILE).is_file():
+        raise UserError(f"There is no run {folder} to resume; {_others(folder)}.")
+    resumable = [each.name for each in fields(Options) if about(each).resumable]
+    fixed = sorted(set(given) - set(resumable))
+    if fixed:
+        raise UserError(
+            f"{flag(fixed[0])} cannot be changed by --resume; start a new run and give it what was "
+            "found with --warm-start."
+        )
+    # Not by the settings: a folder may have been moved, or renamed.
+    given = {"runs": folder.parent} | given | {"name": folder.name}
+    return _options(folder / FILE, read(folder / FILE) | given)
+
+
+def _options(path: Path, values: Mapping[str, Any]) -> Options:
+    try:
+        return Options(**values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _others(folder: Path) -> str:
+    if not folder.parent.is_dir():
+        return "give its folder's name, and with --runs where it lies"
+    return f"there are {', '.join(sorted(each.name for each in folder.parent.iterdir()))}"

@@ -1,0 +1,1 @@
+"""This process and its surroundings: cores, native output, interrupts, exit codes."""

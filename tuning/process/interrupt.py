@@ -1,0 +1,63 @@
+"""Ctrl-C ends a run gently: what is done is still reported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+BY_USER = "interrupted by the user"  # why a run ended
+NOTE = "Ending after the epochs that are running; Ctrl-C again leaves at once."
+
+
+@dataclass
+class Interrupt:
+    """Whether the user wants the run to end."""
+
+    raised: bool = False
+
+
+@contextmanager
+def gentle(tell: Callable[[str], None] = print) -> Iterator[Interrupt]:
+    """Raises the flag at the first SIGINT; from the second on, SIGINT does what it did before.
+
+    Python delivers signals to the main thread alone; elsewhere nothing changes.
+
+    Args:
+        tell: Given the line that says so.
+    """
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def first(number: int, frame: FrameType | None) -> None:
+        interrupt.raised = True
+        signal.signal(signal.SIGINT, before)
+        tell(NOTE)
+
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def leave_at_once() -> None:
+    """Lets SIGINT end this process with a line, whatever it is doing.
+
+    A library that is being imported may take a KeyboardInterrupt for a failure of its own, and
+    swallow it.
+    """
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        print("interrupted", file=sys.stderr, flush=True)
+        os._exit(130)
+
+    signal.signal(signal.SIGINT, leave)

@@ -1,0 +1,52 @@
+"""Names in a process that this project and its user may both want: `models`, `search_spaces`."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from pathlib import Path
+
+from tuning.errors import UserError
+
+OURS = Path(__file__).resolve().parents[2]  # the folder that holds our packages
+NAMES = ("models", "search_spaces")
+
+
+def share_names(folder: Path | None = None) -> None:
+    """Lets packages of these names have modules of ours and of the user's.
+
+    Whichever package Python found first looks for modules in the other's folder as well, so
+    `models.vgg16` is ours and `models.resnet` the user's.
+
+    Args:
+        folder: The folder where the user's packages may lie; None: those that Python finds.
+
+    Raises:
+        UserError: If both have a module of one name, or the user's package has a content of its
+            own that ours would hide.
+    """
+    for name in NAMES:
+        package = importlib.import_module(name)
+        paths = package.__dict__.setdefault("__path__", [])  # a module becomes a package
+        theirs = [Path(each) for each in paths if Path(each).resolve() != OURS / name]
+        if folder is not None and (folder / name).is_dir() and folder.resolve() != OURS:
+            theirs.append(folder / name)
+        for each in theirs:
+            _no_clash(name, each)
+        for each in (OURS / name, *theirs):
+            if str(each) not in paths:
+                paths.append(str(each))
+
+
+def _no_clash(name: str, theirs: Path) -> None:
+    both = _modules(OURS / name) & _modules(theirs)
+    if both:
+        raise UserError(
+            f"{theirs} and this project both have a module {name}.{min(both)}; rename yours."
+        )
+
+
+def _modules(folder: Path) -> set[str]:
+    found = {file.stem for file in folder.glob("*.py")}
+    found |= {each.parent.name for each in folder.glob("*/__init__.py")}
+    return found - {"__init__", "__pycache__"}

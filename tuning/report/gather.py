@@ -1,0 +1,249 @@
+"""From what a run wrote down to the facts of its report, at any time of the run."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter, defaultdict
+from typing import Any
+
+from tuning.evaluation.intervals import interval
+from tuning.records import metadata, outcome
+from tuning.records.event_log import EventLog
+from tuning.records.facts import (
+    SCHEMA_VERSION,
+    Best,
+    Cache,
+    Cost,
+    Experiment,
+    Facts,
+    Run,
+    Score,
+    Trial,
+)
+from tuning.records.metadata import RunMetadata
+from tuning.records.outcome import RunOutcome
+from tuning.records.run_folder import CONFIRMATION, FOLDS, RunFolder
+from tuning.records.trial_log import TrialRecord, elapsed, rank, read_trials
+from tuning.report.clock import Clock
+
+
+def gather(folder: RunFolder) -> Facts:
+    """Everything the report tells, from a run folder; see `tuning.records.facts` for the schema.
+
+    Raises:
+        UserError: If the folder is none of a run that came to its first trial.
+    """
+    known = metadata.read(folder)
+    trials = read_trials(folder.trials)
+    found = outcome.read(folder)
+    clock = Clock(folder.trials.read())
+    seconds = elapsed(folder.trials)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "run": _run(known, found, seconds, outcome.earlier_looks(folder)),
+        "versions": known["versions"],
+        "hardware": known["hardware"],
+        "data": known["data"],
+        "weights": known["weights"],
+        "experiments": [
+            _experiment(each, trials, _pictures(known, "validation"))
+            for each in known["experiments"]
+        ],
+        "best": _best(trials, found, known),
+        "confirmation": found.confirmation if found else None,
+        "cross_validation": found.cross_validation if found else None,
+        "importances": found.importances if found else None,
+        "front": found.front if found else None,
+        "trials": [_trial(record, known, clock, found is None) for record in trials],
+        "failures": _failures(trials),
+        "warnings": [*(found.warnings if found else ()), *_damaged(folder)],
+        "cache": _cache(folder.cache_events),
+        "cost": _cost(known, found, trials, _repeats(folder), seconds),
+    }
+
+
+def _damaged(folder: RunFolder) -> list[str]:
+    """Lines of the logs that had to be left out."""
+    return [
+        f"{events.path.name}: line {', '.join(map(str, lines))} is damaged and was left out."
+        for events in (folder.trials, folder.cache_events)
+        if (lines := events.damaged())
+    ]
+
+
+def _run(known: RunMetadata, found: RunOutcome | None, seconds: float, earlier_looks: int) -> Run:
+    ending = found.ending if found else None
+    return {
+        "name": known["name"],
+        "command": known["command"],
+        "settings": known["settings"],
+        "seed": known["seed"],
+        "began": known["began"],
+        "seconds": seconds,
+        "running": found is None,
+        "interrupted": ending is not None and ending.interrupted,
+        "ended": ending.ended if ending else None,
+        "planned": known["planned"],
+        "trials_at_once": ending.at_once if ending else None,
+        "gpus_per_trial": ending.gpus if ending else None,
+        "cpus_per_trial": ending.cpus if ending else None,
+        "epochs": known["epochs"],
+        "objectives": known["objectives"],
+        "earlier_looks": earlier_looks,
+    }
+
+
+def _pictures(known: RunMetadata, split: str) -> int:
+    return sum(known["data"]["counts"].get(split, {}).values())
+
+
+def _experiment(
+    experiment: metadata.Experiment, trials: list[TrialRecord], pictures: int
+) -> Experiment:
+    alike = experiment["hyperparameters"]
+    record = next((r for r in trials if r.epochs and r.hyperparameters == alike), None)
+    accuracy = record.best_accuracy if record else None
+    return {
+        "name": experiment["name"],
+        "title": experiment["title"],
+        "article": experiment["article"],
+        "article_accuracy": experiment["article_accuracy"],
+        "trial": record.number if record else None,
+        "best_accuracy": accuracy,
+        "interval": None if accuracy is None else list(interval(accuracy, pictures)),
+        "last_accuracy": record.curve["validation_accuracy"][-1] if record else None,
+        "best_epoch": record.best_epoch if record else None,
+        "epochs": record.epochs if record else None,
+        "seconds": record.seconds if record else None,
+    }
+
+
+def _best(trials: list[TrialRecord], found: RunOutcome | None, known: RunMetadata) -> Best | None:
+    ranking = rank(trials)
+    if found and found.trial is not None:
+        ranking = [record for record in ranking if record.number == found.trial]
+    if not ranking:
+        return None
+    record = ranking[0]
+    assert record.best_epoch is not None
+    return {
+        "trial": record.number,
+        "hyperparameters": record.hyperparameters,
+        "epoch": record.best_epoch,
+        "validation": (found and found.validation)
+        or score(
+            record.at_best("validation_accuracy"),
+            record.at_best("validation_loss"),
+            _pictures(known, "validation"),
+        ),
+        "test": found.test if found else None,
+        "mistakes": found.mistakes if found else None,
+        "model": found.model if found else None,
+    }
+
+
+def score(accuracy: float, loss: float, pictures: int) -> Score:
+    """What is known of a split without its probabilities."""
+    return {
+        "accuracy": accuracy,
+        "interval": list(interval(accuracy, pictures)),
+        "loss": loss,
+        "pictures": pictures,
+        "auc": None,
+        "recall": None,
+        "confusion": None,
+        "calibration": None,
+    }
+
+
+def _trial(record: TrialRecord, known: RunMetadata, clock: Clock, running: bool) -> Trial:
+    status: Any = record.status
+    if status == "running" and not running:
+        status = "interrupted"
+    return {
+        "number": record.number,
+        "status": status,
+        "reason": record.reason,
+        "experiment": next(
+            (
+                e["name"]
+                for e in known["experiments"]
+                if e["hyperparameters"] == record.hyperparameters
+            ),
+            None,
+        ),
+        "hyperparameters": record.hyperparameters,
+        "epochs": record.epochs,
+        "best_epoch": record.best_epoch,
+        "best_accuracy": record.best_accuracy,
+        "seconds": record.seconds,
+        "started": clock(record.started),
+        "ended": clock(record.last),
+        "worker": record.worker,
+        "retries": record.retries,
+        "curve": {
+            "loss": record.curve["loss"],
+            "accuracy": record.curve["accuracy"],
+            "validation_loss": record.curve["validation_loss"],
+            "validation_accuracy": record.curve["validation_accuracy"],
+        },
+    }
+
+
+def _failures(trials: list[TrialRecord]) -> list[str]:
+    """`out of memory (trials 4, 7)`: a line for each reason."""
+    numbers = defaultdict(list)
+    for record in trials:
+        if record.status == "failed":
+            numbers[record.reason or "it ended without a word"].append(str(record.number))
+    return [
+        f"{reason} (trial{'s' * (len(of) > 1)} {', '.join(of)})" for reason, of in numbers.items()
+    ]
+
+
+def _cache(log: EventLog) -> Cache:
+    events = log.read()
+    built = [event for event in events if event["event"] == "build"]
+    hits = [event for event in events if event["event"] == "use" and event["hit"]]
+    builds = Counter(event["key"] for event in built)
+    damaged = Counter(event["key"] for event in events if event["event"] == "damaged")
+    sizes = {event["key"]: event["bytes"] for event in events if "bytes" in event}
+    return {
+        "entries": len(sizes),
+        "bytes": sum(sizes.values()),
+        "builds": builds.total(),
+        "hits": len(hits),
+        # A pass that keeps several depths logs each, and its time with the deepest.
+        "passes_computed": sum(event["pictures"] for event in built if event["seconds"]),
+        "passes_saved": sum(event["pictures"] for event in hits),
+        "forward_seconds_spent": sum((event["seconds"] for event in built), 0.0),
+        "forward_seconds_saved": sum((event["seconds"] for event in hits), 0.0),
+        "multiples": sum(max(0, n - 1 - damaged[key]) for key, n in builds.items()),
+    }
+
+
+def _repeats(folder: RunFolder) -> list[TrialRecord]:
+    """Trainings beside the search: of the confirmation, of the folds."""
+    logs = [
+        EventLog(folder.path / name / folder.trials.path.name) for name in (CONFIRMATION, FOLDS)
+    ]
+    return [record for log in logs for record in read_trials(log)]
+
+
+def _cost(
+    known: RunMetadata,
+    found: RunOutcome | None,
+    trials: list[TrialRecord],
+    repeated: list[TrialRecord],
+    seconds: float,
+) -> Cost:
+    hours = found.ending.device_hours([*trials, *repeated]) if found else None
+    on_gpu = found is not None and found.ending.gpus > 0
+    return {
+        "seconds": seconds,
+        "trial_seconds": sum(record.seconds for record in trials),
+        "repeat_seconds": sum(record.seconds for record in repeated),
+        "gpu_hours": hours if on_gpu or hours is None else 0.0,
+        "price": None if hours is None or known["price"] is None else hours * known["price"],
+    }

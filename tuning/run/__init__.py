@@ -1,0 +1,1 @@
+"""A run from outside: prepare it, begin it, show its progress, finish it."""

@@ -1,0 +1,128 @@
+"""The first moments of a run: its folder, what is known of it, its study, Ray."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from rich.console import Console
+
+from tuning.cluster.joining import connected
+from tuning.cluster.leases import LeasedLocks
+from tuning.cluster.remote_events import RemoteEventLog
+from tuning.errors import UserError
+from tuning.features import FeatureCache, cost
+from tuning.files.shared_folder import SharedFolder
+from tuning.options import settings
+from tuning.process.interrupt import gentle
+from tuning.records import metadata, outcome
+from tuning.records.metadata import RunMetadata
+from tuning.records.mirror import Mirror
+from tuning.records.trial_log import TrialLog
+from tuning.report.live import LiveReport
+from tuning.run.describe import describe
+from tuning.run.prepare import Prepared, check_name
+from tuning.run.progress import Progress
+from tuning.scheduling.study import open_study
+from tuning.scheduling.tune import Run
+from tuning.training.context import TrialContext
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
+    """A run that has begun; when the context ends its folder is free, and in the store.
+
+    Args:
+        prepared: What it begins with.
+        command: What the user typed.
+        console: Where its progress is shown.
+
+    Raises:
+        UserError: If another process is at work on it, or its study or the cluster cannot be had.
+    """
+    options, folder = prepared.options, prepared.folder
+    with ExitStack() as stack:
+        stack.enter_context(folder.locked())
+        earlier = _earlier(prepared)
+        settings.write(folder.settings, options)
+        outcome.reopen(folder)
+        mirror = stack.enter_context(Mirror(folder))
+        progress = Progress(options.planned, folder.cache_events, options.time_budget, console)
+        trial_log = TrialLog(folder.trials, (progress, LiveReport(folder), mirror))
+        progress.records.update(trial_log.records)
+        resumed = prepared.resumed or not folder.is_empty
+        study = open_study(options, prepared.space, folder, trial_log, resumed)
+        log.info(
+            "%d trials of up to %d epochs; run folder %s",
+            *(options.planned, options.epochs, options.folder),
+        )
+        interrupt = stack.enter_context(gentle(log.info))
+        dashboard = stack.enter_context(connected(options.address, options.dashboard))
+        if dashboard:
+            log.info("Ray's dashboard: %s", dashboard)
+        context = _context(prepared)
+        metadata.write(describe(options, context, command, earlier), folder)
+        trial_log.session()
+        progress.open()
+        stack.callback(trial_log.close)
+        yield Run(
+            options=options,
+            space=prepared.space,
+            study=study,
+            context=context,
+            folder=folder,
+            trial_log=trial_log,
+            watch=progress.ahead,
+            interrupted=lambda: interrupt.raised,
+        )
+
+
+def _earlier(prepared: Prepared) -> RunMetadata | None:
+    """What was known of a run that is resumed; now that it is locked, nobody changes it.
+
+    Raises:
+        UserError: If the name was taken meanwhile, or the pictures are others.
+    """
+    folder = prepared.folder
+    if not prepared.resumed:
+        check_name(prepared.options, folder)
+        return None
+    if not folder.metadata.exists():
+        return None
+    try:
+        earlier = metadata.read(folder)
+    except UserError as error:
+        log.warning("%s; it is written anew.", error)
+        return None
+    if earlier["data"]["fingerprint"] != prepared.dataset.fingerprint:
+        raise UserError(
+            f"The pictures in {prepared.dataset.root} are not those that the run {folder.name} "
+            "began with; put them back, or start a new run."
+        )
+    return earlier
+
+
+def _context(prepared: Prepared) -> TrialContext:
+    options, on_cluster = prepared.options, prepared.options.address is not None
+    events = prepared.folder.cache_events
+    lowest = options.store_from or cost.lowest_stored(prepared.dataset.image_size)
+    return TrialContext(
+        dataset=prepared.dataset,
+        cache=FeatureCache(
+            SharedFolder.of(options.cache).shared,
+            options.feature_dtype,
+            lowest=lowest,
+            limit=options.cache_limit,
+            verify=options.verify_cache,
+            events=RemoteEventLog.start(events) if on_cluster else events,
+            locks=LeasedLocks() if on_cluster else None,
+        ),
+        weights=prepared.weights,
+        preprocessing=options.preprocessing,
+        views=options.views,
+        seed=options.seed,
+        hypermodel=prepared.hypermodel,
+    )

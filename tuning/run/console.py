@@ -1,0 +1,54 @@
+"""What a terminal, or a notebook, is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from tuning.records.facts import Facts, Score
+from tuning.wording import in_words, interval, percent
+
+
+def tell(console: Console) -> Callable[[str], None]:
+    """What prints a line as it is."""
+    return lambda line: console.print(line, markup=False, highlight=False)
+
+
+def in_short(facts: Facts, folder: Path) -> str:
+    """What the terminal says at the end."""
+    lines = []
+    row = "{:<34}{:>10}{:>9}{:>9}{:>19}{:>9}"
+    run = [each for each in facts["experiments"] if each["trial"] is not None]
+    if run:
+        lines.append(
+            row.format("experiment", "article", "best", "last", "95 % interval", "seconds")
+        )
+    for each in run:
+        lines.append(
+            row.format(
+                each["title"],
+                each["article"],
+                percent(each["best_accuracy"]),
+                percent(each["last_accuracy"]),
+                interval(each["interval"]),
+                f"{each['seconds']:.1f}",
+            )
+        )
+    best = facts["best"]
+    if best is None:
+        lines.append("No trial finished an epoch.")
+    else:
+        lines.append(f"best: trial {best['trial']}, {in_words(best['hyperparameters'])}")
+        lines.append(f"  validation accuracy {_score(best['validation'])}")
+        if best["test"]:
+            lines.append(f"  test accuracy {_score(best['test'])}")
+        lines.append(f"  model {folder / str(best['model'])}")
+    lines += [f"warning: {warning}" for warning in facts["warnings"]]
+    lines.append(f"report: {folder / 'report.html'}")
+    return "\n".join(lines)
+
+
+def _score(score: Score) -> str:
+    return f"{percent(score['accuracy'])} ({interval(score['interval'])})"

@@ -1,0 +1,140 @@
+"""What a run knows of itself before its first trial."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from search_spaces import experiments
+from tuning.options import Options
+from tuning.options.option import masked
+from tuning.options.settings import FILE as SETTINGS
+from tuning.records.facts import Weights
+from tuning.records.metadata import Experiment, RunMetadata
+from tuning.training.context import TrialContext
+
+PACKAGES = ("keras", "tensorflow", "jax", "ray", "optuna", "keras-tuner", "numpy", "pillow")
+
+
+def describe(
+    options: Options, context: TrialContext, command: str, earlier: RunMetadata | None
+) -> RunMetadata:
+    """What is known now; a run that is resumed keeps how and when it began.
+
+    Args:
+        options: What the user asked for.
+        context: What all trials share.
+        command: What the user typed.
+        earlier: What was written when the run began, None for a new one.
+    """
+    dataset = context.dataset
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return {
+        "name": options.name,
+        "command": earlier["command"] if earlier else _masked(command),
+        "settings": SETTINGS,
+        "seed": options.seed,
+        "began": earlier["began"] if earlier else now,
+        "planned": options.planned,
+        "epochs": options.epochs,
+        "objectives": list(options.objective),
+        "price": options.price,
+        "versions": _versions(),
+        "hardware": {"machine": _machine(), "cpus": os.cpu_count() or 1, "gpus": _gpus()},
+        "data": {
+            "root": str(options.data) if options.data else "embedded demo",
+            "classes": list(dataset.classes),
+            "image_size": dataset.image_size,
+            "counts": dataset.counts(),
+            "fingerprint": dataset.fingerprint,
+            "warnings": list(dataset.warnings),
+        },
+        "weights": _weights(options, context),
+        "experiments": _experiments(options),
+    }
+
+
+def _masked(command: str) -> str:
+    """A storage's URL may have a password in it."""
+    return shlex.join(masked(word) for word in shlex.split(command))
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _machine() -> str:
+    """System and processor, as in `Linux x86_64, Intel(R) Xeon(R) Processor`."""
+    system = f"{platform.system()} {platform.machine()}"
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return system
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{system}, {names[0]}" if names else system
+
+
+def _gpus() -> list[str]:
+    """Names of this machine's GPUs."""
+    # Not through Keras where it can be helped: TensorFlow would take hold of the GPUs to name them.
+    if shutil.which("nvidia-smi"):
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            return done.stdout.strip().splitlines()
+    import keras
+
+    return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
+
+
+def _experiments(options: Options) -> list[Experiment]:
+    """Written down because KerasTuner, which knows the defaults, takes seconds to import."""
+    if options.hypermodel is not None:
+        return []
+    return [
+        {
+            "name": each.name,
+            "title": each.title,
+            "article": each.article,
+            "article_accuracy": each.article_accuracy,
+            "hyperparameters": each.hyperparameters(
+                options.epochs, options.space, options.preprocessing
+            ),
+        }
+        for each in experiments.EXPERIMENTS
+    ]
+
+
+def _weights(options: Options, context: TrialContext) -> Weights:
+    if options.hypermodel is not None or options.experiments == ("convnet",):
+        return {"source": "none", "checksum": "", "note": None}
+    notes = {
+        "imagenet": None,
+        "random": "VGG16 carried random weights. What it was shown before decides most of what it "
+        "can do, so these accuracies say nothing of what ImageNet weights would reach.",
+    }
+    other = (
+        f"VGG16 started from {Path(context.weights).name}, not from ImageNet's weights: compare "
+        "the article's figures with care."
+    )
+    return {
+        "source": context.weights,
+        "checksum": context.backbone.weights.checksum,
+        "note": notes.get(context.weights, other),
+    }

@@ -1,0 +1,190 @@
+"""The end of a run: the best model, its one look at the test split, the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from tuning.data.dataset import Split
+from tuning.errors import UserError
+from tuning.evaluation import repeats, scores
+from tuning.evaluation.importances import importances
+from tuning.evaluation.pareto import pareto_front
+from tuning.evaluation.repeats import Repeat
+from tuning.export import card, formats
+from tuning.export.model import export
+from tuning.records import outcome
+from tuning.records.facts import Confirmation, CrossValidation, Facts
+from tuning.records.outcome import RunOutcome
+from tuning.records.run_folder import CONFIRMATION, FOLDS
+from tuning.records.trial_log import RunEnding, TrialLog, TrialRecord, rank
+from tuning.report.gather import gather
+from tuning.report.render import write
+from tuning.run.console import in_short
+from tuning.run.progress import Progress
+from tuning.scheduling import tune
+from tuning.scheduling.tune import Run
+from tuning.training.best import load_arrays
+from tuning.training.networks import probabilities
+
+if TYPE_CHECKING:
+    import keras
+
+KEPT_WEIGHTS = 5  # best trials whose weights stay in the run folder
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What came of a run.
+
+    Attributes:
+        facts: The facts of its report.
+        in_short: What a terminal says of it.
+        failing: Why trial after trial failed, None if they did not.
+        interrupted: Whether the user ended it.
+    """
+
+    facts: Facts
+    in_short: str
+    failing: str | None
+    interrupted: bool
+
+
+def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
+    """Confirms the best, exports the winner's model, tests it once, writes report and card.
+
+    Args:
+        run: The run, whose trials are over.
+        ending: How they were run.
+        console: Where the progress of further trainings is shown.
+
+    """
+    folder = run.folder
+    ranking = rank(run.trial_log.trials)
+    winner, confirmed = _confirm(run, ranking, ending, console)
+    crossed = _cross_validate(run, winner, ending, console)
+    found = RunOutcome(
+        ending,
+        warnings=_unfinished(run, confirmed, crossed),
+        **_of_the_study(run),
+    )
+    if winner:
+        model, path = export(
+            run.context,
+            winner.hyperparameters,
+            load_arrays(folder.weights(winner.number)),
+            folder.best,
+        )
+        found = dataclasses.replace(
+            found,
+            trial=winner.number,
+            model=str(path.relative_to(folder.path)),
+            confirmation=confirmed,
+            cross_validation=crossed,
+            **_measure(run, model),
+        )
+    for record in ranking[KEPT_WEIGHTS:]:
+        if record is not winner:
+            folder.weights(record.number).unlink(missing_ok=True)
+    outcome.write(found, folder)
+    facts = gather(folder)
+    write(facts, folder.path)
+    if winner:
+        card.write(facts, folder.path)
+        _export_formats(run)
+    failing = None
+    if ending.failing:
+        reasons = [each.reason for each in run.trial_log.trials if each.status == "failed"]
+        failing = f"{ending.ended}, {reasons[-1]}"
+    return Finished(facts, in_short(facts, run.options.folder), failing, run.interrupted())
+
+
+def _confirm(
+    run: Run, ranking: list[TrialRecord], ending: RunEnding, console: Console
+) -> tuple[TrialRecord | None, Confirmation | None]:
+    """The winner: of the confirmation where one was asked for and came to its end."""
+    winner = ranking[0] if ranking else None
+    if not winner or not run.options.confirm or ending.interrupted:
+        return winner, None
+    # A run that ended before has kept the weights of its best alone.
+    able = [each for each in ranking if run.folder.weights(each.number).exists()]
+    number, times = run.options.confirm
+    repeated = repeats.confirming(able, number, times, run.options.seed)
+    found = repeats.confirmation(repeated, _train_again(run, repeated, CONFIRMATION, console))
+    return (run.trial_log.records[found["winner"]] if found else winner), found
+
+
+def _cross_validate(
+    run: Run, winner: TrialRecord | None, ending: RunEnding, console: Console
+) -> CrossValidation | None:
+    if not winner or not run.options.folds or ending.interrupted:
+        return None
+    folded = repeats.folding(winner, run.options.folds, run.options.seed)
+    return repeats.cross_validation(folded, _train_again(run, folded, FOLDS, console))
+
+
+def _train_again(
+    run: Run, repeated: list[Repeat], name: str, console: Console
+) -> dict[int, TrialRecord]:
+    """Trains configurations again; returns their records by place."""
+    console.print(f"{name}: {len(repeated)} trainings")
+    folder = run.folder.beside(name)
+    progress = Progress(len(repeated), run.folder.cache_events, None, console)
+    trial_log = TrialLog(folder.trials, [progress])
+    progress.open()
+    try:
+        tune.repeat(repeated, run, trial_log, folder)
+    finally:
+        trial_log.close()
+    return trial_log.records
+
+
+def _unfinished(
+    run: Run, confirmed: Confirmation | None, crossed: CrossValidation | None
+) -> list[str]:
+    asked = {"--confirm": (run.options.confirm, confirmed), "--folds": (run.options.folds, crossed)}
+    return [
+        f"Not all trainings of {flag} came to their end; --resume {run.options.name} goes on."
+        for flag, (wanted, found) in asked.items()
+        if wanted and not found
+    ]
+
+
+def _export_formats(run: Run) -> None:
+    """Other formats of the model; one that cannot be written does not make the run a failure."""
+    try:
+        if run.options.export:
+            formats.export(run.folder.path, run.options.export)
+    except UserError as error:
+        log.warning("%s", error)
+
+
+def _measure(run: Run, model: keras.Model) -> dict[str, Any]:
+    """What the final model does on validation pictures, and, once, on test pictures."""
+    data = run.context.dataset
+    said = probabilities(model, data.validation.pictures)
+    found = {"validation": scores.measure(said, data.validation.labels, data.classes)}
+    judged = data.validation
+    if data.test is not None:
+        judged = data.test
+        said = probabilities(model, judged.pictures)
+        found["test"] = scores.measure(said, judged.labels, data.classes)
+    assert isinstance(judged, Split)  # not a fold
+    return {**found, "mistakes": scores.mistakes(said, judged, data.classes)}
+
+
+def _of_the_study(run: Run) -> dict[str, Any]:
+    """What the study as a whole says, trials taken over among them."""
+    if run.options.experiments is not None:
+        return {}  # three points chosen by hand say nothing of levers
+    own = set(run.trial_log.records)
+    return {
+        "importances": importances(run.study),
+        "front": pareto_front(run.study, run.options.objective, own),
+    }

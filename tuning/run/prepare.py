@@ -1,0 +1,173 @@
+"""All that can be known, and found wrong, before anything of a run is written."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.weights import WeightsError, check, load
+from tuning.data import dataset, demo
+from tuning.data.dataset import Dataset
+from tuning.data.folds import most_folds
+from tuning.errors import UserError
+from tuning.export import formats
+from tuning.files.object_store import ObjectPath
+from tuning.files.shared_folder import SharedFolder, fetch_file, fetch_folder
+from tuning.options import Options
+from tuning.process.native_output import import_keras
+from tuning.records.run_folder import RunFolder
+from tuning.scheduling import loggers
+from tuning.scheduling.samplers import build_sampler
+from tuning.scheduling.space import Space, build_space
+from tuning.training.context import NamedHyperModel, PickledHyperModel
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run begins with.
+
+    Attributes:
+        options: What the user asked for.
+        dataset: The pictures.
+        weights: Where VGG16's weights come from.
+        hypermodel: The HyperModel that is searched in place of the levers.
+        space: The space that is searched.
+        folder: The run folder; it may not be there yet.
+        resumed: Whether the user wants to go on with a run.
+    """
+
+    options: Options
+    dataset: Dataset
+    weights: str
+    hypermodel: NamedHyperModel | PickledHyperModel | None
+    space: Space
+    folder: RunFolder
+    resumed: bool
+
+
+def prepare(options: Options, resumed: bool = False) -> Prepared:
+    """Looks at everything that a run needs.
+
+    Raises:
+        UserError: What is wrong, in one line.
+    """
+    folder = RunFolder(options.folder.resolve(), options.counterpart)
+    check_stores(options, folder, resumed)
+    if not resumed:
+        check_name(options, folder)
+    try:
+        check(fetch_file(options.weights))
+    except WeightsError as error:
+        raise UserError(str(error)) from error
+    data = load_data(options)
+    if options.folds is not None and options.folds > (most := most_folds(data)):
+        raise UserError(
+            f"--folds {options.folds} wants a picture of each class in each fold, but the smallest "
+            f"class has {most} beside the test split; ask for at most {most}."
+        )
+    import_keras()
+    formats.check_formats(options.export)
+    loggers.check(options.log, options.dashboard)
+    build_sampler(options.sampler, options.seed)
+    hypermodel = pickle_hypermodel(options.hypermodel)
+    weights = choose_weights(options)
+    space = build_space(options, data, hypermodel)
+    space.first_points(options)
+    return Prepared(options, data, weights, hypermodel, space, folder, resumed)
+
+
+def check_stores(options: Options, folder: RunFolder, resumed: bool) -> None:
+    """Looks whether object stores can be used.
+
+    Raises:
+        UserError: If one cannot, or holds a run of this name.
+    """
+    for place in (options.cache, options.runs):
+        if isinstance(place, ObjectPath):
+            place.check()
+    store = folder.counterpart
+    if store and not resumed and (store / folder.settings.name).exists():
+        raise UserError(
+            f"There is a run {store} already; choose another --name, or go on with it: "
+            f"--resume {folder.name}."
+        )
+
+
+def check_name(options: Options, folder: RunFolder) -> None:
+    """Looks whether a new run may have this name: an empty run's can be used again.
+
+    Raises:
+        UserError: If a run has it already, or something else lies there.
+    """
+    foreign = folder.path.exists() and not folder.settings.exists() and not _only_lock(folder.path)
+    if foreign or not folder.is_empty:
+        raise UserError(
+            f"The run folder {options.folder} is there already; choose another --name, or go on "
+            f"with it: --resume {options.name}."
+        )
+
+
+def _only_lock(path: Path) -> bool:
+    return path.is_dir() and all(each.name == ".lock" for each in path.iterdir())
+
+
+def load_data(options: Options) -> Dataset:
+    """The pictures, or the demo's; says what is wrong with some of them.
+
+    Raises:
+        UserError: If they are no data set.
+    """
+    root = options.data or demo.make(SharedFolder(options.cache).here)
+    if isinstance(root, ObjectPath):
+        root = fetch_folder(root)
+    found = dataset.load(
+        root,
+        cache=options.cache,
+        image_size=options.image_size,
+        validation_share=options.validation_share,
+        holdout=options.holdout,
+        per_class=options.per_class,
+        split_seed=options.split_seed,
+    )
+    for warning in found.warnings:
+        log.warning("%s", warning)
+    sizes = {name: sum(counts.values()) for name, counts in found.counts().items()}
+    pictures = ", ".join(f"{number:,} {name}" for name, number in sizes.items())
+    source = options.data or "the demo"
+    log.info("%d classes of %s: %s pictures", len(found.classes), source, pictures)
+    return found
+
+
+def choose_weights(options: Options) -> str:
+    """Where VGG16's weights come from; the demo does without ImageNet's where it must.
+
+    Raises:
+        UserError: If they cannot be had.
+    """
+    if options.experiments == ("convnet",) or options.hypermodel is not None:
+        return options.weights  # never asked for
+    try:
+        load(fetch_file(options.weights))
+    except WeightsError as error:
+        if options.data or options.weights != "imagenet":
+            raise UserError(str(error)) from error
+        log.warning("%s", error)
+        log.warning("The demo goes on with random weights.")
+        return "random"
+    return options.weights
+
+
+def pickle_hypermodel(given: Any) -> NamedHyperModel | PickledHyperModel | None:
+    """What workers load a HyperModel from: its name, or the object itself by value."""
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return NamedHyperModel(given, os.getcwd())
+    from tuning.scheduling.by_value import pickle_by_value
+
+    return PickledHyperModel(pickle_by_value(given))

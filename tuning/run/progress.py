@@ -1,0 +1,172 @@
+"""Progress a person can follow: a live table on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tuning.records.callbacks import RunCallback
+from tuning.records.event_log import EventLog
+from tuning.records.trial_log import TrialRecord, rank
+from tuning.wording import duration, in_words
+
+QUIET = 10.0  # seconds between two plain lines about epochs
+SHOWN = 12  # rows of the live table: what runs, and the best of what is over
+
+
+class Progress(RunCallback):
+    """Shows a run.
+
+    Args:
+        trials: How many trials are to be run.
+        cache: The feature cache's journal, whose builds are shown while they last.
+        seconds: The run's time budget, None for none.
+        console: Where to show it.
+    """
+
+    def __init__(
+        self, trials: int, cache: EventLog, seconds: float | None, console: Console
+    ) -> None:
+        self.trials = trials
+        self.cache = cache
+        self.budget = seconds
+        self.console = console
+        self.began = time.monotonic()
+        self.last_line = self.began
+        self.records: dict[int, TrialRecord] = {}
+        self.building = ""  # ahead of the first trial
+        self._pictures = 0
+        self._ahead: list[tuple[float, int]] = []  # times, and pictures done by then
+        self.live = Live(
+            get_renderable=self._table, console=console, refresh_per_second=2, transient=True
+        )
+
+    def open(self) -> None:
+        """Begins to show the live table, on a terminal."""
+        if self.console.is_terminal:
+            self.live.start()
+
+    def close(self) -> None:
+        """The table goes."""
+        self.live.stop()
+
+    def start(self, record: TrialRecord) -> None:
+        """A trial begins."""
+        self.records[record.number] = record
+        self._line(f"trial {record.number} starts: {in_words(record.hyperparameters)}")
+
+    def end(self, record: TrialRecord) -> None:
+        """A trial is over."""
+        self.records[record.number] = record
+        self._line(f"trial {record.number} {_ending(record)}{self._so_far()}")
+
+    def epoch(self, record: TrialRecord) -> None:
+        """A trial has finished an epoch."""
+        self.records[record.number] = record
+        quiet = time.monotonic() - self.last_line < QUIET
+        if self.console.is_terminal or quiet or not record.epochs:
+            return
+        now = record.curve["validation_accuracy"][-1]
+        of = f"{record.epochs}/{record.hyperparameters['epochs']}"
+        self._line(f"trial {record.number} epoch {of}: accuracy {now:.3f}{self._so_far()}")
+
+    def ahead(self, done: int, pictures: int) -> None:
+        """Takes in how many pictures' features were built before the first trial, of how many."""
+        self._ahead.append((time.monotonic(), done))
+        self._pictures = pictures
+        self.building = f"features: {done:,} of {pictures:,} pictures"
+        # From the first report on: before it, the builders were starting.
+        (first, before), (last, _) = self._ahead[0], self._ahead[-1]
+        if last > first and done > before:
+            rate = (done - before) / (last - first)
+            left = duration((pictures - done) / rate)
+            self.building += f", {rate:.0f} a second, about {left} left"
+        over = done >= pictures
+        if not self.console.is_terminal and (over or time.monotonic() - self.last_line > QUIET):
+            self._line(self.building)
+        if over:
+            self.building = ""
+
+    def _line(self, text: str) -> None:
+        self.last_line = time.monotonic()
+        self.console.print(Text(text), highlight=False, soft_wrap=True)
+
+    def _so_far(self) -> str:
+        ranking = rank(list(self.records.values()))
+        if not ranking:
+            return ""
+        best = ranking[0]
+        return f" | best so far {best.best_accuracy:.3f} (trial {best.number}){self._left()}"
+
+    def _left(self) -> str:
+        """Time left, from the share of epochs that is done or no longer needed."""
+        share = 0.0
+        for record in self.records.values():
+            over = record.status != "running"
+            share += 1.0 if over else record.epochs / record.hyperparameters["epochs"]
+        elapsed = time.monotonic() - self.began
+        if share < 1:
+            return ""
+        left = elapsed * (self.trials - share) / share
+        if self.budget is not None:
+            left = min(left, self.budget - elapsed)
+        return f" | about {duration(max(left, 0))} left"
+
+    def _table(self) -> RenderableType:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title, justify in (
+            ("trial", "right"),
+            ("levers", "left"),
+            ("epoch", "right"),
+            ("accuracy", "right"),
+            ("best", "right"),
+            ("", "left"),
+        ):
+            table.add_column(title, justify=justify, no_wrap=title != "levers")  # type: ignore[arg-type]
+        order = sorted(
+            self.records.values(),
+            key=lambda r: (r.status != "running", -(r.best_accuracy or 0.0), r.number),
+        )
+        for record in order[:SHOWN]:
+            last = record.curve["validation_accuracy"][-1:]
+            table.add_row(
+                str(record.number),
+                in_words(record.hyperparameters),
+                f"{record.epochs}/{record.hyperparameters['epochs']}",
+                f"{last[0]:.3f}" if last else "",
+                "" if record.best_accuracy is None else f"{record.best_accuracy:.3f}",
+                record.status,
+                style=None if record.status == "running" else "dim",
+            )
+        over = sum(record.status != "running" for record in self.records.values())
+        elapsed = duration(time.monotonic() - self.began)
+        head = Text(f"{over} of {self.trials} trials | {elapsed}{self._so_far()}", style="bold")
+        if not self._ahead or not self.building:
+            return Group(head, table, Text(self._building(), style="italic"))
+        bar = ProgressBar(self._pictures, self._ahead[-1][1], width=60)
+        return Group(head, bar, Text(self.building, style="italic"))
+
+    def _building(self) -> str:
+        under_way: dict[str, str] = {}
+        for event in self.cache.read():
+            if event["event"] == "building":
+                pictures = f"{event['pictures']:,} {event['split']} pictures"
+                view = "" if event["view"] == "none/0" else f", view {event['view']}"
+                under_way[event["key"]] = f"computing {event['frontier']} of {pictures}{view}"
+            elif event["event"] == "build":
+                under_way.pop(event["key"], None)
+        return "\n".join(under_way.values())
+
+
+def _ending(record: TrialRecord) -> str:
+    if record.status == "failed":
+        return f"failed: {record.reason}"
+    text = f"{record.status} after {record.epochs} epochs, {duration(record.seconds)}"
+    if record.best_accuracy is not None:
+        text += f": accuracy {record.best_accuracy:.3f} in epoch {record.best_epoch}"
+    return text

@@ -1,0 +1,41 @@
+"""From a command line to options; of a run in an object store, its settings are fetched first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuning.errors import UserError
+from tuning.files.object_store import ObjectPath
+from tuning.options import RUNS, Options, command_line, settings
+from tuning.records.mirror import Mirror
+from tuning.records.run_folder import RunFolder
+
+
+def read_options(arguments: list[str] | None = None) -> tuple[Options, bool]:
+    """What a command line asks for, and whether it resumes a run.
+
+    Raises:
+        UserError: What is wrong with it, in one line.
+    """
+    given = command_line.parse(arguments)
+    name, config = given.pop("resume", None), given.pop("config", None)
+    if name is not None:
+        return resumed_options(name, **given), True
+    return settings.from_file(config, **given) if config else Options(**given), False
+
+
+def resumed_options(name: str, **given: Any) -> Options:
+    """The options of a run that goes on; what is given goes before what it began with.
+
+    Raises:
+        UserError: If there is no such run, or an option cannot change.
+    """
+    runs = Options(runs=given.get("runs", RUNS)).runs
+    if not isinstance(runs, ObjectPath):
+        return settings.resumed(runs / name, **given)
+    # The store's word is the last: this machine may never have seen the run.
+    folder = RunFolder(RUNS / name, runs / name)
+    Mirror(folder).bring()
+    if not folder.settings.is_file():
+        raise UserError(f"There is no run {folder.counterpart} to resume.")
+    return settings.resumed(folder.path, **given | {"runs": runs})

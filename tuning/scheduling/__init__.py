@@ -1,0 +1,1 @@
+"""Ray Tune schedules the trials, Optuna proposes them."""

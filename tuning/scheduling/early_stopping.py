@@ -1,0 +1,144 @@
+"""What ends a trial early."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    MedianStoppingRule,
+    TrialScheduler,
+)
+
+from tuning.records.trial_log import TrialRecord
+from tuning.scheduling.searcher import TrialEndings
+
+REDUCTION = 3  # of three trials at a rung, one goes on; ASHA's paper uses 3 to 4
+FIRST_RUNG = 0.1  # share of a trial's epochs before it may be stopped
+BRACKETS = 3  # of HyperBand: first rungs at 1, 3 and 9 times ASHA's
+
+
+class _Protecting:
+    """Lets some trials run to their end, and remembers which others were stopped or lost.
+
+    The article's experiments are what every other trial is compared with, so they count at each
+    rung, but are not stopped there.
+    """
+
+    def protect(self, protects: Callable[[dict[str, Any]], bool]) -> None:
+        """Sets which hyperparameters' trials run to their end."""
+        self.protects = protects
+        self.endings = TrialEndings()
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Whether the trial goes on."""
+        decision: str = super().on_trial_result(tune_controller, trial, result)  # type: ignore[misc]
+        if decision != TrialScheduler.STOP or result.get("done"):
+            return decision
+        if self.protects(trial.config["hyperparameters"]):
+            return str(TrialScheduler.CONTINUE)
+        self.endings.stopped.add(trial.config["number"])
+        return decision
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Takes in that a trial has failed."""
+        number = trial.config["number"]
+        self.endings.failed[number] = _reason(trial)
+        # Its machine was lost between two trials. Ray gives it up, since it was not running yet.
+        if trial.status == "PENDING":
+            self.endings.lost.add(number)
+        super().on_trial_error(tune_controller, trial)  # type: ignore[misc]
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        """Called by Ray, which does not expect that they are known."""
+        super().set_search_properties(metric, mode, **spec)  # type: ignore[misc]
+        return True
+
+    def replay(self, records: list[TrialRecord]) -> None:
+        """Takes in the trials of a run that is resumed."""
+        self.set_search_properties("best_accuracy", "max")
+        for record in records:
+            trial = _Earlier(record)
+            self.on_trial_add(None, trial)  # type: ignore[attr-defined]
+            best = 0.0
+            for epoch, accuracy in enumerate(record.curve["validation_accuracy"], 1):
+                best = max(best, accuracy)
+                result = {"epoch": epoch, "best_accuracy": best, "done": True}
+                super().on_trial_result(None, trial, result)  # type: ignore[misc]
+
+
+def _reason(trial: Any) -> str:
+    """The last line of what went wrong, without traceback and module."""
+    text = Path(trial.error_file).read_text() if trial.error_file else ""
+    if "ActorDied" in text or "is unavailable" in text or not text.strip():
+        return "its process or its machine died"
+    last = next(line for line in reversed(text.split("\n")) if line.strip())
+    return re.sub(r"^([\w.]+\.)?((Trial|User)Error: )?", "", last.strip())
+
+
+class _Earlier:
+    def __init__(self, record: TrialRecord) -> None:
+        self.trial_id = f"earlier-{record.number}"
+
+
+class Halving(_Protecting, AsyncHyperBandScheduler):  # type: ignore[misc]
+    """Asynchronous successive halving; with several brackets, asynchronous HyperBand.
+
+    Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020,
+    https://arxiv.org/abs/1810.05934).
+    """
+
+
+class Median(_Protecting, MedianStoppingRule):  # type: ignore[misc]
+    """Stops a trial whose best is worse than the median of the others' means so far.
+
+    Golovin et al., "Google Vizier" (KDD 2017). Ray's pauses a trial where there is too little to
+    compare with; here it goes on.
+    """
+
+    def _on_insufficient_samples(self, tune_controller: Any, trial: Any, time: float) -> str:
+        return str(TrialScheduler.CONTINUE)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Takes in the last result; a failed trial has none to compare with."""
+        if "epoch" in result:
+            super().on_trial_complete(tune_controller, trial, result)
+
+
+class Patient(_Protecting, FIFOScheduler):  # type: ignore[misc]
+    """Stops no trial."""
+
+    def replay(self, records: list[TrialRecord]) -> None:
+        """There is nothing to take in."""
+
+
+def build_scheduler(
+    kind: str, epochs: int, protects: Callable[[dict[str, Any]], bool]
+) -> Halving | Median | Patient:
+    """The scheduler of a name in `choices.SCHEDULERS`.
+
+    Args:
+        kind: The scheduler's name.
+        epochs: The epochs of a trial that is not stopped.
+        protects: The test of hyperparameters whose trial runs to its end in any case.
+    """
+    first = max(1, round(FIRST_RUNG * epochs))
+    found: Halving | Median | Patient
+    if kind in ("asha", "hyperband"):
+        found = Halving(
+            time_attr="epoch",
+            max_t=epochs,
+            grace_period=first,
+            reduction_factor=REDUCTION,
+            brackets=BRACKETS if kind == "hyperband" else 1,
+        )
+    elif kind == "median":
+        found = Median(time_attr="epoch", grace_period=first)
+    else:
+        found = Patient()
+    found.protect(protects)
+    return found

@@ -1,0 +1,53 @@
+"""Dashboards that people already use, told what trials do; each beside TensorBoard's files."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from tuning.errors import UserError
+from tuning.records.run_folder import RunFolder
+
+PACKAGES = {"mlflow": ("mlflow", "mlflow-skinny"), "wandb": ("wandb", "wandb")}
+
+
+def check(names: Sequence[str], dashboard: bool) -> None:
+    """Makes sure that what the loggers, and Ray's dashboard if it is wanted, need is there.
+
+    Raises:
+        UserError: If a package is not installed.
+    """
+    if dashboard and importlib.util.find_spec("aiohttp_cors") is None:
+        raise UserError("--dashboard needs more of Ray: pip install 'ray[default]'")
+    for name in names:
+        module, package = PACKAGES[name]
+        if importlib.util.find_spec(module) is None:
+            raise UserError(f"--log {name} needs the package {module}: pip install {package}")
+
+
+def callbacks(names: Sequence[str], folder: RunFolder) -> list[Any]:
+    """Ray's own callbacks for these loggers.
+
+    MLflow's go to `MLFLOW_TRACKING_URI`, or into `mlflow.db` of the run folder; those of Weights &
+    Biases to the project that `WANDB_PROJECT` names, as its own variables say.
+
+    Args:
+        names: Some of `choices.LOGGERS`.
+        folder: The run folder; its name is MLflow's experiment, a group of Weights & Biases.
+    """
+    found: list[Any] = []
+    if "mlflow" in names:
+        from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        where = os.environ.get("MLFLOW_TRACKING_URI") or folder.mlflow
+        found.append(MLflowLoggerCallback(tracking_uri=where, experiment_name=folder.name))
+    if "wandb" in names:
+        from ray.air.integrations.wandb import WandbLoggerCallback
+
+        project = os.environ.get("WANDB_PROJECT", "little-data-tuner")
+        found.append(WandbLoggerCallback(project=project, group=folder.name))
+    return found

@@ -1,0 +1,162 @@
+"""From Ray Tune to Optuna and back: who proposes trials, and is told what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from tuning.options.choices import OBJECTIVES
+from tuning.scheduling.optuna_private import set_waiting
+
+# What a trial reports for each objective, of its best epoch or as a whole.
+METRICS = {
+    "accuracy": "best_accuracy",
+    "loss": "best_loss",
+    "epoch_seconds": "epoch_seconds",
+    "parameters": "parameters",
+}
+
+
+@dataclass
+class TrialEndings:
+    """What became of trials, by their numbers.
+
+    Attributes:
+        stopped: The trials that the scheduler stopped early.
+        lost: The trials whose worker was lost before it began with them; they are proposed again.
+        failed: The reasons why others came to no result.
+    """
+
+    stopped: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
+    failed: dict[int, str] = field(default_factory=dict)
+
+
+class LeverSearch(Searcher):  # type: ignore[misc]
+    """Proposes `{"number", "hyperparameters"}` and tells Optuna how each trial ended.
+
+    Ray's own `OptunaSearch` tells an early stop as COMPLETE with the last value, leaves a trial
+    RUNNING when telling fails, and keeps its state in a pickle. Here a trial that ran all its
+    epochs is COMPLETE with its best epoch's value, one that was stopped is PRUNED (the samplers
+    read its intermediate values), one that failed is FAIL with its reason, and one that the end of
+    the search cut off is not told. The storage is all the state there is.
+
+    Args:
+        study: The study that is asked and told.
+        space: The way from an Optuna trial to hyperparameters, `epochs` among them.
+        endings: The trials that the scheduler knows more about than Ray Tune tells.
+        objectives: Some of `choices.OBJECTIVES`, in the order of the study's directions.
+        capacity: The number of trials that may run at once, asked each time; None: as many as Tune
+            wants.
+    """
+
+    def __init__(
+        self,
+        study: optuna.Study,
+        space: Callable[[Any], dict[str, Any]],
+        endings: TrialEndings | None = None,
+        objectives: Sequence[str] = ("accuracy",),
+        capacity: Callable[[], int] | None = None,
+    ) -> None:
+        super().__init__(
+            metric=METRICS[objectives[0]],
+            mode=OBJECTIVES[objectives[0]],
+        )
+        self._space = space
+        self._study = study
+        self._trials: dict[str, optuna.Trial] = {}
+        self._endings = endings or TrialEndings()
+        self._capacity = capacity
+        self._live: set[str] = set()
+        self._objectives = [METRICS[each] for each in objectives]
+        self._epochs: dict[str, int] = {}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's number and hyperparameters; None while there is no room for it."""
+        if self._capacity and len(self._live) >= self._capacity():
+            return None
+        if getattr(self._study.sampler, "exhausted", False):
+            finished: str = Searcher.FINISHED
+            return finished
+        trial = self._study.ask()
+        self._trials[trial_id] = trial
+        self._live.add(trial_id)
+        hyperparameters = self._space(trial)
+        trial.set_user_attr("hyperparameters", hyperparameters)  # also those that are pinned
+        self._epochs[trial_id] = hyperparameters["epochs"]
+        return {"number": trial.number, "hyperparameters": hyperparameters}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """An epoch is over."""
+        if len(self._objectives) == 1 and "epoch" in result:
+            # Intermediate values of several objectives are nothing that Optuna knows.
+            value = result["validation_accuracy"]
+            if self._objectives[0] != "best_accuracy":
+                value = result[self._objectives[0]]
+            self._trials[trial_id].report(value, result["epoch"])
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """The trial is over."""
+        trial = self._trials[trial_id]
+        self._live.discard(trial_id)
+        if result:
+            self.on_trial_result(trial_id, result)  # Tune tells a last epoch only here
+        if error and trial.number in self._endings.lost:
+            set_waiting(self._study, trial)
+        elif error or not result or result.get("failed"):
+            reason = result.get("failed") if result else None
+            trial.set_user_attr("reason", reason or self._endings.failed.get(trial.number, ""))
+            self._study.tell(trial, state=TrialState.FAIL)
+        elif result["epoch"] >= self._epochs[trial_id]:
+            self._study.tell(trial, [result[name] for name in self._objectives])
+        elif trial.number in self._endings.stopped:
+            self._study.tell(trial, state=TrialState.PRUNED)
+        # Else the search ended first; the trial goes on when it is resumed.
+
+    def save(self, checkpoint_path: str) -> None:
+        """Called by Ray, which wants a file; the storage has it all."""
+        open(checkpoint_path, "wb").close()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never called: a run is resumed from its own files."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its set-up, and a storage's URL may have a password in it
+
+
+class ListedSearch(Searcher):  # type: ignore[misc]
+    """Proposes what it was given, in order.
+
+    Args:
+        configs: The trials' configurations, see `worker.Worker.reset_config`.
+    """
+
+    def __init__(self, configs: Sequence[dict[str, Any]]) -> None:
+        super().__init__()
+        self.configs = list(configs)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        """The next one."""
+        if not self.configs:
+            finished: str = Searcher.FINISHED
+            return finished
+        return self.configs.pop(0)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """There is nothing to learn."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Called by Ray, which wants a file."""
+        open(checkpoint_path, "wb").close()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never called: a run is resumed from its own files."""

@@ -1,0 +1,232 @@
+"""The space of a search, as the user's options make it, and the points it begins with."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search_spaces import levers
+from search_spaces.constraints import (
+    WHOLE,
+    ConstraintError,
+    Constraints,
+    check_constraints,
+    parse_constraints,
+)
+from search_spaces.experiments import EXPERIMENTS, NAMES, named
+from tuning.errors import UserError
+from tuning.options import Options
+
+if TYPE_CHECKING:
+    import keras_tuner
+    import optuna
+
+    from tuning.data.dataset import Dataset
+    from tuning.training.context import NamedHyperModel, PickledHyperModel
+
+OPEN = ("head_rate", "fine_tune_rate", "l1", "l2", "weight_decay")  # may take any number
+TRIED = 64  # proposals that show whether a space is a grid
+
+
+class Space(ABC):
+    """A space; called with an Optuna trial, it gives the trial's hyperparameters.
+
+    Attributes:
+        constraints: What the user pinned or narrowed.
+    """
+
+    constraints: Constraints
+
+    @abstractmethod
+    def declare(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+        """Asks `hp` for all hyperparameters of a trial; they have `epochs` among them."""
+
+    def __call__(self, trial: optuna.Trial) -> dict[str, Any]:
+        """The hyperparameters of one trial."""
+        from search_spaces.optuna_bridge import OptunaHyperParameters
+
+        return self.declare(OptunaHyperParameters(trial, self.constraints))
+
+    def asked(self, point: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A point as an Optuna trial holds it: parameters and their distributions."""
+        from search_spaces.optuna_bridge import asked
+
+        return asked(self.declare, point, self.constraints)
+
+    def complete(self, point: dict[str, Any]) -> dict[str, Any]:
+        """All hyperparameters of a point that gives some; defaults stand for others.
+
+        Raises:
+            NarrowingError: If the space has no hyperparameter of a name, or not the value.
+        """
+        from search_spaces import points
+
+        # The epochs are the search's, but a point may be copied from a report.
+        wanted = {name: value for name, value in point.items() if name != "epochs"}
+        return points.complete(self.declare, wanted, self.constraints)
+
+    def first_points(self, options: Options) -> list[dict[str, Any]]:
+        """The points that are tried first: the experiments, then the user's own.
+
+        Raises:
+            UserError: If the user's are no points of this space.
+        """
+        if options.experiments is not None:
+            return self.experiments(options.experiments)
+        return self.experiments() + (self.points(options.enqueue) if options.enqueue else [])
+
+    def experiments(self, names: Sequence[str] = NAMES) -> list[dict[str, Any]]:
+        """Some of the article's experiments, as far as they lie in the space."""
+        return []
+
+    def is_experiment(self, hyperparameters: dict[str, Any]) -> bool:
+        """Whether it is one of them."""
+        return False
+
+    def points(self, file: Path) -> list[dict[str, Any]]:
+        """The points of a JSON file, each completed by defaults.
+
+        Raises:
+            UserError: If it is no list of points of this space.
+        """
+        try:
+            listed = json.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"--enqueue {file} cannot be read: {error.strerror}.") from None
+        except ValueError as error:
+            raise UserError(f"--enqueue {file} is no JSON: {error}.") from None
+        if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+            raise UserError(
+                f'--enqueue {file} must hold a list of points: [{{"dropout": 0.3}}, …].'
+            )
+        found = []
+        for number, point in enumerate(listed):
+            try:
+                found.append(self.complete(point))
+            except ConstraintError as error:
+                raise UserError(f"--enqueue {file}, point {number}: {error}") from None
+        return found
+
+    def must_be_a_grid(self) -> None:
+        """Raises UserError if a hyperparameter may take any number of a range."""
+        import optuna
+
+        from tuning.scheduling.samplers import Grid
+
+        study = optuna.create_study(sampler=(grid := Grid(seed=0)))
+        while len(study.trials) < TRIED and not grid.exhausted:
+            try:
+                trial = study.ask()
+                self(trial)
+                study.tell(trial, 0.0)
+            except ValueError:
+                names = (each for each in OPEN if each not in self.constraints.by_name)
+                name = next(names, "NAME")
+                raise UserError(
+                    "--sampler grid tries every point, but the space has hyperparameters that take "
+                    f"any number; give them few values: --set {name}=1e-4,1e-3"
+                ) from None
+
+
+@dataclass(frozen=True)
+class LeverSpace(Space):
+    """The space of levers.
+
+    Attributes:
+        epochs: The epochs of a trial that is not stopped early.
+        max_unfrozen: The most conv layers of VGG16 that are trained.
+        name: `article` or `full`.
+        preprocessing: What the pixels of the article's experiments go through in this search.
+        constraints: What the user pinned or narrowed.
+    """
+
+    epochs: int
+    max_unfrozen: int
+    name: str = "article"
+    preprocessing: str = "rescale"
+    constraints: Constraints = field(default=WHOLE)
+
+    def declare(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+        """See `levers.declare`."""
+        return levers.declare(hp, self.epochs, self.max_unfrozen, self.name, self.preprocessing)
+
+    def experiments(self, names: Sequence[str] = NAMES) -> list[dict[str, Any]]:
+        """Some of the article's experiments, as far as they lie in the space."""
+        found = []
+        for each in EXPERIMENTS:
+            if each.name not in names:
+                continue
+            point = each.hyperparameters(self.epochs, self.name, self.preprocessing)
+            if self.constraints.allows(point) and point.get("unfrozen", 0) <= self.max_unfrozen:
+                found.append(point)
+        return found
+
+    def is_experiment(self, hyperparameters: dict[str, Any]) -> bool:
+        """Whether it is one of them."""
+        return named(hyperparameters, self.epochs) is not None
+
+
+@dataclass(frozen=True)
+class HyperModelSpace(Space):
+    """The space of a HyperModel.
+
+    Attributes:
+        hypermodel: A `keras_tuner.HyperModel`.
+        epochs: The epochs of a trial that is not stopped early, unless the HyperModel asks for
+            them.
+        constraints: What the user pinned or narrowed.
+    """
+
+    hypermodel: Any
+    epochs: int
+    constraints: Constraints = field(default=WHOLE)
+
+    def declare(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+        """See `foreign.declare`."""
+        from tuning.training import hypermodel_trial
+
+        return hypermodel_trial.declare(self.hypermodel, self.epochs)(hp)
+
+
+def build_space(
+    options: Options,
+    dataset: Dataset,
+    source: NamedHyperModel | PickledHyperModel | None = None,
+) -> Space:
+    """The space that the user asked for.
+
+    Args:
+        options: What the user asked for.
+        dataset: The pictures.
+        source: The HyperModel that is searched in place of the levers.
+
+    Raises:
+        UserError: If a hyperparameter or a value does not exist, or the HyperModel cannot be had.
+    """
+    try:
+        constraints = parse_constraints(options.set)
+    except ConstraintError as error:
+        raise UserError(f"--set {error}") from None
+    found: Space
+    if source is not None:
+        from tuning.training import hypermodel_trial
+        from tuning.training.hypermodel import load
+
+        hypermodel = load(source, dataset)
+        hypermodel_trial.check(hypermodel, dataset)
+        found = HyperModelSpace(hypermodel, options.epochs, constraints)
+    else:
+        found = LeverSpace(
+            options.epochs, options.max_unfrozen, options.space, options.preprocessing, constraints
+        )
+    try:
+        check_constraints(found.declare, constraints)
+    except ConstraintError as error:
+        raise UserError(f"--set {error}") from None
+    if options.sampler == "grid":
+        found.must_be_a_grid()
+    return found

@@ -1,0 +1,245 @@
+"""The Optuna study of a run: begun, resumed, told, warm-started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import BaseStorage
+from optuna.study import Study, StudyDirection
+from optuna.trial import TrialState
+
+from search_spaces.constraints import ConstraintError
+from tuning.errors import UserError
+from tuning.options import Options
+from tuning.options.choices import OBJECTIVES
+from tuning.options.option import masked
+from tuning.records.run_folder import STUDY, RunFolder
+from tuning.records.trial_log import OVER, TrialLog
+from tuning.scheduling.optuna_private import set_waiting
+from tuning.scheduling.samplers import build_sampler
+from tuning.scheduling.space import Space
+from tuning.scheduling.storages import open_storage
+
+DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+STATUSES = {
+    TrialState.COMPLETE: "finished",
+    TrialState.PRUNED: "stopped",
+    TrialState.FAIL: "failed",
+}
+
+
+def open_study(
+    options: Options, space: Space, folder: RunFolder, trial_log: TrialLog, resumed: bool
+) -> Study:
+    """The study of a run: a new one with its first points enqueued, or the one to go on with.
+
+    Args:
+        options: What the user asked for.
+        space: The space that is searched.
+        folder: The run folder.
+        trial_log: What happened to trials so far; it learns what the study knows more.
+        resumed: Whether the run is resumed.
+
+    Raises:
+        UserError: If it cannot be had.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    store = open_storage(options.storage or folder.storage)
+    if resumed:
+        # With the seed alone it would propose once more what it proposed at first.
+        seed = options.seed + 1000 * (1 + len(trial_log.records))
+        study = resume(store, options.name, build_sampler(options.sampler, seed))
+        if study is not None:
+            reconcile(study, trial_log)
+            return study
+    sampler = build_sampler(options.sampler, options.seed)
+    study = create(store, options.name, sampler, options.objective, begun=folder.is_empty)
+    try:
+        for point in space.first_points(options):
+            study.enqueue_trial(space.asked(point)[0])
+        if options.warm_start:
+            take_over(study, options.warm_start, space)
+        # A run of experiments alone, of a version that had no study for them.
+        rebuild(study, space, trial_log)
+    except UserError:
+        optuna.delete_study(study_name=options.name, storage=store)
+        raise
+    return study
+
+
+def create(
+    store: BaseStorage,
+    name: str,
+    sampler: optuna.samplers.BaseSampler,
+    objectives: Sequence[str],
+    begun: bool = False,
+) -> Study:
+    """A new study.
+
+    Args:
+        store: The storage.
+        name: The study's name, the run's.
+        sampler: The proposer.
+        objectives: Some of `choices.OBJECTIVES`.
+        begun: Whether the run was begun before, and no trial of it: a study that it left is
+            begun anew as well.
+
+    Raises:
+        UserError: If the storage has one of this name.
+    """
+    directions = [DIRECTIONS[OBJECTIVES[each]] for each in objectives]
+    for attempt in range(2):
+        try:
+            return optuna.create_study(
+                storage=store, study_name=name, sampler=sampler, directions=directions
+            )
+        except optuna.exceptions.DuplicatedStudyError:
+            if (
+                attempt
+                or not begun
+                or count_begun(optuna.load_study(study_name=name, storage=store))
+            ):
+                break
+            optuna.delete_study(study_name=name, storage=store)
+    raise UserError(
+        f"The storage has a study {name} already; choose another --name, or go on with it: "
+        f"--resume {name}."
+    )
+
+
+def resume(store: BaseStorage, name: str, sampler: optuna.samplers.BaseSampler) -> Study | None:
+    """The study of a run that was interrupted, None if the storage has none.
+
+    Trials that were running wait to go on.
+    """
+    try:
+        study = optuna.load_study(study_name=name, storage=store, sampler=sampler)
+    except KeyError:
+        return None
+    release(study)
+    return study
+
+
+def rebuild(study: Study, space: Space, trial_log: TrialLog) -> None:
+    """Tells a new study what a run without one has in its log; its points are enqueued already.
+
+    Raises:
+        UserError: If the log has trials that the study would not propose.
+    """
+    for number, record in enumerate(trial_log.trials):
+        trial = study.ask()
+        hyperparameters = space(trial)
+        if record.number != number or hyperparameters != record.hyperparameters:
+            raise UserError(
+                f"The storage has no study {study.study_name}; give the --storage it has."
+            )
+        trial.set_user_attr("hyperparameters", hyperparameters)
+        if record.status in OVER:
+            states = {status: state for state, status in STATUSES.items()}
+            value = record.best_accuracy if record.status == "finished" else None
+            study.tell(trial, value, state=states[record.status])
+    release(study)
+
+
+def release(study: Study) -> None:
+    """Lets trials that run no longer wait to be asked for again; they keep their values."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        set_waiting(study, trial)
+
+
+def count_finished(study: Study) -> int:
+    """The number of the run's own trials that are over, those of its warm start not counted."""
+    return len(_own(study, tuple(STATUSES)))
+
+
+def count_begun(study: Study) -> int:
+    """The number of the run's own trials that were proposed."""
+    return len(_own(study, (*STATUSES, TrialState.RUNNING)))
+
+
+def _own(study: Study, states: tuple[TrialState, ...]) -> list[Any]:
+    found = study.get_trials(deepcopy=False, states=states)
+    return [trial for trial in found if "from" not in trial.user_attrs]
+
+
+def take_over(study: Study, source: str, space: Space) -> int:
+    """Adds the finished trials of an earlier study, each marked with where it is from.
+
+    Args:
+        study: The new study.
+        source: A run folder, or STORAGE#STUDY; of a storage with one study its name may be left.
+        space: The new study's space; earlier trials outside it are left out.
+
+    Returns:
+        How many trials were added.
+
+    Raises:
+        UserError: If there is no such study, it had other objectives, or none of its trials lies
+            in the space.
+    """
+    earlier = _earlier(source)
+    if earlier.directions != study.directions:
+        raise UserError(f"--warm-start {masked(source)} was searched for other objectives.")
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    found = earlier.get_trials(deepcopy=False, states=states)
+    added = 0
+    for trial in found:
+        point = trial.user_attrs.get("hyperparameters", trial.params)
+        try:
+            parameters, distributions = space.asked(space.complete(point))
+        except ConstraintError:
+            continue
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=trial.state,
+                values=trial.values,
+                params=parameters,
+                distributions=distributions,
+                user_attrs={**trial.user_attrs, "from": f"{earlier.study_name} {trial.number}"},
+                intermediate_values=trial.intermediate_values,
+            )
+        )
+        added += 1
+    if not added:
+        raise UserError(
+            f"--warm-start {masked(source)}: none of its {len(found)} finished trials lies in this "
+            "search's space."
+        )
+    return added
+
+
+def _earlier(source: str) -> Study:
+    folder = Path(source).expanduser()
+    where, _, name = source.partition("#")
+    if folder.is_dir():
+        if not (folder / STUDY).is_file():
+            raise UserError(f"--warm-start {source} has no study.db; give STORAGE#STUDY.")
+        where, name = RunFolder(folder.resolve()).storage, folder.resolve().name
+    elif "://" not in where and not Path(where).expanduser().is_file():
+        raise UserError(f"--warm-start {source}: there is no such run folder or storage.")
+    store = open_storage(where)
+    names = optuna.get_all_study_names(store)
+    if not name and len(names) == 1:
+        name = names[0]
+    if name not in names and len(names) == 1 and folder.is_dir():
+        name = names[0]  # of a folder that was renamed
+    if name not in names:
+        raise UserError(
+            f"--warm-start {masked(source)}: the storage has the studies "
+            f"{', '.join(sorted(names)) or '(none)'}; name one as STORAGE#STUDY."
+        )
+    return optuna.load_study(study_name=name, storage=store)
+
+
+def reconcile(study: Study, trial_log: TrialLog) -> None:
+    """Tells the ledger which trials the study knows to be over.
+
+    A trial's end is told to the study first, so a run that was killed in between has it there.
+    """
+    for trial in study.get_trials(deepcopy=False, states=tuple(STATUSES)):
+        record = trial_log.records.get(trial.number)
+        if record is not None and record.status not in OVER:
+            trial_log.end(trial.number, STATUSES[trial.state], trial.user_attrs.get("reason"))

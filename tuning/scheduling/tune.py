@@ -1,0 +1,221 @@
+"""The one loop that trains: searches, the article's experiments, repeats and folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from ray import tune
+from ray.tune.search import Searcher
+
+from tuning.cluster import prebuild
+from tuning.cluster.resources import Capacity, Resources, resources_per_trial
+from tuning.evaluation.repeats import Repeat
+from tuning.options import Options
+from tuning.process.interrupt import BY_USER
+from tuning.records.run_folder import RunFolder, checkpoint_file
+from tuning.records.trial_log import OVER, RunEnding, TrialLog
+from tuning.scheduling import loggers, stopping
+from tuning.scheduling import study as studies
+from tuning.scheduling.callbacks import LogCallback
+from tuning.scheduling.early_stopping import build_scheduler
+from tuning.scheduling.searcher import LeverSearch, ListedSearch
+from tuning.scheduling.space import Space
+from tuning.scheduling.stopping import ALIKE, Failures, SearchEnd
+from tuning.scheduling.worker import Worker
+from tuning.training.best import load_arrays
+from tuning.training.context import TrialContext
+from tuning.wording import duration
+
+RETRIES = 3  # of a trial whose process or machine died
+
+Watch = Callable[[int, int], None]  # told of pictures built ahead so far, and of how many
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a search works on.
+
+    Attributes:
+        options: What the user asked for.
+        space: The space that is searched.
+        study: The study that proposes.
+        context: What all trials share.
+        folder: The run folder.
+        trial_log: The log of what happens to trials; of a resumed run it knows the earlier ones.
+        watch: Told of the pictures whose features are built ahead of the first trial.
+        interrupted: Whether the user wants it to end.
+    """
+
+    options: Options
+    space: Space
+    study: optuna.Study
+    context: TrialContext
+    folder: RunFolder
+    trial_log: TrialLog
+    watch: Watch
+    interrupted: Callable[[], bool]
+
+
+def search(run: Run) -> RunEnding:
+    """Searches the space; the article's experiments are the first points tried, or all.
+
+    Ray is connected to.
+
+    Raises:
+        UserError: If no machine can run a trial.
+    """
+    options, trial_log, study = run.options, run.trial_log, run.study
+    share = resources_per_trial(options.gpus_per_trial, options.cpus_per_trial)
+    scheduler = build_scheduler(options.scheduler, options.epochs, run.space.is_experiment)
+    scheduler.replay([each for each in trial_log.trials if each.status != "failed"])
+    capacity = Capacity(share, fixed=options.address is None)
+    searcher = LeverSearch(study, run.space, scheduler.endings, options.objective, capacity)
+    callback = LogCallback(trial_log, scheduler.endings, run.folder.shared)
+    end = _end(run, share, callback.failures)
+
+    def left() -> int:
+        return options.planned - studies.count_finished(study)
+
+    if left() > 0:
+        _drop_ahead(run)
+        prebuild.build(run.context, _pending(run), share, run.watch, end.stop_all)
+        loop = TrialLoop(run.context, run.folder, share, scheduler, end, callback)
+        try:
+            loop.run(searcher, left, loggers.callbacks(options.log, run.folder))
+        finally:
+            studies.release(study)
+            _tidy(run)
+    trial_log.close()
+    failing = callback.failures.row >= ALIKE
+    return RunEnding(end.reason, failing, capacity.most, share.gpus, share.cpus)
+
+
+def repeat(repeats: list[Repeat], run: Run, trial_log: TrialLog, folder: RunFolder) -> None:
+    """Trains configurations again, as many at once as there is room for.
+
+    Args:
+        repeats: The trainings; their places in this list are the log's numbers.
+        run: The run that found them.
+        trial_log: The log of what happens; those that it knows to be over are not run again.
+        folder: The folder of their checkpoints, and of Ray Tune's state.
+    """
+    options = run.options
+    share = resources_per_trial(options.gpus_per_trial, options.cpus_per_trial)
+    over = {each.number for each in trial_log.trials if each.status in OVER}
+    configs = [each.config(n) for n, each in enumerate(repeats) if n not in over]
+    if not configs:
+        return
+    scheduler = build_scheduler("none", options.epochs, lambda hyperparameters: True)
+    callback = LogCallback(trial_log, scheduler.endings, folder.shared)
+    listed = ListedSearch(configs)
+    end = SearchEnd([(run.interrupted, BY_USER)])
+    loop = TrialLoop(run.context, folder, share, scheduler, end, callback)
+    loop.run(listed, lambda: len(listed.configs))
+
+
+@dataclass
+class TrialLoop:
+    """Ray Tune with everything of ours in its place.
+
+    Attributes:
+        context: What all trials share.
+        folder: The folder of checkpoints, weights, and Ray Tune's state.
+        share: What each trial gets.
+        scheduler: Who ends trials early.
+        end: What ends all of them.
+        callback: Who is told.
+    """
+
+    context: TrialContext
+    folder: RunFolder
+    share: Resources
+    scheduler: Any
+    end: SearchEnd
+    callback: LogCallback
+
+    def run(
+        self, searcher: Searcher, left: Callable[[], int], also: Sequence[tune.Callback] = ()
+    ) -> None:
+        """Runs as many trials as are left, and once more those that Tune has given up unjustly."""
+        parameters = tune.with_parameters(
+            Worker, context=self.context, folder=self.folder.shared, threads=self.share.threads
+        )
+        self.callback.again = True
+        while self.callback.again and not self.end.reason and (trials := left()) > 0:
+            self.callback.again = False
+            tune.Tuner(
+                tune.with_resources(parameters, {"CPU": self.share.cpus, "GPU": self.share.gpus}),
+                tune_config=tune.TuneConfig(
+                    metric="best_accuracy",
+                    mode="max",
+                    search_alg=searcher,
+                    scheduler=self.scheduler,
+                    num_samples=trials,
+                    reuse_actors=True,
+                    trial_dirname_creator=_folder_name,
+                ),
+                run_config=tune.RunConfig(
+                    name="tune",
+                    storage_path=str(self.folder.path),
+                    stop=self.end,
+                    failure_config=tune.FailureConfig(max_failures=RETRIES),
+                    callbacks=[self.callback, *also],
+                    verbose=0,
+                ),
+            ).fit()
+
+
+def _folder_name(trial: Any) -> str:
+    return f"{trial.config['number']:04d}"
+
+
+def _drop_ahead(run: Run) -> None:
+    """Removes checkpoints of epochs that the log lost with the machine that held it."""
+    files = run.folder.shared
+    for record in run.trial_log.records.values():
+        if record.status not in OVER:
+            name = checkpoint_file(record.number)
+            file = files.fetch_anew(name)
+            if file.exists() and load_arrays(file)[0][0] > record.epochs:
+                files.remove(name)
+
+
+def _tidy(run: Run) -> None:
+    """Leaves no trial running, and no checkpoint of one that is over."""
+    for record in list(run.trial_log.records.values()):
+        if record.status == "running":
+            run.trial_log.end(record.number, "interrupted")
+        if record.status in OVER:  # of a search that was killed meanwhile, too
+            run.folder.shared.remove(checkpoint_file(record.number))
+
+
+def _pending(run: Run) -> list[dict[str, Any]]:
+    """Points that are known now and not over yet."""
+    first = run.space.first_points(run.options)[: run.options.planned]
+    trials = run.trial_log.trials
+    over = [each.hyperparameters for each in trials if each.status in OVER]
+    begun = [each.hyperparameters for each in trials if each.status not in OVER]
+    return [each for each in first if each not in over and each not in begun] + begun
+
+
+def _end(run: Run, share: Resources, failures: Failures) -> SearchEnd:
+    options, trial_log = run.options, run.trial_log
+    conditions: list[tuple[Callable[[], bool], str]] = [(run.interrupted, BY_USER)]
+    if options.time_budget is not None:
+        over = stopping.deadline(options.time_budget - trial_log.elapsed)
+        reason = f"the time budget of {duration(options.time_budget)} was spent"
+        conditions.append((over, reason))
+    if options.budget is not None:
+        limit, price = options.budget, options.price or 1.0
+        ending = RunEnding(None, False, share.at_once, share.gpus, share.cpus)
+        what = f"{limit:g} at {price:g} an hour" if options.price else f"{limit:g} GPU hours"
+
+        def spent() -> bool:
+            return ending.device_hours(trial_log.records.values()) * price >= limit
+
+        conditions.append((spent, f"the budget of {what} was spent"))
+    conditions.append((lambda: failures.row >= ALIKE, f"{ALIKE} trials in a row failed alike"))
+    return SearchEnd(conditions)

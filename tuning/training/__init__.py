@@ -1,0 +1,1 @@
+"""One trial, without Ray: hyperparameters and cached features in, metrics and weights out."""

@@ -1,0 +1,95 @@
+"""Where a user's HyperModel comes from: a name, in a module of anybody's, or itself."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+
+from tuning.data.dataset import Dataset
+from tuning.errors import UserError, one_line
+from tuning.process.packages import share_names
+from tuning.training.context import NamedHyperModel, PickledHyperModel
+
+
+def load(source: NamedHyperModel | PickledHyperModel, dataset: Dataset) -> keras_tuner.HyperModel:
+    """The HyperModel for these pictures.
+
+    Args:
+        source: The name or the pickle of an instance, of a class, or of a function `build(hp)`. A
+            class is called with those of `input_shape`, `classes` and `num_classes` that it takes.
+        dataset: The pictures.
+
+    Raises:
+        UserError: Why it cannot be had.
+    """
+    if isinstance(source, NamedHyperModel):
+        found, spec = _imported(source), source.name
+    else:
+        found = pickle.loads(source.content)
+        spec = getattr(found, "__name__", type(found).__name__)
+    if inspect.isclass(found) and issubclass(found, keras_tuner.HyperModel):
+        found = _instance(spec, found, dataset)
+    elif inspect.isfunction(found):
+        found = _Built(found)
+    if not isinstance(found, keras_tuner.HyperModel):
+        raise UserError(
+            f"--hypermodel {spec} is {type(found).__name__}, but must be a keras_tuner.HyperModel: "
+            "a class, an instance, or a function build(hp)."
+        )
+    if type(found).fit is not keras_tuner.HyperModel.fit:
+        raise UserError(
+            f"--hypermodel {spec} has a `fit` of its own, which is not supported: ask for what is "
+            "tuned in `build`, also for `batch_size` and `epochs`."
+        )
+    return found
+
+
+def _imported(source: NamedHyperModel) -> Any:
+    spec, folder = source.name, source.folder
+    module, colon, name = spec.partition(":")
+    if not colon or not module or not name:
+        raise UserError(f"--hypermodel {spec} is not of the form package.module:Name.")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        share_names(Path(folder))
+        return getattr(importlib.import_module(module), name)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the module does when it is imported
+        raise UserError(f"--hypermodel {spec} cannot be imported: {one_line(error)}") from error
+
+
+class _Built(keras_tuner.HyperModel):  # type: ignore[misc]
+    """What a function `build(hp)` builds."""
+
+    def __init__(self, function: Callable[[keras_tuner.HyperParameters], keras.Model]) -> None:
+        super().__init__()
+        self.function = function
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        return self.function(hp)
+
+
+def _instance(
+    spec: str, kind: type[keras_tuner.HyperModel], dataset: Dataset
+) -> keras_tuner.HyperModel:
+    image_size, classes = dataset.image_size, len(dataset.classes)
+    known = {
+        "input_shape": (image_size, image_size, 3),
+        "classes": classes,
+        "num_classes": classes,
+    }
+    takes = inspect.signature(kind).parameters
+    try:
+        return kind(**{name: value for name, value in known.items() if name in takes})
+    except Exception as error:  # whatever its constructor does
+        raise UserError(f"--hypermodel {spec} cannot be made: {one_line(error)}") from error

@@ -1,0 +1,275 @@
+"""Networks compiled once and trained again and again, by one trial after the other."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from models import network
+from models.augmentation import Augment
+from tuning.data.parts import Rows
+from tuning.features import Backbone
+from tuning.training.keras_private import unshare
+
+EVALUATION_BATCH = 128  # pictures; larger ones were no faster
+STEPS_AT_ONCE = 10_000  # at most, in one call of the training function: all of an epoch
+KEPT = 16  # compiled networks in a process; the next one makes the least recently used go
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What decides which compiled functions fit a trial; all else is variable.
+
+    Attributes:
+        network: `vgg16` or `convnet`.
+        unfrozen: Number of trainable conv layers of VGG16.
+        start: The frontier whose output goes in.
+        augmented: Whether pictures are transformed on their way in.
+        penalties: Those that there are, of `l1`, `l2` and `decay` (of weights, decoupled).
+        width: Units of the dense layer, None for the article's.
+        pooling: Of the head, see `models.head`.
+        optimizer: A name of `OPTIMIZERS`.
+        batch_size: Pictures a step.
+        image_size: Side of the pictures in pixels.
+        classes: Number of classes.
+        backbone: VGG16 and its preprocessing, None for the small convnet.
+    """
+
+    network: str
+    unfrozen: int
+    start: str
+    augmented: bool
+    penalties: tuple[str, ...]
+    width: int | None
+    pooling: str
+    optimizer: str
+    batch_size: int
+    image_size: int
+    classes: int
+    backbone: Backbone | None
+
+
+class CompiledNetwork:
+    """A network of one shape with its compiled training step.
+
+    Attributes:
+        model: From what goes in, without augmentation, to probabilities.
+        user: Who called `begin` last; the weights are theirs.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        self.spec = spec
+        self.user: object = None
+        self._weights = spec.backbone.weights.arrays if spec.backbone else {}
+        self.model = network.trainable(
+            {
+                "network": spec.network,
+                "unfrozen": spec.unfrozen,
+                "dropout": 0.0,
+                "pooling": spec.pooling,
+                **({"width": spec.width} if spec.width else {}),
+                # Any strength but 0 brings a penalty into the network; `begin` sets it.
+                **dict.fromkeys(spec.penalties, 1.0),
+            },
+            image_size=spec.image_size,
+            classes=spec.classes,
+            weights=self._weights,
+            preprocessing=spec.backbone.preprocessing if spec.backbone else "rescale",
+            start=spec.start,
+            adjustable=True,
+        )
+        self._training = _augmented(self.model) if spec.augmented else self.model
+        self._training.compile(
+            optimizer=_optimizer(spec.optimizer),
+            loss=network.levers(self.model).cross_entropy,
+            metrics=["accuracy"],
+            # On CPU, XLA gains TensorFlow 15 % on a head after a second of compiling, loses as much
+            # on convolutions, and cannot compile the affine transform at all.
+            jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
+            steps_per_execution=STEPS_AT_ONCE,
+        )
+        optimizer = self._training.optimizer
+        self._decay = None
+        if "decay" in spec.penalties:
+            self._decay = _decay(optimizer, self.model)
+        optimizer.build(self._training.trainable_variables)
+        # Counters begin where they were built, what has a weight's shape begins at zero.
+        self._counters = [
+            None if v.shape else np.array(keras.ops.convert_to_numpy(v))
+            for v in optimizer.variables
+        ]
+
+    def begin(
+        self, user: object, hyperparameters: Mapping[str, Any], rate: float, seed: int
+    ) -> None:
+        """Becomes the network of a new trial, as if it had just been built.
+
+        Args:
+            user: Whose trial it is.
+            hyperparameters: Of a network of this shape.
+            rate: The learning rate.
+            seed: Of the initial weights and of dropout.
+        """
+        self.user = user
+        network.restart(self.model, hyperparameters, self._weights, seed)
+        optimizer = self._training.optimizer
+        for variable, counter in zip(optimizer.variables, self._counters, strict=True):
+            # NumPy's, since JAX gives the memory of its own arrays away in a step.
+            variable.assign(np.zeros(variable.shape) if counter is None else counter)
+        optimizer.learning_rate = rate
+        if self._decay is not None:
+            self._decay.assign(hyperparameters["weight_decay"])
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(math.prod(v.shape) for v in self.model.trainable_variables)
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Copies of what is trained, in the order of `network.trainable`."""
+        return [np.array(keras.ops.convert_to_numpy(v)) for v in self.model.trainable_variables]
+
+    @property
+    def state(self) -> list[np.ndarray]:
+        """Copies of all that training changes, for `restore`; in a process of the same backend."""
+        return [np.array(keras.ops.convert_to_numpy(v)) for v in self._changing()]
+
+    def restore(self, state: Sequence[np.ndarray]) -> None:
+        """Goes on from where `state` was taken, in this process or another."""
+        for variable, value in zip(self._changing(), state, strict=True):
+            variable.assign(value)
+
+    def _changing(self) -> list[Any]:
+        masks = network.levers(self.model).seed_generator.state
+        return [*self.model.trainable_variables, *self._training.optimizer.variables, masks]
+
+    def set_head(self, weights: Sequence[np.ndarray]) -> None:
+        """Gives the classifier on top these weights."""
+        variables = self.model.trainable_variables[-len(weights) :]
+        for variable, value in zip(variables, weights, strict=True):
+            variable.assign(value)
+
+    def epoch(self, batches: Batches) -> dict[str, float]:
+        """Trains once on every batch, in order; returns mean `loss` and `accuracy`."""
+        if _without_pipeline():
+            self._training.reset_metrics()
+            self._training.make_train_function()
+            logs = self._training.train_function(batches[index] for index in range(len(batches)))
+            return {name: float(logs[name]) for name in ("loss", "accuracy")}
+        history = self._training.fit(batches, epochs=1, shuffle=False, verbose=0).history
+        return {name: float(history[name][0]) for name in ("loss", "accuracy")}
+
+    def probabilities(self, inputs: np.ndarray | Rows) -> np.ndarray:
+        """Probabilities (N, classes) of pictures or features (N, …), a memory map perhaps."""
+        return probabilities(self.model, inputs)
+
+
+def probabilities(model: keras.Model, inputs: np.ndarray | Rows) -> np.ndarray:
+    """What a network says of inputs (N, …): (N, classes), also where it has one sigmoid unit."""
+    found = []
+    for first in range(0, len(inputs), EVALUATION_BATCH):
+        batch = inputs[first : first + EVALUATION_BATCH]
+        # A batch that is always full is compiled once.
+        full = np.zeros((min(EVALUATION_BATCH, len(inputs)), *batch.shape[1:]), batch.dtype)
+        full[: len(batch)] = batch
+        found.append(np.asarray(model.predict_on_batch(full))[: len(batch)])
+    said = np.concatenate(found)
+    return np.concatenate([1 - said, said], axis=1) if said.shape[1] == 1 else said
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Rows of arrays, or of memory maps, in a given order.
+
+    Args:
+        columns: Inputs of the network, (N, …) each; read batch by batch, never whole.
+        labels: Class of each row, (N,).
+        order: Rows to take, in this order.
+        size: Rows in a batch.
+    """
+
+    def __init__(
+        self, columns: Sequence[np.ndarray | Rows], labels: np.ndarray, order: np.ndarray, size: int
+    ) -> None:
+        super().__init__()
+        self.columns, self.labels, self.order, self.size = columns, labels, order, size
+
+    def __len__(self) -> int:
+        return -(-len(self.order) // self.size)
+
+    def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
+        rows = self.order[index * self.size : (index + 1) * self.size]
+        inputs = tuple(column[rows] for column in self.columns)
+        return inputs if len(inputs) > 1 else inputs[0], self.labels[rows][:, None]
+
+
+_compiled: OrderedDict[NetworkSpec, CompiledNetwork] = OrderedDict()
+
+
+def compiled_network(spec: NetworkSpec) -> CompiledNetwork:
+    """This process's network of a spec: the one that was used before, or a new one."""
+    if spec not in _compiled:
+        while len(_compiled) >= KEPT:
+            _compiled.popitem(last=False)
+            gc.collect()  # a network and its compiled functions refer to each other
+        _compiled[spec] = CompiledNetwork(spec)
+    _compiled.move_to_end(spec)
+    return _compiled[spec]
+
+
+def forget() -> None:
+    """Gives all networks of this process back."""
+    _compiled.clear()
+    gc.collect()
+
+
+def _augmented(model: keras.Model) -> keras.Model:
+    pictures = keras.Input(model.input_shape[1:], name="pictures")
+    affine, colour = keras.Input((8,), name="affine"), keras.Input((3,), name="colour")
+    views = Augment(name="augment")([pictures, affine, colour])
+    return keras.Model([pictures, affine, colour], model(views), name="augmented")
+
+
+OPTIMIZERS = {
+    "rmsprop": keras.optimizers.RMSprop,
+    # With the article's momentum.
+    "sgd": functools.partial(keras.optimizers.SGD, momentum=0.9),
+    # With weight decay it is AdamW: the decay does not go through the moments.
+    "adam": keras.optimizers.Adam,
+}
+
+
+def _optimizer(name: str) -> keras.optimizers.Optimizer:
+    optimizer = OPTIMIZERS[name]()
+    unshare(optimizer)
+    return optimizer
+
+
+def _decay(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> keras.Variable:
+    """Lets an optimizer that is not built yet decay a model's kernels; returns the strength."""
+    decayed = {id(kernel) for kernel in network.kernels(model)}
+    optimizer.exclude_from_weight_decay(
+        [each for each in model.trainable_variables if id(each) not in decayed]
+    )
+    # One of the optimizer's variables, since JAX takes others for constants when it compiles.
+    optimizer.weight_decay = optimizer.add_variable((), initializer="zeros", name="weight_decay")
+    return optimizer.weight_decay
+
+
+def _without_pipeline() -> bool:
+    # TensorFlow's input pipeline ends an epoch only when its tuner next wakes up, which it does
+    # after 10 ms, 20 ms, 40 ms and so on: on few cores a `fit` of 0.7 s takes 1.3 s, one of 3 s
+    # takes 5. Its compiled step does without the pipeline.
+    return keras.backend.backend() == "tensorflow" and not _gpus()
+
+
+def _gpus() -> list[str]:
+    return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]

@@ -1,0 +1,96 @@
+"""What a trial reads of the feature cache: one answer, for training and for what builds ahead.
+
+Imports no Keras: whoever builds ahead must choose its cores first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from models import vgg16
+from tuning.data.dataset import Split
+from tuning.data.parts import Part
+from tuning.features import PLAIN, Backbone, View
+from tuning.training.context import TrialContext
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One entry of the cache.
+
+    Attributes:
+        split: The pictures.
+        backbone: The frozen network.
+        frontier: The frontier whose output is read.
+        view: The view of the pictures.
+    """
+
+    split: Split | Part
+    backbone: Backbone
+    frontier: str
+    view: View
+
+
+@dataclass(frozen=True)
+class TrialReads:
+    """What one trial of the levers reads.
+
+    Attributes:
+        context: What all trials share.
+        hyperparameters: The trial's.
+    """
+
+    context: TrialContext
+    hyperparameters: Mapping[str, Any]
+
+    @cached_property
+    def start(self) -> str:
+        """The frontier where the trial's network begins; at the picture nothing is read."""
+        if self.hyperparameters["network"] != "vgg16":
+            return vgg16.PICTURE
+        return self.context.cache.start(vgg16.frontier(self.hyperparameters["unfrozen"]))
+
+    @cached_property
+    def backbone(self) -> Backbone | None:
+        """The frozen network, None for the small convnet."""
+        large = self.hyperparameters["network"] == "vgg16"
+        return self.context.backbone_for(self.hyperparameters) if large else None
+
+    @property
+    def augmented(self) -> bool:
+        """Whether the trial's training pictures are transformed."""
+        return bool(self.hyperparameters["augmentation"] != "none")
+
+    def training(self, epoch: int) -> Reading | None:
+        """The entry of an epoch, from 0."""
+        view = PLAIN
+        if self.augmented:
+            view = View(self.hyperparameters["augmentation"], epoch % self.context.views)
+        return self._reading(self.context.dataset.train, view)
+
+    @property
+    def validation(self) -> Reading | None:
+        """The entry of each evaluation."""
+        return self._reading(self.context.dataset.validation, PLAIN)
+
+    @property
+    def head(self) -> Reading | None:
+        """The entry on which the head is trained alone, before layers below it move."""
+        if self.backbone is None or not self.hyperparameters["unfrozen"]:
+            return None
+        return Reading(self.context.dataset.train, self.backbone, vgg16.TOP, PLAIN)
+
+    def all(self) -> Iterator[Reading]:
+        """Each entry once."""
+        views = min(self.context.views, self.hyperparameters["epochs"]) if self.augmented else 1
+        for each in (self.head, self.validation, *map(self.training, range(views))):
+            if each is not None:
+                yield each
+
+    def _reading(self, split: Split | Part, view: View) -> Reading | None:
+        if self.start == vgg16.PICTURE or self.backbone is None:
+            return None
+        return Reading(split, self.backbone, self.start, view)

@@ -1,0 +1,126 @@
+"""One trial of the levers: hyperparameters and cached features in, metrics and best weights out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models import vgg16
+from models.augmentation import draw
+from tuning.data.dataset import Split
+from tuning.data.parts import Part, Rows
+from tuning.features import PLAIN
+from tuning.training.context import TrialContext
+from tuning.training.heads import trained_head
+from tuning.training.networks import Batches, NetworkSpec, compiled_network
+from tuning.training.reads import Reading, TrialReads
+from tuning.training.trial import Trial
+
+
+class TransferTrial(Trial):
+    """One network with its hyperparameters, trained epoch by epoch.
+
+    With unfrozen layers it starts from a trained head, as the article insists ("in order to
+    perform fine-tuning, all layers should start with properly trained weights"): the head is
+    trained on bottleneck features first, once for all trials whose heads are alike.
+
+    A process has one network of each spec, so a trial that begins takes it from the one before.
+
+    Args:
+        context: What all trials share.
+        hyperparameters: What `search_spaces.levers.declare` returns.
+    """
+
+    def __init__(self, context: TrialContext, hyperparameters: dict[str, Any]) -> None:
+        super().__init__(context, hyperparameters)
+        context.cache.release()
+        self.reads = TrialReads(context, hyperparameters)
+        head = None
+        if hyperparameters.get("unfrozen"):
+            head = trained_head(context, hyperparameters, self._train_head)
+        self._network = compiled_network(_spec(self.reads))
+        rate = hyperparameters["fine_tune_rate" if head else "head_rate"]
+        self._network.begin(self, hyperparameters, rate, context.seed)
+        if head:
+            self._network.set_head(head)
+
+    def _train_head(self, hyperparameters: dict[str, Any]) -> list[np.ndarray]:
+        trial = TransferTrial(self.context, hyperparameters)
+        for _ in range(hyperparameters["epochs"]):
+            trial.train_epoch()
+        return trial.weights
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """What is trained, as it is now, in the order of `network.trainable`."""
+        return self._network.weights
+
+    @property
+    def parameters(self) -> int:
+        """The number of numbers that are trained."""
+        return self._network.parameters
+
+    @property
+    def state(self) -> list[np.ndarray]:
+        """Copies of all that training changes."""
+        return self._network.state
+
+    @state.setter
+    def state(self, arrays: Sequence[np.ndarray]) -> None:
+        self._network.restore(arrays)
+
+    def fit(self) -> dict[str, float]:
+        """Trains one epoch; returns `loss` and `accuracy` of training."""
+        if self._network.user is not self:
+            raise RuntimeError("Another trial of this process has taken the network over.")
+        size = self.hyperparameters["batch_size"]
+        labels = self.context.dataset.train.labels
+        return self._network.epoch(Batches(self._columns(), labels, self.order(size), size))
+
+    def probabilities(self, split: Split | Part) -> np.ndarray:
+        """Probabilities (N, classes) of a split's pictures as they are, without augmentation."""
+        if self.reads.start == vgg16.PICTURE:
+            return self._network.probabilities(split.pictures)
+        assert self.reads.backbone is not None
+        plain = Reading(split, self.reads.backbone, self.reads.start, PLAIN)
+        return self._network.probabilities(self._features(plain))
+
+    def _columns(self) -> tuple[np.ndarray | Rows, ...]:
+        """What the network takes in this epoch, a row for each picture."""
+        reading = self.reads.training(self.epoch)
+        if reading is not None:
+            return (self._features(reading),)
+        train, policy = self.context.dataset.train, self.hyperparameters["augmentation"]
+        if not self.reads.augmented:
+            return (train.pictures,)
+        # Nothing is stored, so every epoch has a view of its own.
+        size = self.context.dataset.image_size
+        return (train.pictures, *draw(policy, self.epoch, train.digests, size))
+
+    def _features(self, reading: Reading) -> np.ndarray | Rows:
+        return self.context.cache.features(
+            reading.split, reading.backbone, reading.frontier, reading.view
+        )
+
+
+def _spec(reads: TrialReads) -> NetworkSpec:
+    hyperparameters, context = reads.hyperparameters, reads.context
+    unfrozen = hyperparameters.get("unfrozen", 0)
+    kinds = {"l1": "l1", "l2": "l2", "weight_decay": "decay"}
+    return NetworkSpec(
+        network=hyperparameters["network"],
+        unfrozen=unfrozen,
+        start=reads.start,
+        augmented=reads.start == vgg16.PICTURE and reads.augmented,
+        penalties=tuple(kind for name, kind in kinds.items() if name in hyperparameters),
+        width=hyperparameters.get("width"),
+        pooling=hyperparameters.get("pooling", "flatten"),
+        # The article's: RMSprop for what is trained from scratch, SGD to fine-tune.
+        optimizer=hyperparameters.get("optimizer", "sgd" if unfrozen else "rmsprop"),
+        batch_size=hyperparameters["batch_size"],
+        image_size=context.dataset.image_size,
+        classes=len(context.dataset.classes),
+        backbone=reads.backbone,
+    )

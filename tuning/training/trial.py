@@ -1,0 +1,151 @@
+"""What every trial does: train an epoch, evaluate it, keep the best, stop and go on."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tuning.data.dataset import Split
+from tuning.data.parts import Part
+from tuning.files.shared_folder import SharedFolder
+from tuning.records.run_folder import weights_file
+from tuning.training.best import Best, load_arrays, save_arrays
+from tuning.training.context import TrialContext
+
+
+class TrialError(Exception):
+    """A trial that cannot go on; the reason in one line."""
+
+
+class Trial(ABC):
+    """A network with its hyperparameters, trained epoch by epoch.
+
+    Args:
+        context: What all trials share.
+        hyperparameters: The trial's, by name.
+
+    Attributes:
+        epoch: The number of epochs trained so far.
+        best: The best of these epochs.
+    """
+
+    def __init__(self, context: TrialContext, hyperparameters: dict[str, Any]) -> None:
+        self.context = context
+        self.hyperparameters = hyperparameters
+        self.epoch = 0
+        self.best = Best()
+        self._seconds: list[float] = []
+
+    @property
+    @abstractmethod
+    def weights(self) -> list[np.ndarray]:
+        """Copies of what the best epoch's network is made again of."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+
+    @property
+    @abstractmethod
+    def state(self) -> list[np.ndarray]:
+        """Copies of all that training changes."""
+
+    @state.setter
+    @abstractmethod
+    def state(self, arrays: Sequence[np.ndarray]) -> None: ...
+
+    @abstractmethod
+    def fit(self) -> dict[str, float]:
+        """Trains one epoch; returns `loss` and `accuracy` of training."""
+
+    @abstractmethod
+    def probabilities(self, split: Split | Part) -> np.ndarray:
+        """Probabilities (N, classes) of a split's pictures as they are, without augmentation."""
+
+    def run_epoch(self) -> dict[str, float]:
+        """Trains one epoch and evaluates it.
+
+        Returns:
+            `epoch` (epochs trained, this one counted), `loss` (with all that the training adds to
+            it) and `accuracy` of training, `validation_loss` (mean cross-entropy alone) and
+            `validation_accuracy`, `best_accuracy`, `best_loss` (of the same epoch) and `best_epoch`
+            so far, `seconds`, `epoch_seconds` (the median so far in this process: the first epoch
+            compiles) and `parameters` (numbers that are trained).
+
+        Raises:
+            TrialError: If a loss is not finite.
+        """
+        began = time.perf_counter()
+        metrics = self.train_epoch()
+        validation = self.context.dataset.validation
+        loss, accuracy = score(self.probabilities(validation), validation.labels)
+        if not np.isfinite(loss):
+            raise TrialError(f"the validation loss of epoch {self.epoch} is {loss}")
+        if self.best.beaten_by(accuracy, loss):
+            self.best = Best(self.epoch, accuracy, loss, self.weights)
+        self._seconds.append(time.perf_counter() - began)
+        return {
+            **metrics,
+            "epoch": self.epoch,
+            "validation_loss": loss,
+            "validation_accuracy": accuracy,
+            "best_accuracy": self.best.accuracy,
+            "best_loss": self.best.loss,
+            "best_epoch": self.best.epoch,
+            "seconds": self._seconds[-1],
+            "epoch_seconds": float(np.median(self._seconds)),
+            "parameters": self.parameters,
+        }
+
+    def train_epoch(self) -> dict[str, float]:
+        """Trains one epoch and evaluates nothing; returns `loss` and `accuracy` of training."""
+        metrics = self.fit()
+        self.epoch += 1
+        if not np.isfinite(metrics["loss"]):
+            raise TrialError(f"the training loss of epoch {self.epoch} is {metrics['loss']}")
+        return metrics
+
+    def order(self, batch_size: int) -> np.ndarray:
+        """The rows of the next epoch's training pictures: in another order each, full batches."""
+        pictures = len(self.context.dataset.train)
+        order = np.random.default_rng((self.context.seed, self.epoch)).permutation(pictures)
+        whole = len(order) // batch_size * batch_size
+        # The article's generator drops the remainder as well.
+        return order[:whole] if whole else order
+
+    def save(self, path: Path) -> None:
+        """Writes what `restore` needs to go on after the last epoch, whole or not at all."""
+        best = self.best
+        scalars = np.array([self.epoch, best.epoch, best.accuracy, best.loss])
+        save_arrays(path, [scalars, *best.weights, *self.state])
+
+    def restore(self, path: Path) -> None:
+        """Goes on where the trial of the same hyperparameters stood that wrote `path`."""
+        scalars, *arrays = load_arrays(path)
+        self.epoch, best_epoch = int(scalars[0]), int(scalars[1])
+        kept = len(self.weights) if best_epoch else 0
+        self.best = Best(best_epoch, float(scalars[2]), float(scalars[3]), arrays[:kept])
+        self.state = arrays[kept:]
+
+
+def score(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Mean cross-entropy (natural logarithm) and accuracy of probabilities (N, classes)."""
+    right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    # Keras clips by the same amount (keras.config.epsilon()).
+    loss = float(-np.log(np.clip(right, 1e-7, 1.0)).mean())
+    # A sigmoid's 0.5 counts as the first class, as in Keras' BinaryAccuracy.
+    return loss, float((probabilities.argmax(axis=1) == labels).mean())
+
+
+def save_best(trial: Trial, folder: SharedFolder, number: int) -> None:
+    """Keeps the trial's weights in the run folder if its last epoch was its best."""
+    if trial.best.epoch == trial.epoch:
+        file = weights_file(number)
+        save_arrays(folder.here / file, trial.best.weights)
+        folder.send(file)
