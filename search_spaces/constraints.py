@@ -104,7 +104,7 @@ class Constraints:
     """All that is said of a space; by itself, nothing.
 
     Attributes:
-        wishes: By name.
+        by_name: The wish for each hyperparameter that has one.
     """
 
     by_name: Mapping[str, Constraint] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class Constraints:
         """The values that are left to a hyperparameter.
 
         Raises:
-            NarrowingError: If there are none.
+            ConstraintError: If there are none.
         """
         whole = build_domain(hp)
         constraint = self.by_name.get(hp.name)
@@ -149,7 +149,7 @@ def parse_constraints(texts: Sequence[str]) -> Constraints:
     """What the command line says, `NAME=VALUE` each; of two on one name the later counts.
 
     Raises:
-        NarrowingError: If one is not of this form.
+        ConstraintError: If one is not of this form.
     """
     by_name = {}
     for text in texts:
@@ -164,10 +164,10 @@ def parse_constraints(texts: Sequence[str]) -> Constraints:
 
 
 def from_table(table: Mapping[str, Any]) -> Constraints:
-    """What the table of a settings file says: a list is some values, else as for `parse_constraints`.
+    """What the table of a settings file says: a list is some values, else as above.
 
     Raises:
-        NarrowingError: If a value cannot be read.
+        ConstraintError: If a value cannot be read.
     """
     by_name = {}
     for name, value in table.items():
@@ -204,7 +204,7 @@ def check_constraints(
         constraints: What is said.
 
     Raises:
-        NarrowingError: The first name or value that it has not, with what it has.
+        ConstraintError: The first name or value that it has not, with what it has.
     """
     known = _known(space, set(constraints.by_name))
     for name, constraint in constraints.by_name.items():

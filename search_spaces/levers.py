@@ -126,7 +126,7 @@ def complete(
     """All hyperparameters of a trial of which `point` fixes some; the others take defaults.
 
     Raises:
-        narrowing.NarrowingError: If there is no hyperparameter of a name, or not the value.
+        constraints.ConstraintError: If there is no hyperparameter of a name, or not the value.
     """
     # Imports Keras, which takes seconds: not where the command line wants a name only.
     from search_spaces import points

@@ -55,7 +55,7 @@ class OptunaHyperParameters(Answers):
         """What the trial suggests.
 
         Raises:
-            NarrowingError: If the trial was enqueued with a value outside, which Optuna lets pass.
+            ConstraintError: If the trial was enqueued with a value outside, which Optuna lets pass.
         """
         domain = self.constraints.domain(hp)
         if domain.single:
@@ -101,7 +101,7 @@ def asked(
         `optuna.trial.create_trial` takes both.
 
     Raises:
-        NarrowingError: If a value lies outside.
+        ConstraintError: If a value lies outside.
     """
     recorder = _Recorder(point, constraints)
     space(recorder)

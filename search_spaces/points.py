@@ -30,7 +30,7 @@ class Given(Answers):
         self.constraints = constraints
 
     def answer(self, hp: kinds.HyperParameter) -> Any:
-        """See the class; raises NarrowingError for a value outside."""
+        """See the class; raises ConstraintError for a value outside."""
         domain = self.constraints.domain(hp)
         if hp.name in self.point:
             try:
@@ -57,7 +57,7 @@ def complete(
     passed over.
 
     Raises:
-        NarrowingError: If the space has no hyperparameter of a name, or not the value.
+        ConstraintError: If the space has no hyperparameter of a name, or not the value.
     """
     hp = Given(point, constraints)
     result = space(hp)

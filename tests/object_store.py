@@ -50,7 +50,7 @@ class Amazon(ObjectStore):
     def __init__(self, address: str) -> None:
         super().__init__(address)
         client = boto3.client("s3", endpoint_url=f"http://{address}:{self.port}")
-        client.create_bucket(ObjectStore=BUCKET)
+        client.create_bucket(Bucket=BUCKET)
 
     def up(self) -> None:
         self.server = ThreadedMotoServer(self.address, self.port, verbose=False)

@@ -21,6 +21,7 @@ from tuning.data import dataset
 from tuning.errors import UserError
 from tuning.features import Backbone, FeatureCache, View, maintenance
 from tuning.records.event_log import EventLog
+from tuning.report.gather import cache_statistics
 
 
 @pytest.mark.parametrize("frontier", ["block5_pool", "block4_pool", "block5_conv1", "block3_pool"])
@@ -38,7 +39,7 @@ def test_each_entry_is_built_once_and_then_found(data, features, backbone):
         features.features(data.train, backbone, "block5_pool")
     again = FeatureCache(features.root, "float32", events=features.events)
     again.features(data.train, backbone, "block5_pool")
-    told = features.events.statistics()
+    told = cache_statistics(features.events)
     assert told["hits"] == 3
     assert told["multiples"] == 0
     assert told["builds"] == 3  # block 5's, and the pools below it that the pass went through
@@ -146,7 +147,7 @@ def test_a_damaged_entry_is_named_and_built_again(data, features, backbone, harm
     after = fresh.features(data.train, backbone, "block5_pool")
     # Rebuilt from block4_pool, which is whole.
     np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
-    assert features.events.statistics()["multiples"] == 0
+    assert cache_statistics(features.events)["multiples"] == 0
     told = [event for event in features.events.read() if event["event"] == "damaged"]
     assert len(told) == 1
     assert told[0]["frontier"] == "block5_pool"
@@ -170,8 +171,8 @@ def test_a_copied_cache_is_taken_as_it_is(data, features, backbone, tmp_path):
     features.features(data.train, backbone, "block5_pool")
     shutil.copytree(features.root, tmp_path / "copy", copy_function=shutil.copyfile)
     events = EventLog(tmp_path / "copy.jsonl")
-    fetch_file = FeatureCache(tmp_path / "copy", "float32", events=events)
-    fetch_file.features(data.train, backbone, "block5_pool")
+    copied = FeatureCache(tmp_path / "copy", "float32", events=events)
+    copied.features(data.train, backbone, "block5_pool")
     assert [event["event"] for event in events.read()] == ["use"]
 
 
@@ -283,7 +284,7 @@ def test_of_three_processes_one_builds(data, cache):
     for worker in workers:
         worker.join(120)
         assert worker.exitcode == 0
-    told = EventLog(events).statistics()
+    told = cache_statistics(EventLog(events))
     assert told["multiples"] == 0
     assert told["hits"] == 2
 
@@ -306,4 +307,4 @@ def test_when_the_builder_dies_another_takes_over(photos, cache, backbone):
     features = FeatureCache(cache, "float32", events=EventLog(events))
     found = features.features(data.train, backbone, "block4_pool", View("article", 0))
     assert found.shape == (800, 3, 3, 512)
-    assert features.events.statistics()["multiples"] == 0
+    assert cache_statistics(features.events)["multiples"] == 0

@@ -29,7 +29,7 @@ def context(photos, cache):
 
 
 @pytest.fixture
-def setting_of_three(three_classes, cache):
+def context_of_three(three_classes, cache):
     data = dataset.load(three_classes, cache=cache, image_size=48)
     return TrialContext(data, FeatureCache(cache, "float32"), "random")
 
@@ -96,10 +96,10 @@ def test_optimizers_smoothing_and_decay_are_kerass(context, optimizer, penalty):
         np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
-def test_more_classes_are_smoothed_as_well(setting_of_three):
+def test_more_classes_are_smoothed_as_well(context_of_three):
     point = BOTTLENECK | {"dropout": 0.0, "label_smoothing": 0.2, "optimizer": "adam"}
-    ours, _ = losses(setting_of_three, point)
-    wanted, _ = kerass_own(setting_of_three, point)
+    ours, _ = losses(context_of_three, point)
+    wanted, _ = kerass_own(context_of_three, point)
     np.testing.assert_allclose(ours, wanted, rtol=1e-4)
 
 
@@ -112,7 +112,7 @@ def test_a_point_of_the_article_trains_alike_in_both_spaces(context, name):
 
 
 def test_strengths_compile_nothing_and_shapes_do(context, traces):
-    networks._learners.clear()
+    networks._compiled.clear()
     point = BOTTLENECK | DECAY
     found = [losses(context, point, 1)[0]]
     seen = len(traces)
@@ -122,7 +122,7 @@ def test_strengths_compile_nothing_and_shapes_do(context, traces):
     assert len({values[0] for values in found}) == 4
     for other in ({"width": 64}, {"pooling": "average"}, {"batch_size": 8}, {"optimizer": "sgd"}):
         losses(context, point | other, 1)
-    assert len(networks._learners) == 5
+    assert len(networks._compiled) == 5
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,14 @@ import numpy as np
 import optuna
 import pytest
 
-from search_spaces.constraints import ConstraintError, check, parse
+from search_spaces.constraints import ConstraintError, check_constraints, parse_constraints
 from search_spaces.points import complete
 from tuning.data import dataset
 from tuning.errors import UserError
 from tuning.features import FeatureCache
+from tuning.scheduling.space import HyperModelSpace
 from tuning.training import hypermodel_trial
-from tuning.training.context import TrialContext
+from tuning.training.context import NamedHyperModel, TrialContext
 from tuning.training.hypermodel import load
 from tuning.training.trial import TrialError, score
 
@@ -111,8 +112,8 @@ def context(photos, tmp_path_factory):
 
 
 @pytest.fixture
-def small(module):
-    return load("users_models:Small", 32, 2, module)
+def small(module, context):
+    return load(NamedHyperModel("users_models:Small", module), context.dataset)
 
 
 def point(small, **values):
@@ -189,10 +190,10 @@ def test_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(context, small, tmp_
 
 
 def test_optuna_searches_it(small):
-    constraints = parse(["layers=2", "optimizer/rate=1e-3:1e-2", "loss=sparse,binary"])
-    check(hypermodel_trial.declare(small, 5), constraints)
+    constraints = parse_constraints(["layers=2", "optimizer/rate=1e-3:1e-2", "loss=sparse,binary"])
+    check_constraints(hypermodel_trial.declare(small, 5), constraints)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    propose = hypermodel_trial.space(small, 5, constraints)
+    propose = HyperModelSpace(small, 5, constraints)
     for _ in range(6):
         trial = study.ask()
         values = propose(trial)
@@ -202,15 +203,17 @@ def test_optuna_searches_it(small):
         assert json.loads(json.dumps(values)) == values
         study.tell(trial, 0.5)
     with pytest.raises(ConstraintError, match=r"no hyperparameter unist_1; did you mean units_1"):
-        check(hypermodel_trial.declare(small, 5), parse(["unist_1=4"]))
+        check_constraints(hypermodel_trial.declare(small, 5), parse_constraints(["unist_1=4"]))
 
 
 def test_a_class_an_instance_and_a_function_will_do(module, context):
     for name in ("Small", "ready", "build"):
-        model = load(f"users_models:{name}", 32, 2, module)
+        model = load(NamedHyperModel(f"users_models:{name}", module), context.dataset)
         hypermodel_trial.check(model, context.dataset)
         assert point(model)["units_0"] == 4
-    xception = load("keras_tuner.applications:HyperXception", 32, 2)
+    xception = load(
+        NamedHyperModel("keras_tuner.applications:HyperXception", module), context.dataset
+    )
     assert xception.input_shape == (32, 32, 3)
     assert xception.classes == 2
 
@@ -227,9 +230,9 @@ def test_a_class_an_instance_and_a_function_will_do(module, context):
         ("users_models:OwnFit", "has a `fit` of its own, which is not supported: ask for what"),
     ],
 )
-def test_what_cannot_be_loaded_is_said_in_one_line(module, spec, says):
+def test_what_cannot_be_loaded_is_said_in_one_line(module, context, spec, says):
     with pytest.raises(UserError, match=says) as caught:
-        load(spec, 32, 2, module)
+        load(NamedHyperModel(spec, module), context.dataset)
     assert "\n" not in str(caught.value)
     assert spec in str(caught.value)
 
@@ -243,7 +246,7 @@ def test_what_cannot_be_loaded_is_said_in_one_line(module, spec, says):
     ],
 )
 def test_what_is_no_classifier_is_said_in_one_line(module, context, name, says):
-    model = load(f"users_models:{name}", 32, 2, module)
+    model = load(NamedHyperModel(f"users_models:{name}", module), context.dataset)
     with pytest.raises(UserError, match=says) as caught:
         hypermodel_trial.check(model, context.dataset)
     assert "\n" not in str(caught.value)
@@ -264,7 +267,7 @@ def test_a_trial_that_diverges_says_so(context, small):
 def test_more_classes_than_two(three_classes, cache, module):
     data = dataset.load(three_classes, cache=cache, image_size=32)
     context = TrialContext(data, FeatureCache(cache), "random")
-    small = load("users_models:Small", 32, 3, module)
+    small = load(NamedHyperModel("users_models:Small", module), data)
     for loss in ("sparse", "categorical", "logits"):
         trial = hypermodel_trial.HyperModelTrial(context, point(small, loss=loss), small)
         assert np.isfinite(trial.run_epoch()["validation_loss"])
@@ -277,22 +280,23 @@ MANY = """
 import json, resource, sys
 from pathlib import Path
 from search_spaces.points import complete
-from tuning import dataset, foreign
+from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.hypermodel import load
-from tuning.setting import Setting
+from tuning.training import hypermodel_trial
+from tuning.training.context import NamedHyperModel, TrialContext
+from tuning.training.hypermodel import load
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 
 photos, cache, module = map(Path, sys.argv[1:])
 data = dataset.load(photos, cache=cache, image_size=32, per_class=(8, 8))
-setting = Setting(data, FeatureCache(cache), "random")
-small = load("users_models:Small", 32, 2, str(module))
+context = TrialContext(data, FeatureCache(cache), "random")
+small = load(NamedHyperModel("users_models:Small", str(module)), data)
 declared, sizes = hypermodel_trial.declare(small, 1), []
 for number in range(16):
     values = complete(declared, {"layers": 1 + number % 2, "norm": number % 3 == 0})
-    hypermodel_trial.ForeignTrial(setting, values, small).run_epoch()
+    hypermodel_trial.HyperModelTrial(context, values, small).run_epoch()
     sizes.append(resident())
 print(json.dumps(sizes))
 """

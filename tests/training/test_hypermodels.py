@@ -16,12 +16,13 @@ from keras_tuner.applications import (
 from keras_tuner.engine import hyperparameters as kinds
 from optuna.samplers import TPESampler
 
-from search_spaces.constraints import ConstraintError, check, parse
+from search_spaces.constraints import ConstraintError, check_constraints, parse_constraints
 from search_spaces.optuna_bridge import OptunaHyperParameters, asked, to_hyperparameters
 from tuning.data import dataset
 from tuning.features import FeatureCache
+from tuning.scheduling.space import HyperModelSpace
 from tuning.training import hypermodel_trial
-from tuning.training.context import TrialContext
+from tuning.training.context import NamedHyperModel, TrialContext
 from tuning.training.hypermodel import load
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -45,7 +46,7 @@ def studied(build, texts, trials):
     study = optuna.create_study(sampler=TPESampler(seed=0, n_startup_trials=2))
     for number in range(trials):
         trial = study.ask()
-        hp = OptunaHyperParameters(trial, parse(texts))
+        hp = OptunaHyperParameters(trial, parse_constraints(texts))
         model = build(hp)
         study.tell(trial, number % 2)
         yield hp, model, trial.params
@@ -110,7 +111,7 @@ def test_keras_tuners_applications(hypermodel, texts, names, offline):
     for hp, model, params in studied(hypermodel.build, texts, trials=2):
         is_keras_tuners(hp)
         assert names <= set(params)
-        assert parse(texts).allows(hp.values)
+        assert parse_constraints(texts).allows(hp.values)
         assert {name: hp.values[name] for name in params} == params
         again = to_hyperparameters(hp.values)
         assert hypermodel.build(again).count_params() == model.count_params()
@@ -169,11 +170,13 @@ def test_a_model_in_the_style_of_the_guides():
 
 def test_it_is_narrowed_like_any_space():
     build = Mlp().build
-    check(build, parse(["dense_2/units=8:32", "filters=6:9", "momentum=0.95:"]))
+    check_constraints(
+        build, parse_constraints(["dense_2/units=8:32", "filters=6:9", "momentum=0.95:"])
+    )
     with pytest.raises(ConstraintError, match="dense_1/units is one of 4, 8, 16, 32, 64, not 7"):
-        check(build, parse(["dense_1/units=7"]))
+        check_constraints(build, parse_constraints(["dense_1/units=7"]))
     with pytest.raises(ConstraintError, match=r"no hyperparameter filter; did you mean filters\?"):
-        check(build, parse(["filter=7"]))
+        check_constraints(build, parse_constraints(["filter=7"]))
 
 
 def test_what_is_not_tunable_keeps_its_defaults():
@@ -185,10 +188,12 @@ def test_what_is_not_tunable_keeps_its_defaults():
 def test_xception_trains_on_photos(photos, cache):
     data = dataset.load(photos, cache=cache, image_size=32, per_class=(16, 8))
     context = TrialContext(data, FeatureCache(cache), "random")
-    hypermodel = load("keras_tuner.applications:HyperXception", 32, 2)
-    constraints = parse(["num_residual_blocks=2", "sep_num_filters=128", "learning_rate=0.001"])
+    hypermodel = load(NamedHyperModel("keras_tuner.applications:HyperXception", "."), data)
+    constraints = parse_constraints(
+        ["num_residual_blocks=2", "sep_num_filters=128", "learning_rate=0.001"]
+    )
     study = optuna.create_study()
-    values = hypermodel_trial.space(hypermodel, 2, constraints)(study.ask())
+    values = HyperModelSpace(hypermodel, 2, constraints)(study.ask())
     trial = hypermodel_trial.HyperModelTrial(context, values, hypermodel)
     metrics = [trial.run_epoch() for _ in range(2)]
     assert all(np.isfinite(each["loss"]) for each in metrics)

@@ -18,7 +18,8 @@ from tuning.features import FeatureCache
 from tuning.training import networks
 from tuning.training.context import TrialContext
 from tuning.training.networks import Batches
-from tuning.training.transfer import TransferTrial, score
+from tuning.training.transfer import TransferTrial
+from tuning.training.trial import score
 
 CONVNET, BOTTLENECK, FINE_TUNE = (each.hyperparameters(2) for each in EXPERIMENTS)
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +77,7 @@ def test_every_depth_trains_as_the_whole_network_does(context, unfrozen):
 @pytest.mark.parametrize("point", [CONVNET, BOTTLENECK, FINE_TUNE], ids=["convnet", "head", "top"])
 def test_a_trial_owes_nothing_to_the_one_before(context, point):
     point = point | {"regularization": "both", "l1": 1e-4, "l2": 1e-3}
-    networks._learners.clear()
+    networks._compiled.clear()
     alone = curve(context, point)
     curve(context, point | {"dropout": 0.1, "head_rate": 3e-3, "l1": 1e-5, "l2": 1e-5})
     after = curve(context, point)
@@ -86,7 +87,7 @@ def test_a_trial_owes_nothing_to_the_one_before(context, point):
 
 
 def test_other_strengths_are_trained_by_the_same_compiled_step(context, traces):
-    networks._learners.clear()
+    networks._compiled.clear()
     first = curve(context, BOTTLENECK)
     seen = len(traces)
     assert seen  # the network was traced for training and for evaluation
@@ -131,27 +132,28 @@ MANY = """
 import json, resource, sys
 from pathlib import Path
 from search_spaces.experiments import EXPERIMENTS
-from tuning import dataset, learner
+from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.setting import Setting
-from tuning.training import Trial
+from tuning.training import networks
+from tuning.training.context import TrialContext
+from tuning.training.transfer import TransferTrial
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 
 cache = Path(sys.argv[2])
 data = dataset.load(Path(sys.argv[1]), cache=cache, image_size=48, per_class=(16, 8))
-setting = Setting(data, FeatureCache(cache), "random", views=2)
+context = TrialContext(data, FeatureCache(cache), "random", views=2)
 convnet, bottleneck, fine_tune = (each.hyperparameters(1) for each in EXPERIMENTS)
-shapes = [  # and the head of the fine-tuned ones, which is the bottleneck's
+specs = [  # and the head of the fine-tuned ones, which is the bottleneck's
     convnet, bottleneck, fine_tune, convnet | {"augmentation": "none"},
     bottleneck | {"regularization": "l2", "l2": 1e-4},
 ]
-points = [p | {"dropout": 0.1 * i, "head_rate": 10.0 ** -(2 + i)} for i in range(3) for p in shapes]
+points = [p | {"dropout": 0.1 * i, "head_rate": 10.0 ** -(2 + i)} for i in range(3) for p in specs]
 networks.KEPT = int(sys.argv[3])
 sizes = []
 for number in range(int(sys.argv[4])):
-    Trial(setting, points[number % len(points)]).run_epoch()
+    TransferTrial(context, points[number % len(points)]).run_epoch()
     sizes.append(resident())
 print(json.dumps(sizes))
 """

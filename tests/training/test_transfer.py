@@ -12,7 +12,8 @@ from tuning.export.model import export
 from tuning.features import FeatureCache
 from tuning.training.context import TrialContext
 from tuning.training.networks import Batches, probabilities
-from tuning.training.transfer import TransferTrial, TrialError, score
+from tuning.training.transfer import TransferTrial
+from tuning.training.trial import TrialError, score
 
 CONVNET, BOTTLENECK, FINE_TUNE = EXPERIMENTS
 

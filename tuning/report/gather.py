@@ -58,7 +58,7 @@ def gather(folder: RunFolder) -> Facts:
         "trials": [_trial(record, known, clock, found is None) for record in trials],
         "failures": _failures(trials),
         "warnings": [*(found.warnings if found else ()), *_damaged(folder)],
-        "cache": _cache(folder.cache_events),
+        "cache": cache_statistics(folder.cache_events),
         "cost": _cost(known, found, trials, _repeats(folder), seconds),
     }
 
@@ -202,7 +202,8 @@ def _failures(trials: list[TrialRecord]) -> list[str]:
     ]
 
 
-def _cache(log: EventLog) -> Cache:
+def cache_statistics(log: EventLog) -> Cache:
+    """What the feature cache did, counted from its log."""
     events = log.read()
     built = [event for event in events if event["event"] == "build"]
     hits = [event for event in events if event["event"] == "use" and event["hit"]]

@@ -61,7 +61,7 @@ class Space(ABC):
         """All hyperparameters of a point that gives some; defaults stand for others.
 
         Raises:
-            NarrowingError: If the space has no hyperparameter of a name, or not the value.
+            ConstraintError: If the space has no hyperparameter of a name, or not the value.
         """
         from search_spaces import points
 
@@ -186,7 +186,7 @@ class HyperModelSpace(Space):
     constraints: Constraints = field(default=WHOLE)
 
     def declare(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
-        """See `foreign.declare`."""
+        """See `hypermodel_trial.declare`."""
         from tuning.training import hypermodel_trial
 
         return hypermodel_trial.declare(self.hypermodel, self.epochs)(hp)

@@ -79,4 +79,4 @@ class TrialContext:
 
     def __getstate__(self) -> dict[str, Any]:
         # The weights are read again, by each worker once.
-        return {name: value for name, value in self.__dict__.items() if name != "frozen"}
+        return {name: value for name, value in self.__dict__.items() if name != "backbone"}

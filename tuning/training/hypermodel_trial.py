@@ -16,11 +16,10 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
-import optuna
 from keras import ops
 
-from search_spaces.constraints import WHOLE, ConstraintError, Constraints
-from search_spaces.optuna_bridge import OptunaHyperParameters, to_hyperparameters
+from search_spaces.constraints import ConstraintError
+from search_spaces.optuna_bridge import to_hyperparameters
 from tuning.data.dataset import Dataset, Split
 from tuning.data.parts import Part, Rows
 from tuning.errors import UserError, one_line
@@ -39,7 +38,7 @@ BATCH_SIZE = 32  # Keras' own default
 def declare(
     hypermodel: keras_tuner.HyperModel, epochs: int
 ) -> Callable[[keras_tuner.HyperParameters], dict[str, Any]]:
-    """The space of a HyperModel, as `constraints.check` and `points.complete` take it.
+    """The space of a HyperModel, as `check_constraints` and `points.complete` take it.
 
     A point has all active values, and `epochs`, unless the HyperModel asks for it. Finding it
     builds the model. Where that fails, the trial will say why.
@@ -57,14 +56,6 @@ def declare(
         return {"epochs": epochs, **hp.values}
 
     return space
-
-
-def space(
-    hypermodel: keras_tuner.HyperModel, epochs: int, constraints: Constraints = WHOLE
-) -> Callable[[optuna.Trial], dict[str, Any]]:
-    """From an Optuna trial to the hyperparameters of a trial."""
-    declared = declare(hypermodel, epochs)
-    return lambda trial: declared(OptunaHyperParameters(trial, constraints))
 
 
 def check(hypermodel: keras_tuner.HyperModel, dataset: Dataset) -> None:
@@ -97,7 +88,7 @@ class HyperModelTrial(Trial):
 
     Args:
         context: What all trials share; its cache and weights are not used.
-        hyperparameters: By name, as `space` returns them.
+        hyperparameters: By name, as the space of `declare` returns them.
         hypermodel: The builder of the model, None for the context's.
     """
 
