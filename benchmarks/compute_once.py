@@ -41,6 +41,7 @@ from tuning.cluster.joining import connect
 from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.records.event_log import EventLog
+from tuning.report.gather import cache_statistics
 from tuning.training.context import TrialContext
 
 DROPOUTS = (0.5, 0.3)
@@ -113,7 +114,7 @@ def main() -> None:
         report("keras_tuner", lambda: tuner.search(folder / "c"))
         heads = [point for point in POINTS if not point.unfrozen and point.augmentation == "none"]
         once, article = others.article(heads, data, weights, options.epochs, folder)
-        building = events.statistics()["forward_seconds_spent"]
+        building = cache_statistics(events)["forward_seconds_spent"]
         report("again", lambda: run_points(context, points, folder / "again", cpus))
     print(f"\n{describe()}\n{data.train.pictures.shape[0]} + {len(data.validation)} photos\n")
     scale = PICTURES / (len(data.train) + len(data.validation))

@@ -30,7 +30,7 @@ from tuning.training.context import TrialContext
 from tuning.training.transfer import TransferTrial
 
 
-def plain(data: dataset.Dataset) -> Callable[[], None]:
+def plain(data: dataset.Dataset) -> Callable[[], object]:
     augmentation = keras.Sequential(
         [
             keras.layers.RandomFlip("horizontal"),
@@ -47,7 +47,7 @@ def plain(data: dataset.Dataset) -> Callable[[], None]:
     return lambda: model.fit(x, y, batch_size=16, validation_data=(v, w), verbose=0)
 
 
-def ours(data: dataset.Dataset, cache: Path) -> Callable[[], None]:
+def ours(data: dataset.Dataset, cache: Path) -> Callable[[], object]:
     trial = TransferTrial(
         TrialContext(data, FeatureCache(cache), "random"), EXPERIMENTS[0].hyperparameters(50)
     )

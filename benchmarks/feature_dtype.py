@@ -49,7 +49,7 @@ def main() -> None:
             for dtype in ("float32", "float16")
         }
         exact, short = (
-            context.cache.features(data.train, context.backbone, vgg16.TOP)
+            np.asarray(context.cache.features(data.train, context.backbone, vgg16.TOP))
             for context in settings.values()
         )
         apart = np.abs(exact - short.astype(np.float32)).max() / np.abs(exact).max()

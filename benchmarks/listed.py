@@ -10,9 +10,13 @@ from typing import Any
 from ray import tune
 
 from search_spaces.levers import MAX_UNFROZEN
+from tuning.files.shared_folder import SharedFolder
+from tuning.records.run_folder import RunFolder
 from tuning.scheduling import study as studies
+from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.searcher import LeverSearch
 from tuning.scheduling.space import LeverSpace
+from tuning.scheduling.storages import open_storage
 from tuning.scheduling.worker import Worker
 from tuning.training.context import TrialContext
 
@@ -76,12 +80,14 @@ def run_points(
     """Runs trials of these hyperparameters as a search of this project does, in one worker."""
     folder.mkdir(parents=True)
     levers = LeverSpace(points[0]["epochs"], MAX_UNFROZEN)
-    storage = studies.storage(studies.default_storage(folder))
-    study = studies.create(storage, "listed", studies.sampler("tpe", 0), ["accuracy"])
+    storage = open_storage(RunFolder(folder).storage)
+    study = studies.create(storage, "listed", build_sampler("tpe", 0), ["accuracy"])
     for point in points:
         study.enqueue_trial(levers.asked(point)[0])
     searcher = LeverSearch(study, levers)
-    trainable = tune.with_parameters(Worker, context=context, folder=folder, threads=cpus)
+    trainable = tune.with_parameters(
+        Worker, context=context, folder=SharedFolder(folder), threads=cpus
+    )
     return run(
         trainable,
         folder,

@@ -1,6 +1,6 @@
 """The scheduler with 1 to 16 GPUs that are pretended: trials an hour, and what each costs beyond.
 
-A search as it is (Ray Tune, Optuna's TPE on a journal file, the ledger, retries), but trials that
+A search as it is (Ray Tune, Optuna's TPE on SQLite, the trial log, retries), but trials that
 sleep. An epoch lasts a second: on 2,000 pictures' features a head takes a quarter to a whole one on
 two cores, and whatever is fine-tuned longer, on a GPU as well. Nothing is stopped early, so the
 ideal is known: trials times their sleep, shared out evenly. The start of the workers is told apart,
@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe, table
-from tuning.files.shared_folder import SharedFolder
 from tuning.process.native_output import import_keras
 
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for Ray's workers
@@ -35,12 +34,19 @@ import ray
 
 from search_spaces.levers import MAX_UNFROZEN
 from tuning.cluster.resources import Resources
-from tuning.records.event_log import EventLog
-from tuning.records.trial_log import CURVES, TrialLog
-from tuning.scheduling import stopping, tune
+from tuning.records.event_log import CURVES
+from tuning.records.run_folder import RunFolder
+from tuning.records.trial_log import TrialLog
 from tuning.scheduling import study as studies
+from tuning.scheduling import tune
+from tuning.scheduling.callbacks import LogCallback
+from tuning.scheduling.early_stopping import build_scheduler
+from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.searcher import LeverSearch
 from tuning.scheduling.space import LeverSpace
+from tuning.scheduling.stopping import SearchEnd
+from tuning.scheduling.storages import open_storage
+from tuning.scheduling.tune import TrialLoop
 from tuning.scheduling.worker import Worker
 
 EPOCH = 1.0  # seconds
@@ -74,38 +80,41 @@ class Asleep(Worker):
 def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, float, float]:
     """Seconds until all workers train, from there to the search's end, and the driver's CPU's."""
     folder.mkdir()
+    run_folder = RunFolder(folder)
     levers, trials = LeverSpace(epochs, MAX_UNFROZEN), gpus * rounds
-    storage = studies.storage(studies.default_storage(folder))
-    study = studies.create(storage, "scale", studies.sampler("tpe", 0), ["accuracy"])
-    scheduler = stopping.scheduler("none", epochs, lambda hyperparameters: True)
-    trial_log = TrialLog(EventLog(folder / "trials.jsonl"), lambda record, event: None)
-    told = _Told(trial_log, scheduler.endings, SharedFolder(folder))
-    began, worked = time.time(), time.process_time()
-    tune._tune(
+    storage = open_storage(run_folder.storage)
+    study = studies.create(storage, "scale", build_sampler("tpe", 0), ["accuracy"])
+    scheduler = build_scheduler("none", epochs, lambda hyperparameters: True)
+    trial_log = TrialLog(run_folder.trials)
+    callback = _Noting(trial_log, scheduler.endings, run_folder.shared)
+    searcher = LeverSearch(study, levers, scheduler.endings, capacity=lambda: gpus)
+    loop = TrialLoop(
         None,  # type: ignore[arg-type]
-        folder,
+        run_folder,
         Resources(1.0, 1, gpus),
-        LeverSearch(study, levers, scheduler.endings, room=lambda: gpus),
         scheduler,
-        stopping.End([]),
-        told,
-        lambda: trials,
+        SearchEnd([]),
+        callback,
     )
+    began, worked = time.time(), time.process_time()
+    loop.run(searcher, lambda: trials)
     ended, worked = time.time(), time.process_time() - worked
     assert [each.status for each in trial_log.records.values()] == ["finished"] * trials
     # Workers that began earlier have slept more by then: the mean is what all of them lost.
-    ready = sum(sorted(told.began)[:gpus]) / gpus
+    ready = sum(sorted(callback.began)[:gpus]) / gpus
     return ready - began, ended - ready, worked
 
 
 @dataclass
-class _Told(tune._Told):
+class _Noting(LogCallback):
     """Notes when trials began their first epoch."""
 
     began: list[float] = field(default_factory=list)
 
-    def on_trial_result(self, *arguments: Any, result: dict[str, Any], **info: Any) -> None:
-        super().on_trial_result(*arguments, result=result, **info)
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        super().on_trial_result(iteration, trials, trial, result, **info)
         if result["epoch"] == 1:
             self.began.append(result["began"])
 
@@ -118,7 +127,7 @@ def main() -> None:
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")  # as a search does
-    tune.Worker = Asleep  # type: ignore[misc]  # all else is what a search runs
+    tune.Worker = Asleep  # type: ignore[attr-defined]  # all else is what a search runs
     rows = []
     ideal = options.rounds * options.epochs * EPOCH
     with tempfile.TemporaryDirectory() as folder:

@@ -30,9 +30,10 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from tuning.scheduling import study as studies
+from tuning.scheduling.early_stopping import FIRST_RUNG, REDUCTION, build_scheduler
+from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.searcher import LeverSearch
 from tuning.scheduling.space import LeverSpace
-from tuning.scheduling.stopping import FIRST_RUNG, REDUCTION, scheduler
 
 EPOCHS = 20  # of a trial
 WORKERS = 4
@@ -85,7 +86,7 @@ def searcher(way: str, seed: int) -> Any:
         return OptunaSearch(space=space, metric="validation_accuracy", mode="max", seed=seed)
     kind = "tpe" if way == "TPE, told truly" else "random"
     study = studies.create(
-        optuna.storages.InMemoryStorage(), "study", studies.sampler(kind, seed), ["accuracy"]
+        optuna.storages.InMemoryStorage(), "study", build_sampler(kind, seed), ["accuracy"]
     )
     return LeverSearch(study, space)
 
@@ -101,7 +102,7 @@ def best_after(way: str, seed: int, epochs: int) -> float:
             reduction_factor=REDUCTION,
         )
     else:
-        halving = scheduler("asha", EPOCHS, lambda levers: False)
+        halving = build_scheduler("asha", EPOCHS, lambda levers: False)
         search._endings = halving.endings
     stock = way == "stock OptunaSearch"
     halving.set_search_properties("validation_accuracy" if stock else "best_accuracy", "max")

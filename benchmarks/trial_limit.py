@@ -26,7 +26,7 @@ import numpy as np
 from models import vgg16
 from models.weights import load as load_weights
 from tuning.features import Backbone
-from tuning.training.networks import Batches, NetworkSpec, learner
+from tuning.training.networks import Batches, NetworkSpec, compiled_network
 
 SIDE = 2048  # of the matrices
 PRODUCTS = 8
@@ -42,7 +42,7 @@ def suffix(unfrozen: int, pictures: int, backbone: Backbone) -> Callable[[], obj
     shape = (pictures, *vgg16.output_shape(start, SIZE))
     features = generator.random(shape, np.float32).astype(np.float16)
     labels = generator.integers(0, 2, pictures)
-    network = learner(
+    network = compiled_network(
         NetworkSpec(
             network="vgg16",
             unfrozen=unfrozen,

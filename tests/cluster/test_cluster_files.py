@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tuning.options.parsing import parse
+from tuning.run.request import read_options
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCHED = ("cluster.yaml", "clusters/gcp.yaml", "clusters/on_premises.yaml")
@@ -286,15 +286,16 @@ def test_kubernetes_pods_see_one_volume_and_have_no_rights():
 def test_kubernetes_asks_for_a_search_that_there_is():
     python, script, *arguments = shlex.split(kubernetes()["RayJob"]["spec"]["entrypoint"])
     assert (python, script) == ("python", "tuning/search.py")
-    options = parse(arguments)
+    options, resumed = read_options(arguments)
+    assert not resumed
     assert options.address == "auto"
     assert {each.parts[1] for each in (options.data, options.cache, options.runs)} == {"shared"}
 
 
 def test_the_image_holds_this_project_as_locked():
     text = (ROOT / "clusters" / "Dockerfile").read_text()
-    fetch_file = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY")]
-    names = {name for line in fetch_file for name in line}
+    copied = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY")]
+    names = {name for line in copied for name in line}
     assert all((ROOT / name).exists() for name in names)
     assert names == {
         here for there, here in load("cluster.yaml")["file_mounts"].items() if ".ray" not in there

@@ -21,11 +21,12 @@ import yaml
 from hosts import LAPTOP, ROOT, Host
 from object_store import KEYS, Amazon, running
 
-from tuning import report
 from tuning.features.stores import HEADER
 from tuning.files.object_store import ObjectPath
 from tuning.records.event_log import EventLog
+from tuning.records.facts import check
 from tuning.records.mirror import Mirror
+from tuning.records.run_folder import RunFolder
 from tuning.records.trial_log import OVER, read_trials
 
 pytestmark = pytest.mark.slow
@@ -185,10 +186,10 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
         cluster.up()
         # At once: the first worker is waited for, or trials would train on the head's CPU.
         cluster.execute(f"ray job submit -- {search} --resume away")
-        Mirror(tmp_path / "away", place).bring()
+        Mirror(RunFolder(tmp_path / "away", place)).bring()
         begun, whole = _entries(ObjectPath(store.url("cache")))
         assert begun == whole
-    facts = report.check(json.loads((tmp_path / "away" / "report.json").read_text()))
+    facts = check(json.loads((tmp_path / "away" / "report.json").read_text()))
     assert len(facts["trials"]) == 6
     assert {trial["status"] for trial in facts["trials"]} <= {"finished", "stopped"}
     assert facts["run"]["gpus_per_trial"] == 1
@@ -230,7 +231,7 @@ def test_a_search_outlives_a_worker(cluster, photos, tmp_path):
     folder.mkdir(parents=True)
     cluster.ray("rsync-down", str(cluster.file), f"{shared}/runs/cats/", f"{folder}/")
     facts = json.loads((folder / "report.json").read_text())
-    report.check(facts)
+    check(facts)
     assert len(facts["trials"]) == 12
     assert {trial["status"] for trial in facts["trials"]} == {"finished"}
     assert facts["run"]["trials_at_once"] == WORKERS

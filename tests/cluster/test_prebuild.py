@@ -17,6 +17,7 @@ from tuning.cluster.resources import Resources
 from tuning.data import dataset
 from tuning.features import FeatureCache, View
 from tuning.records.event_log import EventLog
+from tuning.report.gather import cache_statistics
 from tuning.training.context import TrialContext
 
 pytestmark = pytest.mark.slow
@@ -41,8 +42,8 @@ def stored(context):
     return list(context.cache.folder.glob("*/entry.json"))
 
 
-def test_needs_of_the_experiments(context):
-    found = {(e.split.name, e.frontier, str(e.view)) for e in prebuild.needs(context, POINTS)}
+def test_what_is_missing_for_the_experiments(context):
+    found = {(e.split.name, e.frontier, str(e.view)) for e in prebuild.missing(context, POINTS)}
     assert found == {
         ("train", "block5_pool", "none"),
         ("validation", "block5_pool", "none"),
@@ -54,7 +55,7 @@ def test_needs_of_the_experiments(context):
 
 def test_what_is_recomputed_in_each_step_is_not_needed(context):
     deep = POINTS[2] | {"unfrozen": 9}
-    found = [(each.split.name, each.frontier) for each in prebuild.needs(context, [deep])]
+    found = [(each.split.name, each.frontier) for each in prebuild.missing(context, [deep])]
     assert found == [("train", "block5_pool")]  # for its head
 
 
@@ -69,8 +70,8 @@ def test_all_is_built_once_in_parallel_though_a_builder_dies(context):
 
     prebuild.build(context, POINTS, share, watch, lambda: False)
     assert told
-    assert prebuild.needs(context, POINTS) == []
-    statistics = context.cache.events.statistics()
+    assert prebuild.missing(context, POINTS) == []
+    statistics = cache_statistics(context.cache.events)
     assert statistics["multiples"] == 0
     assert statistics["builds"] == len(stored(context))
     assert told == sorted(told)
@@ -150,5 +151,5 @@ def test_a_living_holder_keeps_its_right_beyond_a_lease():
 
 
 def test_the_depth_of_a_need_orders_it(context):
-    order = [vgg16.FRONTIERS.index(each.frontier) for each in prebuild.needs(context, POINTS)]
+    order = [vgg16.FRONTIERS.index(each.frontier) for each in prebuild.missing(context, POINTS)]
     assert order == sorted(order)

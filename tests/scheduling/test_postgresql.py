@@ -10,8 +10,10 @@ from optuna.trial import TrialState
 from test_study import new, play
 
 from tuning.scheduling import study as studies
+from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.searcher import LeverSearch
 from tuning.scheduling.space import LeverSpace
+from tuning.scheduling.storages import open_storage
 
 PORT = "15439"
 
@@ -54,9 +56,9 @@ def url(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_study_lives_in_postgresql(url):
-    study = new(studies.storage(url), "in-a-server")
+    study = new(open_storage(url), "in-a-server")
     play(study, stopped={1})
-    again = studies.resume(studies.storage(url), "in-a-server", studies.sampler("tpe", 1))
+    again = studies.resume(open_storage(url), "in-a-server", build_sampler("tpe", 1))
     states = [trial.state for trial in again.get_trials()]
     assert states == [
         TrialState.COMPLETE,

@@ -1,6 +1,6 @@
 """The study: real storages, samplers, what is taken over, what waits to go on."""
 
-import shutil
+import importlib.util
 import subprocess
 import sys
 import time
@@ -11,19 +11,22 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from search_spaces.constraints import parse
+from search_spaces.constraints import parse_constraints
 from tuning.cluster.resources import Resources
 from tuning.errors import UserError
+from tuning.options import Options
 from tuning.options.choices import SAMPLERS
-from tuning.options.parsing import parse as parse_options
-from tuning.options.settings import masked
+from tuning.options.option import masked
 from tuning.records.event_log import EventLog
+from tuning.records.run_folder import RunFolder
 from tuning.records.trial_log import TrialLog
 from tuning.scheduling import study as studies
+from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.searcher import LeverSearch, TrialEndings
 from tuning.scheduling.space import LeverSpace
 from tuning.scheduling.stopping import Failures
-from tuning.scheduling.tune import _end
+from tuning.scheduling.storages import open_storage
+from tuning.scheduling.tune import Run, _end
 
 SPACE = LeverSpace(3, 6)
 
@@ -34,7 +37,7 @@ def result(epoch, accuracy, **more):
 
 
 def new(store, name="run", kind="tpe", objectives=("accuracy",)):
-    return studies.create(store, name, studies.sampler(kind, 0), objectives)
+    return studies.create(store, name, build_sampler(kind, 0), objectives)
 
 
 @pytest.fixture(params=["sqlite", "journal"])
@@ -57,7 +60,7 @@ def play(study, stopped=()):
 
 
 def test_each_ending_is_told_as_what_it_was(where):
-    study = new(studies.storage(where))
+    study = new(open_storage(where))
     assert play(study, stopped={1}) == [0, 1, 2, 3]
     finished, stopped, failed, cut = study.get_trials()
     assert (finished.state, finished.value) == (TrialState.COMPLETE, 0.8)
@@ -68,13 +71,13 @@ def test_each_ending_is_told_as_what_it_was(where):
 
 
 def test_what_was_cut_off_goes_on_as_the_same_trial(where):
-    study = new(studies.storage(where))
+    study = new(open_storage(where))
     play(study, stopped={1})
     cut = study.get_trials()[3]
     # Another process comes.
-    again = studies.resume(studies.storage(where), "run", studies.sampler("tpe", 1))
+    again = studies.resume(open_storage(where), "run", build_sampler("tpe", 1))
     assert again.get_trials()[3].state is TrialState.WAITING
-    assert studies.told(again) == 3
+    assert studies.count_finished(again) == 3
     search = LeverSearch(again, LeverSpace(3, 6))
     proposed = search.suggest("x")
     assert proposed["number"] == 3
@@ -86,18 +89,18 @@ def test_what_was_cut_off_goes_on_as_the_same_trial(where):
 
 
 def test_a_trial_killed_while_it_was_proposed_is_proposed_in_full(where):
-    study = new(studies.storage(where))
+    study = new(open_storage(where))
     trial = study.ask()
     trial.suggest_categorical("network", ["vgg16", "convnet"])  # and then the power went
-    again = studies.resume(studies.storage(where), "run", studies.sampler("tpe", 1))
+    again = studies.resume(open_storage(where), "run", build_sampler("tpe", 1))
     levers = LeverSearch(again, LeverSpace(3, 6)).suggest("x")["hyperparameters"]
     assert levers["network"] == trial.params["network"]
     assert "dropout" in levers
 
 
-def test_the_ledger_learns_what_the_study_knows(where, tmp_path):
-    study = new(studies.storage(where))
-    trial_log = TrialLog(EventLog(tmp_path / "trials.jsonl"), lambda record, event: None)
+def test_the_log_learns_what_the_study_knows(where, tmp_path):
+    study = new(open_storage(where))
+    trial_log = TrialLog(EventLog(tmp_path / "trials.jsonl"))
     for number in range(4):
         trial_log.start(number, {"epochs": 3})
     play(study, stopped={1})
@@ -110,22 +113,22 @@ def test_the_ledger_learns_what_the_study_knows(where, tmp_path):
 def test_a_warm_start_takes_over_what_is_finished(tmp_path):
     folder = tmp_path / "earlier"
     folder.mkdir()
-    earlier = new(studies.storage(studies.default_storage(folder)), "earlier")
+    earlier = new(open_storage(RunFolder(folder).storage), "earlier")
     play(earlier, stopped={1})
-    fresh = new(studies.storage(str(tmp_path / "log")))
+    fresh = new(open_storage(str(tmp_path / "log")))
     assert studies.take_over(fresh, str(folder), SPACE) == 2
     assert [trial.value for trial in fresh.get_trials(states=(TrialState.COMPLETE,))] == [0.8]
     assert fresh.get_trials()[0].user_attrs["from"] == "earlier 0"
-    assert studies.told(fresh) == 0
-    other = new(studies.storage(str(tmp_path / "other")))
+    assert studies.count_finished(fresh) == 0
+    other = new(open_storage(str(tmp_path / "other")))
     assert studies.take_over(other, f"sqlite:///{folder}/study.db#earlier", SPACE) == 2
 
 
 def test_a_warm_start_takes_what_lies_in_the_space(tmp_path):
-    earlier = new(studies.storage(f"sqlite:///{tmp_path}/study.db"), "earlier")
+    earlier = new(open_storage(f"sqlite:///{tmp_path}/study.db"), "earlier")
     play(earlier, stopped={1})
     first = earlier.trials[0].user_attrs["hyperparameters"]
-    narrow = LeverSpace(3, 6, constraints=parse([f"network={first['network']}"]))
+    narrow = LeverSpace(3, 6, constraints=parse_constraints([f"network={first['network']}"]))
     same = sum(
         trial.user_attrs["hyperparameters"]["network"] == first["network"]
         for trial in earlier.trials[:2]
@@ -148,27 +151,31 @@ def test_a_warm_start_takes_what_lies_in_the_space(tmp_path):
     [("nowhere", "no such run folder"), ("sqlite:///{}/study.db#that", "has the studies earlier")],
 )
 def test_a_warm_start_from_nothing_is_told(tmp_path, source, said):
-    new(studies.storage(f"sqlite:///{tmp_path}/study.db"), "earlier")
+    new(open_storage(f"sqlite:///{tmp_path}/study.db"), "earlier")
     fresh = new(optuna.storages.InMemoryStorage())
     with pytest.raises(UserError, match=said):
         studies.take_over(fresh, source.format(tmp_path), SPACE)
 
 
 def test_a_warm_start_with_other_objectives_is_told(tmp_path):
-    new(studies.storage(f"sqlite:///{tmp_path}/s.db"), "run", objectives=["accuracy", "parameters"])
+    new(open_storage(f"sqlite:///{tmp_path}/s.db"), "run", objectives=["accuracy", "parameters"])
     with pytest.raises(UserError, match="other objectives"):
         studies.take_over(
             new(optuna.storages.InMemoryStorage()), f"sqlite:///{tmp_path}/s.db", SPACE
         )
 
 
-def test_a_study_that_is_there_is_not_written_over(where):
-    store = studies.storage(where)
+def test_a_study_that_is_there_is_not_written_over(where, tmp_path):
+    store = open_storage(where)
     new(store)
     with pytest.raises(UserError, match="--resume run"):
         new(store)
+    assert studies.resume(store, "other", build_sampler("tpe", 0)) is None
+    fresh = studies.create(store, "other", build_sampler("random", 1), ["accuracy"])
+    strange = TrialLog(EventLog(tmp_path / "trials.jsonl"))
+    strange.start(0, {"epochs": 3, "network": "no such"})
     with pytest.raises(UserError, match="no study other"):
-        studies.resume(store, "other", studies.sampler("tpe", 0))
+        studies.rebuild(fresh, SPACE, strange)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +190,7 @@ def test_a_study_that_is_there_is_not_written_over(where):
 )
 def test_a_storage_that_cannot_be_opened_is_told_without_its_password(where, said):
     with pytest.raises(UserError, match=said) as caught:
-        studies.storage(where)
+        open_storage(where)
     assert "secret" not in str(caught.value)
 
 
@@ -206,11 +213,11 @@ def test_every_sampler_proposes_within_the_space(kind):
 
 
 def test_the_gaussian_process_sampler():
-    if not shutil.which("true") or __import__("importlib").util.find_spec("torch") is None:
+    if importlib.util.find_spec("torch") is None:
         with pytest.raises(UserError, match="needs the package torch"):
-            studies.sampler("gp", 0)
+            build_sampler("gp", 0)
     else:
-        assert isinstance(studies.sampler("gp", 0), optuna.samplers.GPSampler)
+        assert isinstance(build_sampler("gp", 0), optuna.samplers.GPSampler)
 
 
 def test_several_objectives_give_a_front():
@@ -225,7 +232,7 @@ def test_several_objectives_give_a_front():
 
 @pytest.mark.slow
 def test_the_dashboard_opens_the_storage_as_it_is(tmp_path):
-    play(new(studies.storage(f"sqlite:///{tmp_path}/study.db"), "a-run"), stopped={1})
+    play(new(open_storage(f"sqlite:///{tmp_path}/study.db"), "a-run"), stopped={1})
     program = Path(sys.executable).parent / "optuna-dashboard"
     port = "18317"
     process = subprocess.Popen(
@@ -250,9 +257,19 @@ def test_the_dashboard_opens_the_storage_as_it_is(tmp_path):
 
 
 def test_a_budget_counts_hours_times_price(tmp_path):
-    options = parse_options(["--price", "2", "--budget", "3", "--runs", str(tmp_path)])
-    trial_log = TrialLog(EventLog(tmp_path / "trials.jsonl"), lambda record, event: None)
-    end = _end(options, Resources(0.5, 1, 2), trial_log, Failures(), lambda: False)
+    options = Options(price=2, budget=3, runs=tmp_path)
+    trial_log = TrialLog(EventLog(tmp_path / "trials.jsonl"))
+    run = Run(
+        options=options,
+        space=SPACE,
+        study=new(optuna.storages.InMemoryStorage()),
+        context=None,
+        folder=RunFolder(tmp_path),
+        trial_log=trial_log,
+        watch=lambda done, all_of_them: None,
+        interrupted=lambda: False,
+    )
+    end = _end(run, Resources(0.5, 1, 2), Failures())
     trial_log.start(0, {"epochs": 3})
     trial_log.records[0].seconds = 2 * 3600  # at half a GPU: one hour, which costs 2
     assert not end.stop_all()

@@ -16,13 +16,19 @@ from ray.cluster_utils import Cluster
 from tuning.cluster import joining
 from tuning.cluster.joining import connect
 from tuning.cluster.resources import Resources, resources_per_trial
-from tuning.files.shared_folder import SharedFolder
-from tuning.records.event_log import EventLog
-from tuning.records.trial_log import CURVES, TrialLog
-from tuning.scheduling import stopping, tune
+from tuning.records.event_log import CURVES
+from tuning.records.run_folder import RunFolder
+from tuning.records.trial_log import TrialLog
 from tuning.scheduling import study as studies
+from tuning.scheduling import tune
+from tuning.scheduling.callbacks import LogCallback
+from tuning.scheduling.early_stopping import build_scheduler
+from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.searcher import LeverSearch
 from tuning.scheduling.space import LeverSpace
+from tuning.scheduling.stopping import SearchEnd
+from tuning.scheduling.storages import open_storage
+from tuning.scheduling.tune import TrialLoop
 from tuning.scheduling.worker import Worker
 
 TRIALS = 4
@@ -60,7 +66,7 @@ class Placed(Idle):
 
     def _epoch(self):
         context, began = ray.get_runtime_context(), time.time()
-        time.sleep(0.5)
+        time.sleep(1.5)  # two workers on two cores have started before the first trials end
         place = [context.get_node_id(), context.get_accelerator_ids()["GPU"]]
         with (self.folder.here / f"{os.getpid()}.jsonl").open("a") as file:
             file.write(json.dumps([place, began, time.time()]) + "\n")
@@ -89,16 +95,16 @@ def mixed():
 def run(worker, share, trials, tmp_path, monkeypatch):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     monkeypatch.setattr(tune, "Worker", worker)
-    store = studies.storage(studies.default_storage(tmp_path))
-    study = studies.create(store, "study", studies.sampler("random", 0), ["accuracy"])
-    scheduler = stopping.scheduler("asha", 3, lambda hyperparameters: False)
-    trial_log = TrialLog(EventLog(tmp_path / "trials.jsonl"), lambda record, event: None)
-    searcher = LeverSearch(study, LeverSpace(3, 2), scheduler.endings)
-    told = tune._Told(trial_log, scheduler.endings, SharedFolder(tmp_path))
-    tune._tune(
-        *(None, tmp_path, share, searcher, scheduler, stopping.End([]), told),
-        lambda: trials - studies.told(study),
+    folder = RunFolder(tmp_path)
+    study = studies.create(
+        open_storage(folder.storage), "study", build_sampler("random", 0), ["accuracy"]
     )
+    scheduler = build_scheduler("asha", 3, lambda hyperparameters: False)
+    trial_log = TrialLog(folder.trials)
+    searcher = LeverSearch(study, LeverSpace(3, 2), scheduler.endings)
+    callback = LogCallback(trial_log, scheduler.endings, folder.shared)
+    loop = TrialLoop(None, folder, share, scheduler, SearchEnd([]), callback)
+    loop.run(searcher, lambda: trials - studies.count_finished(study))
     return study, trial_log
 
 

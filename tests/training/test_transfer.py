@@ -1,5 +1,7 @@
 """A trial: the same losses as without the cache, the article's stages, its best epoch."""
 
+import pickle
+
 import keras
 import numpy as np
 import pytest
@@ -145,6 +147,14 @@ def test_a_trial_that_diverges_says_so(context):
     trial = TransferTrial(context, BOTTLENECK.hyperparameters(3) | {"head_rate": 1e30})
     with pytest.raises(TrialError, match=r"loss of epoch \d is (nan|inf)"):
         any(trial.run_epoch() is None for _ in range(3))
+
+
+def test_the_weights_do_not_travel_with_the_context(context):
+    read = context.backbone.weights.arrays
+    sent = pickle.dumps(context)
+    assert len(sent) < 1e6
+    again = pickle.loads(sent).backbone.weights.arrays
+    assert all((again[name] == read[name]).all() for name in read)
 
 
 def test_score_is_kerass():
