@@ -187,3 +187,8 @@ def test_a_room_that_looks_back_is_found(sources):
     assert sorted(set(circle(ring))) == ["models.a", "models.b"]
     for_types = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from models import a"
     assert circle({**ring, "models.b": for_types}) == []
+
+
+@pytest.mark.parametrize("room", ["export", "features", "report", "serve"])
+def test_what_is_run_by_its_room_can_be(sources, room):
+    assert f"tuning.{room}.__main__" in sources

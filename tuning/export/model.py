@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-if __package__ in (None, ""):
-    # Run as a script: the packages lie beside this file's folder, installed or not.
-    sys.path[0] = str(Path(__file__).resolve().parent.parent)
-
 import argparse
 import json
 import os
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,7 +158,3 @@ def refresh_card(run: Path) -> None:
     except UserError as error:
         # The report of another version, perhaps; the formats are there all the same.
         print(f"warning: The model's card stays as it was: {error}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
