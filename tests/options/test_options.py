@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+from tuning.options.parsing import parse
 
 from tuning import search
 from tuning.errors import UserError
-from tuning.options.parsing import parse
 from tuning.scheduling import space
 
 ROOT = Path(__file__).resolve().parents[2]

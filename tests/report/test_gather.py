@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from tuning.options.parsing import parse
 
 from tuning import report
 from tuning.data import dataset
 from tuning.errors import UserError
 from tuning.features import FeatureCache
-from tuning.options.parsing import parse
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import CURVES, RunEnding, TrialLog
 from tuning.report import gather
