@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("tuning", "models", "search_spaces")
-FACE = ("__init__", "search", "predict", "serve")
+FACE = ("__init__", "__main__", "api", "search", "predict", "serve")
 # From the face down to what knows nothing of tuning: a room imports what comes later.
 FLOORS = (
     FACE,

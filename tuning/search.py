@@ -41,11 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(arguments: list[str]) -> int:
     from rich.console import Console
 
+    from tuning.options.option import masked
     from tuning.run.request import read_options
 
     options, resumed = read_options(arguments)
     console = Console(soft_wrap=True)
-    command = shlex.join(["python", "tuning/search.py", *arguments])
+    command = shlex.join(["python", "tuning/search.py", *map(masked, arguments)])
     finished = search(options, resumed, command, console)
     console.print(finished.in_short, highlight=False)
     if finished.failing:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tuning.files.object_store import PUBLIC, SCHEMES, ObjectPath, is_url
 
+OBJECT = "object "  # begins what settings have in place of a Python object
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -20,10 +21,12 @@ class Kind:
     Attributes:
         read: From text to a value; raises `ValueError` with what is wrong, in one line.
         write: From a value to text that `read` takes.
+        objects: Whether a value that is no text is taken as it is.
     """
 
     read: Callable[[str], Any]
     write: Callable[[Any], str] = str
+    objects: bool = False
 
 
 def _source(text: str) -> str:
@@ -96,6 +99,22 @@ def _folder_name(text: str) -> str:
     return text
 
 
+def _import_name(text: str) -> str:
+    if text.startswith(OBJECT):
+        raise ValueError(
+            f"{text.removeprefix(OBJECT)} was given as a Python object, which settings cannot "
+            "hold; give it again, as in resume(folder, hypermodel=…)"
+        )
+    return text
+
+
+def _name_of(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    kind = value if hasattr(value, "__qualname__") else type(value)
+    return f"{OBJECT}{kind.__module__}.{kind.__qualname__}"
+
+
 def _integer(text: str) -> int:
     if not re.fullmatch(r"[+-]?\d+", text.strip()):
         raise ValueError(f"{text!r} is not a whole number")
@@ -131,6 +150,7 @@ POSITIVE = Kind(_positive, _number)
 SECONDS = Kind(_seconds, lambda value: f"{value:.17g}s")
 REPEATS = Kind(_repeats, lambda value: "x".join(map(str, value)))
 FOLDER_NAME = Kind(_folder_name)
+IMPORTED = Kind(_import_name, _name_of, objects=True)
 INTEGER = Kind(_integer)
 SWITCH = Kind(_switch, lambda value: str(value).lower())
 

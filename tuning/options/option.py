@@ -58,6 +58,8 @@ class Option:
     def _one(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.kind.read(value)
+        if self.kind.objects:
+            return value
         try:
             text = self.kind.write(value)
         except (TypeError, ValueError):

@@ -150,11 +150,12 @@ class Options:
         "the most conv layers of VGG16 that are trained, 0 to 13",
         group=SPACE,
     )
-    hypermodel: str | None = option(
+    hypermodel: Any = option(
         None,
-        kinds.TEXT,
+        kinds.IMPORTED,
         "MODULE:NAME",
-        "search this keras_tuner.HyperModel on the pictures instead, a class or an instance",
+        "search this keras_tuner.HyperModel on the pictures instead, a class or an instance; in "
+        "Python also the class or the instance itself",
         group=SPACE,
         excludes=("space", "max_unfrozen", "preprocessing", "store_from"),
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from tuning.errors import UserError
 from tuning.files import atomic
+from tuning.options import kinds
 from tuning.options.option import about, flag
 from tuning.options.options import Options
 
@@ -74,7 +75,11 @@ def resumed(folder: Path, **given: Any) -> Options:
     """
     if not (folder / FILE).is_file():
         raise UserError(f"There is no run {folder} to resume; {_others(folder)}.")
+    saved = read(folder / FILE)
     resumable = [each.name for each in fields(Options) if about(each).resumable]
+    if "hypermodel" in given:
+        _must_be_the_same(saved.get("hypermodel"), given["hypermodel"])
+        resumable.append("hypermodel")
     fixed = sorted(set(given) - set(resumable))
     if fixed:
         raise UserError(
@@ -83,7 +88,15 @@ def resumed(folder: Path, **given: Any) -> Options:
         )
     # Not by the settings: a folder may have been moved, or renamed.
     given = {"runs": folder.parent} | given | {"name": folder.name}
-    return _options(folder / FILE, read(folder / FILE) | given)
+    return _options(folder / FILE, saved | given)
+
+
+def _must_be_the_same(saved: str | None, given: Any) -> None:
+    """Raises UserError if a run is resumed with another HyperModel than it began with."""
+    if (name := kinds.IMPORTED.write(given)) != saved:
+        raise UserError(
+            f"The run searches {saved or 'the levers'}, not the HyperModel {name}; start a new run."
+        )
 
 
 def _options(path: Path, values: Mapping[str, Any]) -> Options:

@@ -43,8 +43,11 @@ class _Teller(logging.Handler):
 
 @contextmanager
 def put_back() -> Iterator[None]:
-    """Puts back, at the end: environment, warnings, loggers, signal handlers, exception hook."""
-    environment, hook = dict(os.environ), sys.excepthook
+    """Puts back, at the end, what a run changes in its process.
+
+    That is environment, warnings, loggers, signal handlers, exception hook, the path of modules.
+    """
+    environment, hook, path = dict(os.environ), sys.excepthook, list(sys.path)
     loggers = {each: (each.level, each.disabled, list(each.handlers)) for each in _loggers()}
     signals = {}
     if threading.current_thread() is threading.main_thread():
@@ -57,6 +60,7 @@ def put_back() -> Iterator[None]:
             del os.environ[name]
         os.environ.update(environment)
         sys.excepthook = hook
+        sys.path[:] = path
         for each, (level, disabled, handlers) in loggers.items():
             each.setLevel(level)
             each.disabled, each.handlers = disabled, handlers

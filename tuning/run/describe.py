@@ -6,14 +6,12 @@ import datetime
 import importlib.metadata
 import os
 import platform
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 from search_spaces import experiments
 from tuning.options import Options
-from tuning.options.option import masked
 from tuning.options.settings import FILE as SETTINGS
 from tuning.records.facts import Weights
 from tuning.records.metadata import Experiment, RunMetadata
@@ -30,14 +28,14 @@ def describe(
     Args:
         options: What the user asked for.
         context: What all trials share.
-        command: What the user typed.
+        command: What the user typed, without passwords.
         earlier: What was written when the run began, None for a new one.
     """
     dataset = context.dataset
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     return {
         "name": options.name,
-        "command": earlier["command"] if earlier else _masked(command),
+        "command": earlier["command"] if earlier else command,
         "settings": SETTINGS,
         "seed": options.seed,
         "began": earlier["began"] if earlier else now,
@@ -58,11 +56,6 @@ def describe(
         "weights": _weights(options, context),
         "experiments": _experiments(options),
     }
-
-
-def _masked(command: str) -> str:
-    """A storage's URL may have a password in it."""
-    return shlex.join(masked(word) for word in shlex.split(command))
 
 
 def _versions() -> dict[str, str]:
