@@ -38,7 +38,7 @@ class Point:
         )
 
 
-class Clock(keras.callbacks.Callback):
+class Clock(keras.callbacks.Callback):  # type: ignore[misc]
     """Seconds and validation accuracy of each epoch; `tell` is called with both after each."""
 
     def __init__(self, tell: Callable[[dict[str, float]], None] = lambda metrics: None) -> None:
@@ -137,6 +137,7 @@ class HyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
         super().__init__()
         self.points, self.data, self.weights, self.epochs = points, data, weights, epochs
         self.outcomes: list[Outcome] = []
+        self.last = 0.0
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         self.point = self.points[hp.Int("point", 0, len(self.points) - 1)]
