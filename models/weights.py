@@ -107,6 +107,11 @@ def _random() -> dict[str, np.ndarray]:
     return arrays
 
 
+def imagenet_file() -> Path:
+    """Where Keras keeps the ImageNet weights, or would put them."""
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / IMAGENET_FILE
+
+
 def _imagenet_file() -> Path:
     import keras
 
@@ -117,12 +122,11 @@ def _imagenet_file() -> Path:
             )
         )
     except Exception as error:
-        home = os.environ.get("KERAS_HOME", "~/.keras")
         # Keras raises a bare Exception when a download fails, ValueError when the hash differs.
         raise WeightsError(
             f"ImageNet weights are neither in Keras' cache nor to be downloaded ({_brief(error)}): "
-            f"put {IMAGENET_FILE} into {home}/models, or give a file with --weights PATH, "
-            "or do without with --weights random."
+            f"put {IMAGENET_FILE} into {imagenet_file().parent}, or give a file with --weights "
+            "PATH, or do without with --weights random."
         ) from error
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.weights import WeightsError, check, load
+from models.weights import WeightsError, check, imagenet_file, load
 from tuning.data import dataset, demo
 from tuning.data.dataset import Dataset
 from tuning.data.folds import most_folds
@@ -151,8 +153,11 @@ def choose_weights(options: Options) -> str:
     """
     if options.experiments == ("convnet",) or options.hypermodel is not None:
         return options.weights  # never asked for
+    if options.weights == "imagenet" and not imagenet_file().exists():
+        log.info("VGG16's ImageNet weights (59 MB) are downloaded for Keras' cache")
     try:
-        load(fetch_file(options.weights))
+        with redirect_stdout(io.StringIO()):  # where Keras says so, in hundreds of lines
+            load(fetch_file(options.weights))
     except WeightsError as error:
         if options.data or options.weights != "imagenet":
             raise UserError(str(error)) from error

@@ -115,7 +115,7 @@ class Progress(RunCallback):
         left = elapsed * (self.trials - share) / share
         if self.budget is not None:
             left = min(left, self.budget - elapsed)
-        return f" | about {duration(max(left, 0))} left"
+        return f" | about {duration(left)} left" if left > 0 else ""
 
     def _table(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="bold")
