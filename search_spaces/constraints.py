@@ -163,24 +163,6 @@ def parse_constraints(texts: Sequence[str]) -> Constraints:
     return Constraints(by_name)
 
 
-def from_table(table: Mapping[str, Any]) -> Constraints:
-    """What the table of a settings file says: a list is some values, else as above.
-
-    Raises:
-        ConstraintError: If a value cannot be read.
-    """
-    by_name = {}
-    for name, value in table.items():
-        if isinstance(value, str):
-            items = value.split(",")
-        else:
-            items = [
-                domain.written(each) for each in (value if isinstance(value, list) else [value])
-            ]
-        by_name[name] = _constraint(name, items)
-    return Constraints(by_name)
-
-
 def _constraint(name: str, items: Iterable[str]) -> Constraint:
     constraint = Constraint(name, tuple(item.strip() for item in items))
     if not all(constraint.texts) or not constraint.texts:

@@ -5,7 +5,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from tuning import report
-from tuning.evaluation.pareto import front
+from tuning.evaluation.pareto import pareto_front
 from tuning.records.facts import Front
 from tuning.records.shapes import expect
 
@@ -22,7 +22,7 @@ def study(tmp_path):
 
 
 def test_the_front_holds_those_that_none_beats(study):
-    found = front(study, ["accuracy", "parameters"], range(7))
+    found = pareto_front(study, ["accuracy", "parameters"], range(7))
     expect(found, Front)
     assert len(found["values"]) == 6
     assert found["directions"] == ["max", "min"]
@@ -31,14 +31,14 @@ def test_the_front_holds_those_that_none_beats(study):
 
 
 def test_trials_of_an_earlier_run_do_not_count(study):
-    found = front(study, ["accuracy", "parameters"], [1, 2, 3])
+    found = pareto_front(study, ["accuracy", "parameters"], [1, 2, 3])
     assert found["best"] == [1]
     assert found["values"] == {"1": [0.8, 10], "2": [0.8, 50], "3": [0.7, 20]}
 
 
 def test_one_objective_has_no_front(study):
-    assert front(study, ["accuracy"], range(7)) is None
-    assert front(study, ["accuracy", "parameters"], []) is None
+    assert pareto_front(study, ["accuracy"], range(7)) is None
+    assert pareto_front(study, ["accuracy", "parameters"], []) is None
 
 
 def test_the_front_is_a_part_of_the_schema():

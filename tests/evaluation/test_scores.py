@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -10,11 +11,14 @@ from PIL import Image
 
 from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset
+from tuning.data.folds import fold
 from tuning.evaluation import repeats, scores
+from tuning.evaluation.importances import importances
+from tuning.evaluation.intervals import wilson
 from tuning.features import PLAIN, FeatureCache
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import TrialLog
-from tuning.training import folds
+from tuning.report.gather import cache_statistics
 from tuning.training.context import TrialContext
 from tuning.training.transfer import TransferTrial
 
@@ -34,7 +38,7 @@ def test_measures_of_a_small_example():
     assert found["confusion"] == [[2, 0], [1, 1]]
     assert found["recall"] == {"cat": 1.0, "dog": 0.5}
     assert found["loss"] == pytest.approx(-np.log([0.9, 0.6, 0.35, 0.8]).mean())
-    assert found["interval"] == pytest.approx(scores.wilson(3, 4))
+    assert found["interval"] == pytest.approx(wilson(3, 4))
 
 
 def test_measures_of_several_classes():
@@ -81,7 +85,7 @@ def test_every_picture_is_validated_on_once_and_classes_keep_their_shares(contex
     data = context.dataset
     seen = []
     for number in range(4):
-        part = folds.fold(context, number, 4).dataset
+        part = fold(data, number, 4)
         assert not set(map(bytes, part.train.digests)) & set(map(bytes, part.validation.digests))
         assert abs(np.bincount(part.validation.labels)[0] - len(part.validation) / 2) <= 1
         seen += [bytes(each) for each in part.validation.digests]
@@ -94,8 +98,8 @@ def test_a_fold_trains_on_features_that_are_there(context, experiment):
     for split in (context.dataset.train, context.dataset.validation):
         for frontier in ("block4_pool", "block5_pool"):
             context.cache.features(split, context.backbone, frontier)
-    before = context.cache.events.statistics()["builds"]
-    part = folds.fold(context, 1, 3)
+    before = cache_statistics(context.cache.events)["builds"]
+    part = replace(context, dataset=fold(context.dataset, 1, 3))
     features = part.cache.features(part.dataset.train, part.backbone, "block5_pool")
     pictures = [bytes(d) for d in context.dataset.train.digests]
     first = pictures.index(bytes(part.dataset.train.digests[0]))
@@ -106,7 +110,7 @@ def test_a_fold_trains_on_features_that_are_there(context, experiment):
     )
     metrics = [trial.run_epoch() for _ in range(2)]
     assert all(np.isfinite(each["validation_loss"]) for each in metrics)
-    assert context.cache.events.statistics()["builds"] == before
+    assert cache_statistics(context.cache.events)["builds"] == before
 
 
 def record_of(trial_log, number, accuracies, hyperparameters, status="finished"):
@@ -118,7 +122,7 @@ def record_of(trial_log, number, accuracies, hyperparameters, status="finished")
 
 
 def test_the_best_mean_wins_not_the_luckiest(tmp_path):
-    searched = TrialLog(EventLog(tmp_path / "a"), lambda record, event: None)
+    searched = TrialLog(EventLog(tmp_path / "a"))
     record_of(searched, 4, [0.9, 0.95], {"epochs": 2})
     record_of(searched, 7, [0.93, 0.92], {"epochs": 2})
     repeated = repeats.confirming([searched.records[4], searched.records[7]], 2, 2, seed=0)
@@ -128,7 +132,7 @@ def test_the_best_mean_wins_not_the_luckiest(tmp_path):
         (7, 1000),
         (7, 1001),
     ]
-    again = TrialLog(EventLog(tmp_path / "b"), lambda record, event: None)
+    again = TrialLog(EventLog(tmp_path / "b"))
     for place, best in enumerate((0.9, 0.86, 0.91, 0.93)):
         record_of(again, place, [0.5, best], {"epochs": 2})
     found = repeats.confirmation(repeated, again.records)
@@ -140,12 +144,12 @@ def test_the_best_mean_wins_not_the_luckiest(tmp_path):
 
 
 def test_folds_are_judged_after_the_epochs_that_the_search_chose(tmp_path):
-    searched = TrialLog(EventLog(tmp_path / "a"), lambda record, event: None)
+    searched = TrialLog(EventLog(tmp_path / "a"))
     record_of(searched, 4, [0.9, 0.95, 0.7], {"epochs": 3})
     folded = repeats.folding(searched.records[4], 3, seed=5)
     assert [each.hyperparameters["epochs"] for each in folded] == [2, 2, 2]
     assert [each.fold for each in folded] == [(0, 3), (1, 3), (2, 3)]
-    again = TrialLog(EventLog(tmp_path / "b"), lambda record, event: None)
+    again = TrialLog(EventLog(tmp_path / "b"))
     for place in range(3):
         record_of(again, place, [0.99, 0.8 + place / 10], {"epochs": 2})
     found = repeats.cross_validation(folded, again.records)
@@ -154,14 +158,14 @@ def test_folds_are_judged_after_the_epochs_that_the_search_chose(tmp_path):
 
 def test_the_lever_that_decides_is_found():
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
-    assert scores.importances(study) is None
+    assert importances(study) is None
     study.optimize(
         lambda trial: (
             trial.suggest_float("much", 0, 1) + 0.05 * trial.suggest_float("little", 0, 1)
         ),
         n_trials=40,
     )
-    found = scores.importances(study)
+    found = importances(study)
     assert found["trials"] == 40
     for shares in found["methods"].values():
         assert sum(shares.values()) == pytest.approx(1)

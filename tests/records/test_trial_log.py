@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tuning.evaluation.scores import interval, wilson
+from tuning.evaluation.intervals import interval, wilson
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import TrialLog, elapsed, rank, read_trials
 from tuning.run.progress import Progress
@@ -20,7 +20,7 @@ def metrics(accuracy, loss=1.0, epoch=1):
 
 @pytest.fixture
 def trial_log(tmp_path):
-    return TrialLog(EventLog(tmp_path / "trials.jsonl"), lambda record, event: None)
+    return TrialLog(EventLog(tmp_path / "trials.jsonl"))
 
 
 def fill(trial_log):
@@ -97,8 +97,10 @@ def test_the_best_is_by_accuracy_then_loss_and_never_a_failure(trial_log):
 def test_plain_lines_without_a_terminal(tmp_path):
     output = io.StringIO()
     console = Console(file=output, width=200)
-    with Progress(2, EventLog(tmp_path / "cache.jsonl"), None, console) as progress:
-        fill(TrialLog(EventLog(tmp_path / "trials.jsonl"), progress.update))
+    progress = Progress(2, EventLog(tmp_path / "cache.jsonl"), None, console)
+    progress.open()
+    fill(TrialLog(EventLog(tmp_path / "trials.jsonl"), [progress]))
+    progress.close()
     lines = output.getvalue().splitlines()
     assert lines[0] == "trial 0 starts: small convnet, no augmentation, dropout 0.5"
     assert "trial 0 finished after 3 epochs" in lines[2]
@@ -114,12 +116,14 @@ def test_a_live_table_on_a_terminal(tmp_path):
     cache.write(
         event="building", key="k", pictures=2000, split="train", frontier="block4_pool", view="a/1"
     )
-    with Progress(2, cache, None, console) as progress:
-        trial_log = TrialLog(EventLog(tmp_path / "trials.jsonl"), progress.update)
-        trial_log.start(0, HYPERPARAMETERS)
-        trial_log.epoch(0, metrics(0.6))
-        progress.live.refresh()
-        seen = output.getvalue()
+    progress = Progress(2, cache, None, console)
+    progress.open()
+    trial_log = TrialLog(EventLog(tmp_path / "trials.jsonl"), [progress])
+    trial_log.start(0, HYPERPARAMETERS)
+    trial_log.epoch(0, metrics(0.6))
+    progress.live.refresh()
+    seen = output.getvalue()
+    progress.close()
     for text in (
         "0 of 2 trials",
         "small convnet",

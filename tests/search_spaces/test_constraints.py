@@ -8,7 +8,7 @@ import pytest
 from optuna.samplers import RandomSampler, TPESampler
 
 from search_spaces import levers, points
-from search_spaces.constraints import ConstraintError, check, from_table, parse
+from search_spaces.constraints import ConstraintError, check_constraints, parse_constraints
 from search_spaces.experiments import EXPERIMENTS
 from search_spaces.optuna_bridge import OptunaHyperParameters, asked
 
@@ -26,8 +26,8 @@ def full(hp):
 
 def studied(space, *texts, trials=60, sampler=None, enqueue=()):
     """What `space` returned in each trial, and the trials."""
-    constraints = parse(texts)
-    check(space, constraints)
+    constraints = parse_constraints(texts)
+    check_constraints(space, constraints)
     study = optuna.create_study(sampler=sampler or RandomSampler(seed=0))
     for point in enqueue:
         study.enqueue_trial(point)
@@ -158,50 +158,41 @@ def test_what_only_some_branches_have():
 )
 def test_what_is_not_there_is_said_in_one_line(text, says):
     with pytest.raises(ConstraintError) as caught:
-        check(article, parse([text]))
+        check_constraints(article, parse_constraints([text]))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert text.split("=")[0] in str(caught.value)
 
 
 def test_names_are_found_wherever_they_are_asked_for():
-    check(layered, parse(["units_3=8", "size=150", "kind=large"]))
+    check_constraints(layered, parse_constraints(["units_3=8", "size=150", "kind=large"]))
     with pytest.raises(ConstraintError, match=r"no hyperparameter units_9; did you mean units_\d"):
-        check(layered, parse(["units_9=8"]))
+        check_constraints(layered, parse_constraints(["units_9=8"]))
     with pytest.raises(ConstraintError, match="size is a whole number from 1 to 10 or a whole"):
-        check(layered, parse(["size=50"]))
+        check_constraints(layered, parse_constraints(["size=50"]))
     # One of the two kinds would have no size at all.
     with pytest.raises(
         ConstraintError, match="size is a whole number from 1 to 10 where kind is sm"
     ):
-        check(layered, parse(["size=150"]))
+        check_constraints(layered, parse_constraints(["size=150"]))
 
 
-def test_the_command_line_and_a_table_say_the_same():
-    table = {
-        "dropout": 0.5,
-        "unfrozen": "0:4",
-        "augmentation": ["none", "flip"],
-        "on": True,
-        "network": "vgg16",
-        "head_epochs": [2, 20],
-    }
+def test_of_two_on_one_name_the_later_counts():
     texts = ["dropout=0.5", "unfrozen=0:4", "augmentation=none,flip", "on=true"]
-    assert from_table(table) == parse([*texts, "network=vgg16", "head_epochs=2,20"])
-    assert parse(["dropout=0.1", "dropout=0.5"]) == parse(["dropout=0.5"])
-    assert not parse([]).by_name
-    assert parse(texts).fixed == {"dropout": 0.5, "on": True}
+    assert parse_constraints(["dropout=0.1", "dropout=0.5"]) == parse_constraints(["dropout=0.5"])
+    assert not parse_constraints([]).by_name
+    assert parse_constraints(texts).fixed == {"dropout": 0.5, "on": True}
 
 
 def test_knows_which_points_lie_inside():
-    assert parse(["dropout=0.5"]).allows(CONVNET)
-    assert not parse(["dropout=0.2"]).allows(CONVNET)
-    assert parse(["unfrozen=0:2"]).allows(BOTTLENECK)
-    assert not parse(["unfrozen=0:2"]).allows(FINE_TUNE)
-    assert parse(["unfrozen=0:2"]).allows(CONVNET)  # it has none
-    assert not parse(["augmentation=none,flip"]).allows(CONVNET)
-    assert parse(["dropout=0.15"]).allows({"dropout": 3 * 0.05})
-    assert parse([]).allows(FINE_TUNE)
+    assert parse_constraints(["dropout=0.5"]).allows(CONVNET)
+    assert not parse_constraints(["dropout=0.2"]).allows(CONVNET)
+    assert parse_constraints(["unfrozen=0:2"]).allows(BOTTLENECK)
+    assert not parse_constraints(["unfrozen=0:2"]).allows(FINE_TUNE)
+    assert parse_constraints(["unfrozen=0:2"]).allows(CONVNET)  # it has none
+    assert not parse_constraints(["augmentation=none,flip"]).allows(CONVNET)
+    assert parse_constraints(["dropout=0.15"]).allows({"dropout": 3 * 0.05})
+    assert parse_constraints([]).allows(FINE_TUNE)
 
 
 def test_an_enqueued_value_does_not_slip_through():
@@ -218,7 +209,9 @@ def test_an_enqueued_value_does_not_slip_through():
 
 
 def test_a_point_is_completed_inside():
-    constraints = parse(["dropout=0.1:0.3", "network=vgg16", "unfrozen=1:", "augmentation=flip"])
+    constraints = parse_constraints(
+        ["dropout=0.1:0.3", "network=vgg16", "unfrozen=1:", "augmentation=flip"]
+    )
     point = levers.complete({"regularization": "l1"}, 20, constraints=constraints)
     assert point == levers.complete(
         {"regularization": "l1", "dropout": 0.1, "unfrozen": 1, "augmentation": "flip"}, 20
@@ -255,7 +248,7 @@ def test_a_point_becomes_the_parameters_of_a_trial(space):
     """What one search found is a trial of a narrower one, with its distributions."""
     wide = optuna.create_study(sampler=RandomSampler(seed=3))
     texts = ["kind=large"] if space is layered else ["augmentation=none,flip", "dropout=0.1:0.6"]
-    constraints = parse(texts)
+    constraints = parse_constraints(texts)
     narrow = optuna.create_study(sampler=TPESampler(seed=0, n_startup_trials=3))
     taken = []
     for _ in range(40):
