@@ -27,6 +27,8 @@ from tuning.data import dataset
 from tuning.features import PLAIN, Backbone, FeatureCache, View
 from tuning.features.entry import BLOCK
 
+SIZE = 150
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -35,10 +37,10 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = dataset.load(
-            PHOTOS, cache=Path(folder), per_class=(options.pictures // 2, 4), image_size=150
+            PHOTOS, cache=Path(folder), per_class=(options.pictures // 2, 4), image_size=SIZE
         )
-        backbone = Backbone(load_weights("random"), "rescale", 150)
-        bare = vgg16.section(vgg16.PICTURE, vgg16.TOP, 150, backbone.weights.arrays)
+        backbone = Backbone(load_weights("random"), "rescale", SIZE)
+        bare = vgg16.section(vgg16.PICTURE, vgg16.TOP, SIZE, backbone.weights.arrays)
         pixels = np.asarray(data.train.pictures, np.float32)
 
         def forward() -> None:

@@ -37,22 +37,17 @@ from benchmarks.listed import Outcome, run, run_points
 from benchmarks.others import Point
 from models.weights import load as load_weights
 from search_spaces import levers
-from tuning.cluster.joining import connect
+from tuning.cluster.joining import connected
 from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.records.event_log import EventLog
 from tuning.report.gather import cache_statistics
 from tuning.training.context import TrialContext
 
+SIZE = 150
 DROPOUTS = (0.5, 0.3)
-POINTS = [
-    Point(unfrozen, augmentation, dropout)
-    for dropout in DROPOUTS
-    for augmentation in ("none", "article")
-    for unfrozen in (0, 1, 3)
-]
-HALF = len(POINTS) // len(DROPOUTS)
-KINDS = [point.kind for point in POINTS[:HALF]]
+# The first is a head alone.
+KINDS = [(unfrozen, policy) for policy in ("none", "article") for unfrozen in (0, 1, 3)]
 # The search that is projected: trials of these kinds in equal parts. 4 policies of 8 views.
 TRIALS, EPOCHS, PICTURES, POLICIES, VIEWS = 50, 20, 2800, 4, 8
 
@@ -86,19 +81,19 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, nargs=2, default=(100, 40))
     parser.add_argument("--epochs", type=int, default=3)
     options = parser.parse_args()
+    first, second = ([Point(*kind, dropout) for kind in KINDS] for dropout in DROPOUTS)
     cpus = len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, connected(None):
         folder = Path(name)
         data = dataset.load(
-            PHOTOS, cache=folder, per_class=tuple(options.per_class), image_size=others.SIZE
+            PHOTOS, cache=folder, per_class=tuple(options.per_class), image_size=SIZE
         )
         weights = load_weights(str(SURROGATE)).arrays
         events = EventLog(folder / "cache.jsonl")
         cache = FeatureCache(folder / "cache", events=events)
         context = TrialContext(data, cache, str(SURROGATE), "imagenet")
-        connect(None)
-        points = [hyperparameters(point, options.epochs) for point in POINTS]
-        simple, ways = POINTS[:HALF], {}
+        points = [hyperparameters(point, options.epochs) for point in first + second]
+        ways = {}
 
         def report(name: str, way: Callable[[], list[Outcome]]) -> None:
             ways[name] = way()
@@ -108,11 +103,11 @@ def main() -> None:
         function = tune.with_parameters(
             others.ray_tune, data=data, weights=weights, epochs=options.epochs
         )
-        space = {"point": tune.grid_search(simple)}
+        space = {"point": tune.grid_search(first)}
         report("plain", lambda: run(function, folder / "b", 1, cpus, param_space=space))
-        tuner = others.HyperModel(simple, data, weights, options.epochs)
+        tuner = others.HyperModel(first, data, weights, options.epochs)
         report("keras_tuner", lambda: tuner.search(folder / "c"))
-        heads = [point for point in POINTS if not point.unfrozen and point.augmentation == "none"]
+        heads = [first[0], second[0]]
         once, article = others.article(heads, data, weights, options.epochs, folder)
         building = cache_statistics(events)["forward_seconds_spent"]
         report("again", lambda: run_points(context, points, folder / "again", cpus))
@@ -129,12 +124,14 @@ def _show(
     epochs: int,
     scale: float,
 ) -> None:
-    first, warm = ways["ours"][:HALF], (ways["ours"][HALF:], ways["again"][HALF:])
+    kinds = [Point(*kind, DROPOUTS[0]).kind for kind in KINDS]
+    half = len(kinds)
+    first, warm = ways["ours"][:half], (ways["ours"][half:], ways["again"][half:])
     marginal = [statistics.mean(each.seconds for each in pair) for pair in zip(*warm, strict=True)]
     starting = sum(each.seconds for each in first) - sum(marginal) - building
     others_by = {"(b)": ways["plain"], "(c)": ways["keras_tuner"]}
     rows = []
-    for index, kind in enumerate(KINDS):
+    for index, kind in enumerate(kinds):
         b, c = (way[index].seconds for way in others_by.values())
         d = article[-1].seconds if index == 0 else "-"
         rows.append((kind, marginal[index], b, c, d, b / marginal[index], c / marginal[index]))
@@ -146,7 +143,7 @@ def _show(
     print(f"         (d) {once:.0f} s of features\n")
     accuracies = [
         (kind, *(way[index].accuracy for way in (ways["ours"], *others_by.values())))
-        for index, kind in enumerate(KINDS)
+        for index, kind in enumerate(kinds)
     ]
     print(table(("last validation accuracy", "(a)", "(b)", "(c)"), accuracies))
     # Building grows with pictures and views; measured were the view `none` and `epochs` views of

@@ -47,13 +47,14 @@ class Watch(tune.Callback):  # type: ignore[misc]
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        if "validation_accuracy" in result:
-            self.results.append(result)
+        if "failed" in result:
+            raise SystemExit(f"A trial failed: {result['failed']}")
+        self.results.append(result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         now = time.perf_counter()
         seconds = [result["seconds"] for result in self.results]
-        accuracy = self.results[-1]["validation_accuracy"] if self.results else 0.0
+        accuracy = self.results[-1]["validation_accuracy"]
         self.outcomes.append(Outcome(now - self.last, seconds, accuracy))
         self.last, self.results = now, []
 
@@ -62,13 +63,21 @@ class Watch(tune.Callback):  # type: ignore[misc]
 
 
 def run(trainable: Any, folder: Path, number: int, cpus: int, **config: Any) -> list[Outcome]:
-    """Runs `number` trials of any trainable; `config` goes to `tune.TuneConfig`."""
+    """Runs `number` trials of any trainable; `config` goes to `tune.TuneConfig`.
+
+    The first that fails ends the benchmark: what a failed trial took says nothing.
+    """
     watch = Watch()
     tuner = tune.Tuner(
         tune.with_resources(trainable, {"CPU": cpus}),
         param_space=config.pop("param_space", None),
         tune_config=tune.TuneConfig(num_samples=number, max_concurrent_trials=1, **config),
-        run_config=tune.RunConfig(storage_path=str(folder), callbacks=[watch], verbose=0),
+        run_config=tune.RunConfig(
+            storage_path=str(folder),
+            callbacks=[watch],
+            failure_config=tune.FailureConfig(fail_fast="raise"),
+            verbose=0,
+        ),
     )
     tuner.fit()
     return watch.outcomes

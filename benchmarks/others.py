@@ -16,7 +16,6 @@ from benchmarks.listed import Outcome
 from models import vgg16
 from tuning.data.dataset import Dataset
 
-SIZE = 150
 BATCH = 16
 
 Weights = Mapping[str, np.ndarray]
@@ -77,19 +76,19 @@ def head(dropout: float) -> keras.Model:
     )
 
 
-def base(weights: Weights) -> keras.Model:
+def base(weights: Weights, size: int) -> keras.Model:
     """VGG16 without its top."""
-    model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(SIZE, SIZE, 3))
+    model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(size, size, 3))
     for name in vgg16.CONVS:
         model.get_layer(name).set_weights([weights[f"{name}/kernel"], weights[f"{name}/bias"]])
     return model
 
 
-def build(point: Point, weights: Weights) -> tuple[keras.Model, keras.Model]:
+def build(point: Point, weights: Weights, size: int) -> tuple[keras.Model, keras.Model]:
     """The network as in Keras' guide to transfer learning, its base frozen; and that base."""
-    convolutional = base(weights)
+    convolutional = base(weights, size)
     convolutional.trainable = False
-    inputs = keras.Input((SIZE, SIZE, 3))
+    inputs = keras.Input((size, size, 3))
     x = inputs
     if point.augmentation == "article":
         x = keras.layers.RandomFlip("horizontal")(x)
@@ -126,7 +125,7 @@ def ray_tune(config: dict[str, Any], data: Dataset, weights: Weights, epochs: in
     """(b) A function for Ray Tune."""
     from ray import tune
 
-    model, convolutional = build(config["point"], weights)
+    model, convolutional = build(config["point"], weights, data.image_size)
     fit(model, convolutional, config["point"], data, epochs, Clock(tune.report))
 
 
@@ -141,7 +140,7 @@ class HyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         self.point = self.points[hp.Int("point", 0, len(self.points) - 1)]
-        model, self.convolutional = build(self.point, self.weights)
+        model, self.convolutional = build(self.point, self.weights, self.data.image_size)
         return model
 
     def fit(self, hp: keras_tuner.HyperParameters, model: keras.Model, **options: Any) -> Any:
@@ -159,6 +158,7 @@ class HyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
             objective=keras_tuner.Objective("val_accuracy", "max"),
             max_trials=len(self.points),
             directory=folder,
+            max_consecutive_failed_trials=1,
         )
         self.last = time.perf_counter()
         tuner.search(verbose=0)
@@ -170,7 +170,7 @@ def article(
 ) -> tuple[float, list[Outcome]]:
     """(d) Features to `.npy` once, then heads; seconds of the former, and an outcome each."""
     began = time.perf_counter()
-    network = base(weights)
+    network = base(weights, data.image_size)
     splits = in_memory(data)
     for name, (x, _) in zip(("train", "validation"), splits, strict=True):
         pixels = keras.applications.vgg16.preprocess_input(x.astype("float32"))

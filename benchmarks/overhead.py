@@ -25,7 +25,7 @@ from ray import tune
 
 from benchmarks.listed import Outcome, run, run_points
 from search_spaces import levers
-from tuning.cluster.joining import connect
+from tuning.cluster.joining import connected
 from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.training.context import TrialContext
@@ -49,11 +49,10 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=30)
     options = parser.parse_args()
     cpus = len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, connected(None):
         folder = Path(name)
         data = dataset.load(PHOTOS, cache=folder, per_class=(16, 8), image_size=64)
         context = TrialContext(data, FeatureCache(folder / "cache"), "random")
-        connect(None)
         points = [
             levers.complete(
                 {

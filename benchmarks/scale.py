@@ -99,7 +99,9 @@ def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, fl
     began, worked = time.time(), time.process_time()
     loop.run(searcher, lambda: trials)
     ended, worked = time.time(), time.process_time() - worked
-    assert [each.status for each in trial_log.records.values()] == ["finished"] * trials
+    for each in trial_log.records.values():
+        if each.status != "finished":
+            raise SystemExit(f"A trial {each.status}: {each.reason}")
     # Workers that began earlier have slept more by then: the mean is what all of them lost.
     ready = sum(sorted(callback.began)[:gpus]) / gpus
     return ready - began, ended - ready, worked
@@ -133,6 +135,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for gpus in options.gpus:
             ray.init(
+                "local",  # also where RAY_ADDRESS points to a cluster
                 num_cpus=gpus,
                 num_gpus=gpus,
                 include_dashboard=False,

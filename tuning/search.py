@@ -14,7 +14,6 @@ from tuning.process.interrupt import leave_at_once
 if __name__ == "__main__":
     leave_at_once()  # from the first moment: imports take seconds
 
-import shlex
 from typing import TYPE_CHECKING
 
 from tuning.files.shared_folder import SharedFolder
@@ -41,13 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(arguments: list[str]) -> int:
     from rich.console import Console
 
-    from tuning.options.option import masked
-    from tuning.run.request import read_options
+    from tuning.run.request import read_options, typed
 
     options, resumed = read_options(arguments)
     console = Console(soft_wrap=True)
-    command = shlex.join(["python", "tuning/search.py", *map(masked, arguments)])
-    finished = search(options, resumed, command, console)
+    finished = search(options, resumed, typed(arguments), console)
     console.print(finished.in_short, highlight=False)
     if finished.failing:
         print(f"error: {finished.failing}", file=sys.stderr)

@@ -7,11 +7,18 @@ import time
 from pathlib import Path
 
 import pytest
-from tuning.options.parsing import parse
 
+from search_spaces.constraints import parse_constraints
 from tuning import search
 from tuning.errors import UserError
-from tuning.scheduling import space
+from tuning.options import Options, settings
+from tuning.run.request import read_options, typed
+from tuning.scheduling.space import build_space
+
+
+def parse(arguments: list[str]) -> Options:
+    return read_options(arguments)[0]
+
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_help_imports_nothing_heavy():
     """It answers in under a second because nothing that takes seconds is imported."""
     code = (
-        "import sys; from tuning.options import parse\n"
+        "import sys; from tuning.options.command_line import parse\n"
         "try: parse(['--help'])\n"
         "except SystemExit: pass\n"
         "print(sorted({'keras', 'tensorflow', 'ray', 'optuna', 'jax'} & set(sys.modules)))"
@@ -54,7 +61,7 @@ def test_help_imports_nothing_heavy():
         (["--per-class", "10"], "--per-class takes two or three numbers"),
         (["--preprocessing", "none"], "invalid choice: 'none'"),
         (["--feature-dtype", "int8"], "invalid choice: 'int8'"),
-        (["--name", "../out"], "--name '../out' must be a plain folder name"),
+        (["--name", "../out"], "--name: '../out' must be a plain folder name"),
         (["--name", ".."], "must be a plain folder name"),
         (["--data"], "--data: expected one argument"),
         (["stray"], "unrecognized arguments: stray"),
@@ -79,6 +86,7 @@ def test_a_wrong_option_is_one_clear_line(arguments, told, capsys):
 
 def test_an_existing_run_is_never_overwritten(tmp_path, capsys):
     (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "somebody's").touch()
     assert search.main(["--runs", str(tmp_path), "--name", "mine"]) == 2
     assert "is there already; choose another --name" in capsys.readouterr().err
 
@@ -127,10 +135,18 @@ def test_defaults_of_demo_and_data(photos):
 def test_settings_are_written_down(tmp_path):
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 has no TOML reader")
     options = parse(["--runs", str(tmp_path), "--name", "r", "--per-class", "10", "5"])
-    told = tomllib.loads((options.create_folder() / "settings.toml").read_text())
+    told = tomllib.loads(write(options).read_text())
     assert told["per_class"] == [10, 5]
     assert told["trials"] == 8
     assert "time_budget" not in told
+
+
+def write(options: Options) -> Path:
+    """Settings in a run folder, as a run that has begun has them."""
+    options.folder.mkdir(parents=True)
+    file = options.folder / "settings.toml"
+    settings.write(file, options)
+    return file
 
 
 FLAGS = {
@@ -149,11 +165,11 @@ FLAGS = {
 def test_settings_give_the_same_run_again(tmp_path):
     given = [word for flag, values in FLAGS.items() for word in (flag, *values)]
     options = parse([*given, "--runs", str(tmp_path), "--name", "r"])
-    settings = options.create_folder() / "settings.toml"
-    again = parse(["--config", str(settings), "--name", "other"])
+    file = write(options)
+    again = parse(["--config", str(file), "--name", "other"])
     assert dataclasses.replace(again, name="r") == options
     more = parse(["--resume", "r", "--runs", str(tmp_path), "--trials", "99"])
-    assert dataclasses.replace(more, resume=None, trials=options.trials) == options
+    assert dataclasses.replace(more, trials=options.trials) == options
     assert more.trials == 99
 
 
@@ -165,6 +181,26 @@ def test_flags_go_before_a_settings_file(tmp_path):
     options = parse(["--config", str(file), "--trials", "9"])
     assert (options.trials, options.views) == (9, 3)
     assert options.set == ("dropout=0.5", "augmentation=none,flip")
+
+
+def test_the_command_line_and_a_table_say_the_same():
+    table = {
+        "dropout": 0.5,
+        "unfrozen": "0:4",
+        "augmentation": ["none", "flip"],
+        "on": True,
+        "network": "vgg16",
+        "head_epochs": [2, 20],
+    }
+    texts = ["dropout=0.5", "unfrozen=0:4", "augmentation=none,flip", "on=true"]
+    texts += ["network=vgg16", "head_epochs=2,20"]
+    assert parse_constraints(Options(set=table).set) == parse_constraints(texts)
+
+
+def test_values_and_the_text_of_values_are_the_same_options():
+    texts = {"time_budget": "90m", "cache_limit": "20GB", "per_class": ["3", "2"], "folds": "5"}
+    values = {"time_budget": 5400, "cache_limit": 20 * 10**9, "per_class": (3, 2), "folds": 5}
+    assert Options(**texts, name="r") == Options(**values, name="r")
 
 
 @pytest.mark.parametrize(
@@ -187,14 +223,16 @@ def test_a_wrong_settings_file_is_one_clear_line(tmp_path, text, told, capsys):
 def test_passwords_are_not_written_down(tmp_path):
     url = "postgresql://me:s3cret@host/db"
     options = parse(["--storage", url, "--runs", str(tmp_path), "--name", "r"])
-    text = (options.create_folder() / "settings.toml").read_text()
+    text = write(options).read_text()
     assert "s3cret" not in text
+    assert "s3cret" not in typed(["--storage", url])
+    assert "s3cret" not in typed([f"--storage={url}"])
     resumed = parse(["--resume", "r", "--runs", str(tmp_path), "--storage", url])
     assert resumed.storage == url
 
 
 def test_only_what_a_resumed_run_may_be_given(tmp_path):
-    parse(["--runs", str(tmp_path), "--name", "r"]).create_folder()
+    write(parse(["--runs", str(tmp_path), "--name", "r"]))
     with pytest.raises(UserError, match="--views cannot be changed by --resume"):
         parse(["--resume", "r", "--runs", str(tmp_path), "--views", "3"])
 
@@ -210,7 +248,7 @@ def test_only_what_a_resumed_run_may_be_given(tmp_path):
 )
 def test_a_wrong_space_is_refused(arguments, told):
     with pytest.raises(UserError) as error:
-        space.of(parse(arguments), None)
+        build_space(parse(arguments), None)
     assert told in str(error.value)
 
 

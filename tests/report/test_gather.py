@@ -8,22 +8,27 @@ import sys
 from pathlib import Path
 
 import pytest
-from tuning.options.parsing import parse
 
 from tuning import report
 from tuning.data import dataset
 from tuning.errors import UserError
 from tuning.features import FeatureCache
+from tuning.options import Options
+from tuning.records import metadata, outcome
 from tuning.records.event_log import EventLog
+from tuning.records.facts import Facts
+from tuning.records.outcome import RunOutcome
+from tuning.records.run_folder import RunFolder
 from tuning.records.trial_log import CURVES, RunEnding, TrialLog
 from tuning.report import gather
 from tuning.report.__main__ import main
 from tuning.report.clock import Clock
 from tuning.report.live import LiveReport
 from tuning.report.trust import optimism
-from tuning.run import metadata
+from tuning.run.describe import describe
 from tuning.training.context import TrialContext
 
+METADATA = "opening.json"
 POINT = {"network": "vgg16", "unfrozen": 0, "augmentation": "none", "dropout": 0.5, "epochs": 2}
 OPENING = {
     "name": "small",
@@ -58,10 +63,14 @@ OPENING = {
 }
 
 
+def gathered(folder: Path) -> Facts:
+    return gather.gather(RunFolder(folder))
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A search in its fourth trial: two are over, one failed, the machine slept in between."""
-    (tmp_path / metadata.FILE).write_text(json.dumps(OPENING))
+    (tmp_path / METADATA).write_text(json.dumps(OPENING))
     events = [
         {"event": "session", "at": 1000.0},
         {"event": "start", "number": 0, "hyperparameters": POINT, "at": 1010.0},
@@ -105,7 +114,7 @@ def _other(number: int) -> dict:
 
 
 def test_a_search_that_goes_on_has_a_report(run):
-    facts = report.check(gather.gather(run))
+    facts = report.check(gathered(run))
     assert facts["run"]["running"]
     assert facts["run"]["trials_at_once"] is None
     assert [t["status"] for t in facts["trials"]] == ["finished", "failed", "stopped", "running"]
@@ -122,18 +131,18 @@ def test_a_search_that_goes_on_has_a_report(run):
 
 
 def test_the_articles_experiments_are_found_among_the_trials(run):
-    (found,) = gather.gather(run)["experiments"]
+    (found,) = gathered(run)["experiments"]
     assert found["trial"] == 0
     assert (found["best_accuracy"], found["best_epoch"]) == (0.80, 2)
     assert found["interval"][0] < 0.80 < found["interval"][1]
-    assert [trial["experiment"] for trial in gather.gather(run)["trials"]][:2] == [
+    assert [trial["experiment"] for trial in gathered(run)["trials"]][:2] == [
         "bottleneck",
         None,
     ]
 
 
 def test_a_pause_between_two_sessions_costs_nothing(run):
-    facts = gather.gather(run)
+    facts = gathered(run)
     assert facts["run"]["seconds"] == 16 + 8
     spans = [(trial["started"], trial["ended"]) for trial in facts["trials"]]
     assert spans == [(10, 14), (15, 16), (20, 23), (24, 24)]
@@ -149,8 +158,8 @@ def test_a_clock_without_events_stands_at_nought():
 def test_what_the_end_found_is_told(run):
     ending = RunEnding(None, False, 2, 0.5, 4)
     score = gather.score(0.75, 0.6, 200)
-    gather.RunOutcome(ending, trial=0, test=score, model="best/model.keras").write(run)
-    facts = report.check(gather.gather(run))
+    outcome.write(RunOutcome(ending, trial=0, test=score, model="best/model.keras"), RunFolder(run))
+    facts = report.check(gathered(run))
     assert not facts["run"]["running"]
     assert facts["run"]["trials_at_once"] == 2
     assert facts["best"]["trial"] == 0  # the confirmation may choose another than validation
@@ -159,49 +168,73 @@ def test_what_the_end_found_is_told(run):
     # (4 + 1 + 3 + 0) seconds with half a GPU each, at 3 an hour
     assert facts["cost"]["gpu_hours"] == pytest.approx(8 * 0.5 / 3600)
     assert facts["cost"]["price"] == pytest.approx(8 * 0.5 / 3600 * 3)
-    gather.reopen(run)
-    assert gather.gather(run)["run"]["running"]
+    outcome.reopen(RunFolder(run))
+    assert gathered(run)["run"]["running"]
 
 
 def test_looks_at_the_test_split_before_a_run_was_resumed_are_counted(run):
     ending, score = RunEnding(None, False, 1, 0, 1), gather.score(0.75, 0.6, 200)
-    gather.reopen(run)  # begun, but never ended
+    outcome.reopen(RunFolder(run))  # begun, but never ended
     for looks in range(3):
-        gather.RunOutcome(ending, trial=0, test=score).write(run)
-        facts = gather.gather(run)
+        outcome.write(RunOutcome(ending, trial=0, test=score), RunFolder(run))
+        facts = gathered(run)
         assert facts["run"]["earlier_looks"] == looks
         assert (f"({looks} time" in optimism(facts)) == bool(looks)
-        gather.reopen(run)
-        gather.RunOutcome(ending, trial=0).write(run)  # without a test split nothing was looked at
-        gather.reopen(run)
+        outcome.reopen(RunFolder(run))
+        outcome.write(
+            RunOutcome(ending, trial=0), RunFolder(run)
+        )  # without a test split nothing was looked at
+        outcome.reopen(RunFolder(run))
 
 
 def test_repeats_are_a_part_of_the_cost(run):
-    before = gather.gather(run)["cost"]
+    before = gathered(run)["cost"]
     (run / "confirmation").mkdir()
     events = EventLog(run / "confirmation" / "trials.jsonl")
     events.write(event="start", number=0, hyperparameters=POINT, at=10.0)
     events.write(event="end", number=0, status="finished", reason=None, at=40.0)
-    after = gather.gather(run)["cost"]
+    after = gathered(run)["cost"]
     assert (before["repeat_seconds"], after["repeat_seconds"]) == (0, 30)
     assert before["trial_seconds"] == after["trial_seconds"]
 
 
 def test_a_number_that_is_not_finite_is_kept_as_null(run):
     score = gather.score(0.5, float("nan"), 20)
-    gather.RunOutcome(RunEnding(None, False, 1, 0.0, 1), trial=0, test=score).write(run)
-    facts = report.check(gather.gather(run))
+    outcome.write(
+        RunOutcome(RunEnding(None, False, 1, 0.0, 1), trial=0, test=score), RunFolder(run)
+    )
+    facts = report.check(gathered(run))
     assert facts["best"]["test"]["loss"] is None
     assert facts["cost"]["gpu_hours"] == 0
 
 
-@pytest.mark.parametrize("name", [metadata.FILE, gather.FILE])
+@pytest.mark.parametrize("name", [METADATA, "findings.json"])
 def test_a_damaged_file_is_named(run, capsys, name):
     (run / name).write_text("{")
     assert main([str(run)]) == 2
     error = capsys.readouterr().err
     assert f"{name} cannot be read" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["trials.jsonl", "cache.jsonl"])
+@pytest.mark.parametrize(
+    "line",
+    ['{"event":"epo', '{"event":"use"}', "somebody's note", "[]", '{"event":"start","number":"x"}'],
+)
+def test_a_line_that_is_no_event_is_named_and_left_out(run, capsys, name, line):
+    before = gathered(run)
+    with (run / name).open("a") as file:
+        file.write(line + "\n")
+    number = len((run / name).read_text().splitlines())
+    after = gathered(run)
+    said = f"{name}: line {number} is damaged and was left out."
+    assert after["warnings"] == [said]
+    assert after["trials"] == before["trials"]
+    assert after["cache"] == before["cache"]
+    assert main([str(run)]) == 0
+    assert said in capsys.readouterr().err
+    assert said in (run / "report.md").read_text()
 
 
 def test_the_report_is_made_from_the_run_folder_without_keras(run):
@@ -219,8 +252,8 @@ def test_the_report_is_made_from_the_run_folder_without_keras(run):
 
 
 def test_the_live_report_follows_the_trials(run):
-    live = LiveReport(run, pause=0.0)
-    trial_log = TrialLog(EventLog(run / "trials.jsonl"), live.update)
+    live = LiveReport(RunFolder(run), pause=0.0)
+    trial_log = TrialLog(EventLog(run / "trials.jsonl"), [live])
     trial_log.start(4, POINT)
     assert not (run / "report.json").exists()  # nothing has ended
     trial_log.end(4, "failed", "lost")
@@ -230,8 +263,8 @@ def test_the_live_report_follows_the_trials(run):
 
 
 def test_the_live_report_waits_between_two(run):
-    live = LiveReport(run, pause=3600.0)
-    trial_log = TrialLog(EventLog(run / "trials.jsonl"), live.update)
+    live = LiveReport(RunFolder(run), pause=3600.0)
+    trial_log = TrialLog(EventLog(run / "trials.jsonl"), [live])
     for number in (4, 5):
         trial_log.start(number, POINT)
         trial_log.end(number, "failed", "lost")
@@ -239,13 +272,13 @@ def test_the_live_report_waits_between_two(run):
 
 
 def test_a_live_report_that_fails_ends_no_search(run):
-    (run / metadata.FILE).unlink()
-    live = LiveReport(run, pause=0.0)
-    trial_log = TrialLog(EventLog(run / "trials.jsonl"), live.update)
+    (run / METADATA).unlink()
+    live = LiveReport(RunFolder(run), pause=0.0)
+    trial_log = TrialLog(EventLog(run / "trials.jsonl"), [live])
     trial_log.start(4, POINT)
     trial_log.end(4, "failed", "lost")
     assert live.fault is not None
-    assert metadata.FILE in live.fault
+    assert METADATA in live.fault
 
 
 @pytest.fixture(scope="module")
@@ -256,12 +289,11 @@ def context(photos, tmp_path_factory) -> TrialContext:
 
 
 def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
-    options = parse(["--data", str(photos), "--trials", "7", "--epochs", "3", "--price", "2.5"])
-    command = "python tuning/search.py --storage postgresql://me:secret@host/studies"
-    known = metadata.write(options, context, command, tmp_path)
-    assert known == metadata.read(tmp_path)
-    assert "secret" not in (tmp_path / metadata.FILE).read_text()
-    facts = report.check(gather.gather(tmp_path))
+    options = Options(data=photos, trials=7, epochs=3, price=2.5)
+    known = describe(options, context, "python tuning/search.py", None)
+    metadata.write(known, folder := RunFolder(tmp_path))
+    assert known == metadata.read(folder)
+    facts = report.check(gathered(tmp_path))
     assert facts["run"]["planned"] == 7
     assert facts["run"]["began"] == known["began"]
     assert facts["data"]["counts"]["validation"] == {"cats": 2, "dogs": 2}
@@ -271,23 +303,22 @@ def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
     assert facts["best"] is None
     # A run that is resumed began when it began.
     known["began"] = "2020-01-01T00:00:00+00:00"
-    (tmp_path / metadata.FILE).write_text(json.dumps(known))
-    resumed = metadata.write(options, context, "python tuning/search.py --resume x", tmp_path)
+    resumed = describe(options, context, "python tuning/search.py --resume x", known)
     assert (resumed["began"], resumed["command"]) == (known["began"], known["command"])
 
 
 @pytest.mark.parametrize("space", ["article", "full"])
-def test_the_openings_experiments_are_the_trials_that_will_run(photos, context, tmp_path, space):
+def test_the_openings_experiments_are_the_trials_that_will_run(photos, context, space):
     from search_spaces.experiments import named
 
-    options = parse(["--data", str(photos), "--epochs", "3", "--space", space])
-    known = metadata.write(options, context, "", tmp_path)
+    options = Options(data=photos, epochs=3, space=space)
+    known = describe(options, context, "", None)
     for each in known["experiments"]:
         assert named(each["hyperparameters"], 3) == each["name"]
 
 
 def test_a_folder_without_an_opening_is_told(tmp_path):
     with pytest.raises(UserError, match=r"it has no opening\.json"):
-        gather.gather(tmp_path)
+        gathered(tmp_path)
     with pytest.raises(UserError, match="there is no such folder"):
-        gather.gather(tmp_path / "nowhere")
+        gathered(tmp_path / "nowhere")

@@ -13,7 +13,7 @@ from rich.text import Text
 from tuning.records.callbacks import RunCallback
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import TrialRecord, rank
-from tuning.wording import duration, in_words
+from tuning.wording import count, duration, in_words
 
 QUIET = 10.0  # seconds between two plain lines about epochs
 SHOWN = 12  # rows of the live table: what runs, and the best of what is over
@@ -166,7 +166,7 @@ class Progress(RunCallback):
 def _ending(record: TrialRecord) -> str:
     if record.status == "failed":
         return f"failed: {record.reason}"
-    text = f"{record.status} after {record.epochs} epochs, {duration(record.seconds)}"
+    text = f"{record.status} after {count(record.epochs, 'epoch')}, {duration(record.seconds)}"
     if record.best_accuracy is not None:
         text += f": accuracy {record.best_accuracy:.3f} in epoch {record.best_epoch}"
     return text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath
 from tuning.options import RUNS, Options, command_line, settings
+from tuning.options.option import masked
 from tuning.records.mirror import Mirror
 from tuning.records.run_folder import RunFolder
 
@@ -22,6 +24,11 @@ def read_options(arguments: list[str] | None = None) -> tuple[Options, bool]:
     if name is not None:
         return resumed_options(name, **given), True
     return settings.from_file(config, **given) if config else Options(**given), False
+
+
+def typed(arguments: list[str]) -> str:
+    """What the user typed, without passwords."""
+    return shlex.join(["python", "tuning/search.py", *map(masked, arguments)])
 
 
 def resumed_options(name: str, **given: Any) -> Options:

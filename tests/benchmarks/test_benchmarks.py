@@ -1,0 +1,143 @@
+"""Every benchmark runs, at sizes that measure nothing, and prints its tables."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tuning.data.demo import CLASSES, draw
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COUNTS = {"train": 16, "validation": 8, "test": 2}  # of each class
+
+Table = list[tuple[str, ...]]
+Run = Callable[..., list[Table]]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in the layout of the article's photos."""
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(0)
+    for split, count in COUNTS.items():
+        for name in CLASSES:
+            (folder / split / name).mkdir(parents=True)
+            for number in range(count):
+                picture = draw(name == "dogs", generator)
+                picture.save(folder / split / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def benchmark(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Runs a benchmark's command line in this process; returns the tables that it printed."""
+    # Set here to be put back: some benchmarks set it for Ray's workers.
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    def run(name: str, arguments: str, constants: Mapping[str, Any]) -> list[Table]:
+        module = importlib.import_module(f"benchmarks.{name}")
+        own = {"PHOTOS": pictures, "SURROGATE": Path("random")}
+        for constant, value in {**own, **constants}.items():
+            monkeypatch.setattr(module, constant, value, raising=constant not in own)
+        monkeypatch.setattr("sys.argv", [name, *arguments.split()])
+        module.main()
+        return tables(capsys.readouterr().out)
+
+    return run
+
+
+def tables(text: str) -> list[Table]:
+    """Lines with as many cells as their neighbours; cells are two spaces apart."""
+    found: list[Table] = [[]]
+    for line in text.splitlines():
+        cells = tuple(re.split(r" {2,}", line))
+        if len(cells) < 3:
+            found.append([])
+        else:
+            found[-1].append(cells)
+    return [each for each in found if each]
+
+
+def first_cells(table: Table) -> list[str]:
+    return [row[0] for row in table]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "constants", "rows"),
+    [
+        (
+            "cache_build",
+            "--pictures 4 --rounds 1",
+            {"SIZE": 48},
+            ["", "bare forward loop", "build, view none", "build, view article"],
+        ),
+        (
+            "convnet_epoch",
+            "--rounds 1",
+            {},
+            ["", "plain Keras", "this project"],
+        ),
+        (
+            "feature_dtype",
+            "--per-class 2 2 --seeds 2",
+            {"SIZE": 48, "TRIALS": {"a head": (0, 1), "a layer": (1, 1)}},
+            ["best accuracy", "a head", "a layer"],
+        ),
+        (
+            "overhead",
+            "--trials 3",
+            {},
+            ["seconds beyond training", "this project", "bare"],
+        ),
+        (
+            "predict",
+            "--pictures 4 --rounds 1",
+            {},
+            [
+                "",
+                "decode a batch, model.predict",
+                "tuning.predict",
+                "model.predict, pixels in memory",
+            ],
+        ),
+        (
+            "scale",
+            "--gpus 1 2 --epochs 1 --rounds 1",
+            {"EPOCH": 0.1},
+            ["GPUs", "1", "2"],
+        ),
+        (
+            "search_quality",
+            "--seeds 2 --epochs 30",
+            {},
+            ["", "TPE, told truly", "random", "stock OptunaSearch"],
+        ),
+        (
+            "trial_limit",
+            "--pictures 16 --rounds 1",
+            {"SIZE": 48, "SIDE": 64, "FLOATS": 2**10},
+            ["", *(f"{depth} unfrozen" for depth in (0, 1, 3, 6, 0))],
+        ),
+    ],
+)
+def test_a_benchmark_prints_its_table(benchmark, name, arguments, constants, rows):
+    (table,) = benchmark(name, arguments, constants)
+    assert first_cells(table) == rows
+
+
+@pytest.mark.slow
+def test_all_four_ways_are_compared(benchmark):
+    kinds = {"KINDS": [(0, "none"), (1, "article")], "SIZE": 48}
+    seconds, accuracies, hours = benchmark("compute_once", "--per-class 2 2 --epochs 1", kinds)
+    rows = ["0 unfrozen, not augmented", "1 unfrozen, augmented"]
+    assert first_cells(seconds) == ["seconds per trial", *rows]
+    assert first_cells(accuracies) == ["last validation accuracy", *rows]
+    assert first_cells(hours) == ["", "(a) ours", "(b)", "(c)"]
