@@ -11,7 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.weights import load as load_weights
+from search_spaces import levers
+from tuning.cluster.joining import connected
+from tuning.data import dataset
 from tuning.data.demo import CLASSES, draw
+from tuning.features import FeatureCache
+from tuning.training.context import TrialContext
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COUNTS = {"train": 16, "validation": 8, "test": 2}  # of each class
@@ -70,65 +76,42 @@ def first_cells(table: Table) -> list[str]:
     return [row[0] for row in table]
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "constants", "rows"),
-    [
-        (
-            "cache_build",
-            "--pictures 4 --rounds 1",
-            {"SIZE": 48},
-            ["", "bare forward loop", "build, view none", "build, view article"],
-        ),
-        (
-            "convnet_epoch",
-            "--rounds 1",
-            {},
-            ["", "plain Keras", "this project"],
-        ),
-        (
-            "feature_dtype",
-            "--per-class 2 2 --seeds 2",
-            {"SIZE": 48, "TRIALS": {"a head": (0, 1), "a layer": (1, 1)}},
-            ["best accuracy", "a head", "a layer"],
-        ),
-        (
-            "overhead",
-            "--trials 3",
-            {},
-            ["seconds beyond training", "this project", "bare"],
-        ),
-        (
-            "predict",
-            "--pictures 4 --rounds 1",
-            {},
-            [
-                "",
-                "decode a batch, model.predict",
-                "tuning.predict",
-                "model.predict, pixels in memory",
-            ],
-        ),
-        (
-            "scale",
-            "--gpus 1 2 --epochs 1 --rounds 1",
-            {"EPOCH": 0.1},
-            ["GPUs", "1", "2"],
-        ),
-        (
-            "search_quality",
-            "--seeds 2 --epochs 30",
-            {},
-            ["", "TPE, told truly", "random", "stock OptunaSearch"],
-        ),
-        (
-            "trial_limit",
-            "--pictures 16 --rounds 1",
-            {"SIZE": 48, "SIDE": 64, "FLOATS": 2**10},
-            ["", *(f"{depth} unfrozen" for depth in (0, 1, 3, 6, 0))],
-        ),
-    ],
-)
-def test_a_benchmark_prints_its_table(benchmark, name, arguments, constants, rows):
+# Arguments, constants that have other values than usual, first cells of the table.
+BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
+    "cache_build": (
+        "--pictures 4 --rounds 1",
+        {"SIZE": 48},
+        ["", "bare forward loop", "build, view none", "build, view article"],
+    ),
+    "convnet_epoch": ("--rounds 1", {}, ["", "plain Keras", "this project"]),
+    "feature_dtype": (
+        "--per-class 2 2 --seeds 2",
+        {"SIZE": 48, "TRIALS": {"a head": (0, 1), "a layer": (1, 1)}},
+        ["best accuracy", "a head", "a layer"],
+    ),
+    "overhead": ("--trials 3", {}, ["seconds beyond training", "this project", "bare"]),
+    "predict": (
+        "--pictures 4 --rounds 1",
+        {},
+        ["", "decode a batch, model.predict", "tuning.predict", "model.predict, pixels in memory"],
+    ),
+    "scale": ("--gpus 2 --epochs 1 --rounds 1", {}, ["GPUs", "2"]),
+    "search_quality": (
+        "--seeds 2 --epochs 30",
+        {},
+        ["", "TPE, told truly", "random", "stock OptunaSearch"],
+    ),
+    "trial_limit": (
+        "--pictures 16 --rounds 1",
+        {"SIZE": 48, "SIDE": 64, "FLOATS": 2**10},
+        ["", *(f"{depth} unfrozen" for depth in (0, 1, 3, 6, 0))],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_prints_its_table(benchmark, name):
+    arguments, constants, rows = BENCHMARKS[name]
     (table,) = benchmark(name, arguments, constants)
     assert first_cells(table) == rows
 
@@ -141,3 +124,25 @@ def test_all_four_ways_are_compared(benchmark):
     assert first_cells(seconds) == ["seconds per trial", *rows]
     assert first_cells(accuracies) == ["last validation accuracy", *rows]
     assert first_cells(hours) == ["", "(a) ours", "(b)", "(c)"]
+
+
+def test_a_failed_trial_ends_a_benchmark_with_its_reason(benchmark, pictures, tmp_path):
+    from benchmarks.listed import run, run_points
+
+    data = dataset.load(pictures, cache=tmp_path, per_class=(2, 2), image_size=48)
+    context = TrialContext(data, FeatureCache(tmp_path), "nowhere.npz")
+    point = levers.complete({"network": "vgg16", "unfrozen": 0, "augmentation": "none"}, 1)
+    with connected(None):
+        with pytest.raises(SystemExit, match=r"A trial failed: .*nowhere\.npz"):
+            run_points(context, [point, point], tmp_path / "ours", 1)
+        with pytest.raises(ZeroDivisionError):
+            run(lambda config: 1 / 0, tmp_path / "plain", 1, 1)
+
+
+def test_a_failed_trial_ends_keras_tuner(pictures, tmp_path):
+    from benchmarks.others import HyperModel, Point
+
+    tuner = HyperModel([Point(0, "none", 0.5)], None, load_weights("random").arrays, 1)
+    tuner.build = lambda hp: None
+    with pytest.raises(RuntimeError, match="'HyperModel' object has no attribute"):
+        tuner.search(tmp_path)

@@ -17,6 +17,8 @@ from tuning.files.shared_folder import SharedFolder, fetch_file, fetch_folder
 from tuning.options import kinds
 from tuning.records.event_log import EventLog
 from tuning.records.mirror import Mirror
+from tuning.records.run_folder import RunFolder
+from tuning.records.trial_log import TrialRecord
 
 
 @pytest.fixture
@@ -80,7 +82,7 @@ def test_a_store_that_is_away_is_waited_for_and_that_is_said(object_store, place
 
 
 def test_a_store_that_stays_away_is_given_up(object_store, place, monkeypatch):
-    monkeypatch.setattr(object_store, "PATIENCE", 1.0)
+    monkeypatch.setattr("tuning.files.object_store.PATIENCE", 1.0)
     object_store.down()
     try:
         with pytest.raises(OSError, match="onnect"):
@@ -98,12 +100,12 @@ def test_a_store_that_stays_away_is_given_up(object_store, place, monkeypatch):
 )
 def test_what_is_no_location(text, why):
     with pytest.raises(Exception, match=why) as told:
-        kinds.location(text)
+        kinds.LOCATION.read(text)
     assert "secret" not in str(told.value)
 
 
 def test_a_public_bucket_needs_no_credentials():
-    assert kinds.location("gs://anonymous@bucket/x") == ObjectPath("gs://anonymous@bucket/x")
+    assert kinds.LOCATION.read("gs://anonymous@bucket/x") == ObjectPath("gs://anonymous@bucket/x")
 
 
 # --- copies
@@ -177,14 +179,18 @@ def test_decoded_pictures_that_were_altered_are_refused(place, machine, photos):
 # --- run folders
 
 
+def retried(number: int) -> dict:
+    return {"event": "retry", "number": number, "reason": "", "at": 0.0}
+
+
 def test_a_run_folder_is_sent_as_trials_end_and_brought_elsewhere(place, tmp_path):
     folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     (folder / "tune").mkdir(parents=True)
     (folder / "tune" / "events").write_bytes(b"large")
     events = EventLog(folder / "trials.jsonl")
-    with Mirror(folder, place) as mirror:
-        events.write(event="end", number=0)
-        mirror.update(None, "end")
+    with Mirror(RunFolder(folder, place)) as mirror:
+        events.write(**retried(0))
+        mirror.end(TrialRecord(0, {}, 0.0))
         until = time.monotonic() + 60
         while "trials.jsonl" not in place.files():
             assert time.monotonic() < until
@@ -195,13 +201,13 @@ def test_a_run_folder_is_sent_as_trials_end_and_brought_elsewhere(place, tmp_pat
         assert (folder / "weights/3.npz").read_bytes() == b"of a worker"
         (place / "weights/4.npz").write(b"not among the best")
     assert sorted(place.files()) == ["trials.jsonl", "tune/events", "weights/3.npz"]
-    Mirror(elsewhere, place).bring()
+    Mirror(RunFolder(elsewhere, place)).bring()
     assert [each.name for each in elsewhere.iterdir()] == ["trials.jsonl"]
     copy = EventLog(elsewhere / "trials.jsonl")
     assert copy.read() == events.read()
     # What this machine could not send is not lost when the run goes on here.
-    copy.write(event="end", number=1)
-    Mirror(elsewhere, place).bring()
+    copy.write(**retried(1))
+    Mirror(RunFolder(elsewhere, place)).bring()
     assert len(copy.read()) == 2
 
 
@@ -212,18 +218,18 @@ def test_of_trials_a_store_never_knows_more_than_of_the_study(place, tmp_path, m
     events = EventLog(folder / "trials.jsonl")
     with closing(sqlite3.connect(folder / "study.db")) as study:
         study.execute("create table trials (number)")
-    events.write(event="start", number=0)
+    events.write(**retried(0))
     send = Mirror._send_one
 
     def meanwhile(mirror, place, name):
         send(mirror, place, name)
         if name == "study.db":
-            events.write(event="start", number=1)
+            events.write(**retried(1))
 
     monkeypatch.setattr(Mirror, "_send_one", meanwhile)
     copy = EventLog(tmp_path / "copy.jsonl")
-    with Mirror(folder, place) as mirror:
-        mirror.update(None, "end")
+    with Mirror(RunFolder(folder, place)) as mirror:
+        mirror.end(TrialRecord(0, {}, 0.0))
         mirror._waiting.result(60)
         (place / "trials.jsonl").download(copy.path)
         assert [event["number"] for event in copy.read()] == [0]
@@ -234,10 +240,10 @@ def test_of_trials_a_store_never_knows_more_than_of_the_study(place, tmp_path, m
 def test_a_search_goes_on_while_its_run_folder_cannot_be_sent(
     object_store, place, tmp_path, monkeypatch, caplog
 ):
-    monkeypatch.setattr(object_store, "PATIENCE", 0.5)
+    monkeypatch.setattr("tuning.files.object_store.PATIENCE", 0.5)
     object_store.down()
     try:
-        with Mirror(tmp_path, place):
+        with Mirror(RunFolder(tmp_path, place)):
             (tmp_path / "file").write_bytes(b"kept here")
     finally:
         object_store.up()
