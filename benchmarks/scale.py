@@ -23,19 +23,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from benchmarks.machine import describe, table
-from tuning.process.native_output import import_keras
-
-os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for Ray's workers
-os.environ["TUNE_DISABLE_AUTO_CALLBACK_SYNCER"] = "1"
-os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a failed trial has none
-os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-import_keras(Path(os.devnull))
 import optuna
 import ray
 
+from benchmarks.machine import describe, table
 from search_spaces.levers import MAX_UNFROZEN
 from tuning.cluster.resources import Resources
+from tuning.process.native_output import import_keras
 from tuning.records.event_log import CURVES
 from tuning.records.run_folder import RunFolder
 from tuning.records.trial_log import TrialLog
@@ -129,6 +123,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3, help="trials a GPU")
     options = parser.parse_args()
+    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for Ray's workers
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_SYNCER"] = "1"
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a failed trial has none
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")  # as a search does
     rows = []
@@ -153,6 +151,7 @@ def main() -> None:
             beyond = (seconds - ideal) / options.rounds
             per_hour, share = trials * 3600 / seconds, ideal / seconds
             rows.append((gpus, per_hour, beyond, share, start, worked / trials))
+    import_keras(Path(os.devnull))
     print(f"{describe()}; trials of {options.epochs * EPOCH:.0f} s, {options.rounds} a GPU\n")
     header = ("GPUs", "trials/hour", "s beyond sleep", "of ideal", "s to start", "driver CPU s")
     print(table(header, rows))

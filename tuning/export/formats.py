@@ -184,9 +184,9 @@ def export(run: Path, formats: Sequence[str]) -> None:
     Raises:
         UserError: If one cannot be written; the others are.
     """
-    script = Path(__file__).with_name("export.py")
     done = subprocess.run(
-        [sys.executable, str(script), str(run), "--to", *formats],
+        [sys.executable, "-m", "tuning.export", str(run.resolve()), "--to", *formats],
+        cwd=Path(__file__).resolve().parents[2],  # the packages lie there, installed or not
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
