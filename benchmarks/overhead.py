@@ -16,18 +16,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import PHOTOS, describe, table
-from tuning.process.native_output import import_keras
-
-os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for Ray's workers
-import_keras(Path(os.devnull))
 from ray import tune
 
 from benchmarks.listed import Outcome, run, run_points
+from benchmarks.machine import PHOTOS, describe, table
 from search_spaces import levers
 from tuning.cluster.joining import connected
 from tuning.data import dataset
 from tuning.features import FeatureCache
+from tuning.process.native_output import import_keras
 from tuning.training.context import TrialContext
 
 
@@ -48,6 +45,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--trials", type=int, default=30)
     options = parser.parse_args()
+    import_keras(Path(os.devnull))  # here, since workers that sleep or do nothing need it not
+    os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for Ray's workers
     cpus = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as name, connected(None):
         folder = Path(name)

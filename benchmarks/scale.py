@@ -113,7 +113,7 @@ class _Noting(LogCallback):
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         super().on_trial_result(iteration, trials, trial, result, **info)
-        if result["epoch"] == 1:
+        if result.get("epoch") == 1:
             self.began.append(result["began"])
 
 
@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3, help="trials a GPU")
     options = parser.parse_args()
+    import_keras(Path(os.devnull))  # here, since workers that sleep or do nothing need it not
     os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for Ray's workers
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_SYNCER"] = "1"
     os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a failed trial has none
@@ -151,7 +152,6 @@ def main() -> None:
             beyond = (seconds - ideal) / options.rounds
             per_hour, share = trials * 3600 / seconds, ideal / seconds
             rows.append((gpus, per_hour, beyond, share, start, worked / trials))
-    import_keras(Path(os.devnull))
     print(f"{describe()}; trials of {options.epochs * EPOCH:.0f} s, {options.rounds} a GPU\n")
     header = ("GPUs", "trials/hour", "s beyond sleep", "of ideal", "s to start", "driver CPU s")
     print(table(header, rows))

@@ -108,7 +108,10 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n == "overhead" else ()) for n in BENCHMARKS],
+)
 def test_a_benchmark_prints_its_table(benchmark, name):
     arguments, constants, rows = BENCHMARKS[name]
     (table,) = benchmark(name, arguments, constants)
