@@ -12,18 +12,21 @@ STORE ?= $(error Give STORE=s3://BUCKET or gs://BUCKET, or a folder that all mac
 SYNC = $(if $(filter s3://%,$(STORE)),aws s3 sync,$(if $(filter gs://%,$(STORE)),gcloud storage rsync --recursive))
 JOB = python ~/little-data-tuner/tuning/search.py --address auto --data $(STORE)/pictures --cache $(STORE)/cache --runs $(STORE)/runs
 
-.PHONY: search test test-fast lint format lock clean
+.PHONY: search test test-fast soak lint format lock clean
 .PHONY: cluster-up cluster-data cluster-search cluster-logs cluster-report cluster-down
 
 search: .venv/.run  ## search on the embedded demo; options in ARGS="--data DIR …"
 	$(BIN)/python tuning/search.py $(ARGS)
 
 test: .venv/.dev  ## all tests; the networks' under both backends
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 4 --dist loadfile tests/models tests/test_full_space.py $(ARGS)
+	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
+	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 4 --dist loadfile tests/models tests/training/test_full_space.py $(ARGS)
 
 test-fast: .venv/.dev  ## what takes under 30 seconds a test
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+
+soak: .venv/.dev  ## what takes hours; for whoever changes what it covers
+	$(BIN)/python -m pytest -m soak $(ARGS)
 
 lint: .venv/.dev  ## formatting, style, types
 	$(BIN)/ruff format --check .

@@ -150,7 +150,7 @@ def test_the_exported_model_is_the_best_epoch_of_the_best_trial(searched, photos
     import numpy as np
 
     from tuning.data import dataset
-    from tuning.training.transfer import score
+    from tuning.training.trial import score
 
     facts = json.loads((folder / "report.json").read_text())
     data = dataset.load(
