@@ -164,27 +164,6 @@ def test_the_exported_model_is_the_best_epoch_of_the_best_trial(searched, photos
     assert loss == pytest.approx(best["loss"], rel=1e-2)
 
 
-def test_the_experiments_alone(photos, tmp_path):
-    code, out, err = run(
-        "search.py",
-        *("--data", photos, "--per-class", 40, 20, "--image-size", 48, "--weights", "random"),
-        *("--experiments", "--epochs", 2, "--name", "three"),
-        *("--runs", tmp_path / "runs", "--cache", tmp_path / "cache"),
-    )
-    assert code == 0, err
-    assert err == "", err
-    facts = json.loads((tmp_path / "runs" / "three" / "report.json").read_text())
-    report.check(facts)
-    assert [trial["experiment"] for trial in facts["trials"]] == [
-        "convnet",
-        "bottleneck",
-        "fine_tune",
-    ]
-    assert re.search(r"Small convnet from scratch +75-80 % +\d+\.\d %", out)
-    # The head of experiment 3 is experiment 2's, epochs and all.
-    assert len(list((tmp_path / "cache" / "heads").glob("*.npz"))) == 1
-
-
 def test_interrupting_ends_gently(photos, tmp_path):
     process = start(
         "search.py",

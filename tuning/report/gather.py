@@ -65,11 +65,15 @@ def gather(folder: RunFolder) -> Facts:
 
 def _damaged(folder: RunFolder) -> list[str]:
     """Lines of the logs that had to be left out."""
-    return [
-        f"{events.path.name}: line {', '.join(map(str, lines))} is damaged and was left out."
-        for events in (folder.trials, folder.cache_events)
-        if (lines := events.damaged())
-    ]
+    found = []
+    for events in (folder.trials, folder.cache_events):
+        if lines := events.damaged():
+            numbers = ", ".join(map(str, lines))
+            which = f"line {numbers} is damaged and was"
+            if len(lines) > 1:
+                which = f"lines {numbers} are damaged and were"
+            found.append(f"{events.path.name}: {which} left out.")
+    return found
 
 
 def _run(known: RunMetadata, found: RunOutcome | None, seconds: float, earlier_looks: int) -> Run:

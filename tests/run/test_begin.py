@@ -1,0 +1,194 @@
+"""The first moments of a run: what is refused, what may be begun anew, what is gone on with."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import ray
+from rich.console import Console
+
+from search_spaces.experiments import EXPERIMENTS
+from tuning import Options, search
+from tuning.cluster.joining import connected
+from tuning.errors import UserError
+from tuning.options import settings
+from tuning.records.event_log import CURVES
+from tuning.records.run_folder import RunFolder
+from tuning.report.gather import gather
+from tuning.run.begin import begin
+from tuning.run.prepare import prepare
+from tuning.run.request import resumed_options
+from tuning.scheduling.tune import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.slow  # for Ray's start, which all share
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    with connected(None):
+        yield
+    assert not ray.is_initialized()
+
+
+@pytest.fixture
+def asked(photos: Path, tmp_path: Path) -> dict:
+    """What a user asks for."""
+    return {
+        "data": photos,
+        "per_class": (4, 2),
+        "image_size": 32,
+        "weights": "random",
+        "runs": tmp_path / "runs",
+        "cache": tmp_path / "cache",
+        "name": "mine",
+    }
+
+
+@contextmanager
+def begun(options: Options, resumed: bool = False) -> Iterator[Run]:
+    with begin(prepare(options, resumed), "typed", Console(file=io.StringIO())) as run:
+        yield run
+
+
+def resumed(asked: dict, **changed: object) -> Options:
+    return resumed_options("mine", runs=asked["runs"], **changed)
+
+
+def event(kind: str, number: int, at: float, **facts: object) -> str:
+    return json.dumps({"event": kind, "number": number, "at": at, **facts}) + "\n"
+
+
+def test_a_running_runs_name_is_refused_and_nothing_of_it_changes(asked):
+    with begun(Options(**asked)) as run:
+        before = {file: file.read_bytes() for file in run.folder.path.iterdir() if file.is_file()}
+        with (
+            pytest.raises(UserError, match="Another process is at work"),
+            begun(Options(**asked, trials=3)),
+        ):
+            pass
+        for file, content in before.items():
+            assert file.read_bytes() == content
+
+
+def test_a_run_without_trials_may_be_begun_anew_or_gone_on_with(asked):
+    with begun(Options(**asked, trials=5)):
+        pass  # interrupted before its first trial
+    with begun(Options(**asked, trials=3, epochs=2)) as run:
+        assert run.options.planned == 3
+        assert settings.read(run.folder.settings)["trials"] == 3
+    with begun(resumed(asked, trials=4), resumed=True) as run:
+        assert len(run.study.trials) == 3  # the experiments wait
+        assert (run.options.trials, run.options.epochs) == (4, 2)
+    RunFolder(asked["runs"] / "mine").trials.path.write_text(
+        event("start", 0, 1.0, hyperparameters={"network": "convnet", "epochs": 2})
+    )
+    with pytest.raises(UserError, match="is there already; choose another --name"):
+        prepare(Options(**asked))
+
+
+def test_a_run_that_was_killed_before_its_study_is_gone_on_with(asked):
+    folder = RunFolder(asked["runs"] / "mine")
+    options = Options(**asked, trials=3)
+    with folder.locked():
+        settings.write(folder.settings, options)
+    with begun(resumed(asked), resumed=True) as run:
+        assert len(run.study.trials) == 3
+
+
+def test_a_mistake_that_is_found_late_leaves_the_name_free(asked, tmp_path):
+    with (
+        pytest.raises(UserError, match="there is no such run folder"),
+        begun(Options(**asked, warm_start=str(tmp_path / "nowhere"))),
+    ):
+        pass
+    with begun(Options(**asked)) as run:
+        assert len(run.study.trials) == 3
+
+
+def test_damaged_files_are_named_and_what_is_whole_is_gone_on_with(asked, caplog):
+    with begun(Options(**asked, epochs=2)) as run:
+        first, second, _ = run.space.first_points(run.options)
+    folder = RunFolder(asked["runs"] / "mine")
+    metrics = dict.fromkeys(CURVES, 0.5)
+    with folder.trials.path.open("a") as file:
+        file.write(event("start", 0, 1.0, hyperparameters=first))
+        file.write('{"event":"epoch"}\nnot ours\n')
+        file.write(event("epoch", 0, 2.0, epoch=1, metrics=metrics, worker="here 1"))
+        file.write(event("start", 1, 3.0, hyperparameters=second))
+        file.write(event("end", 0, 4.0, status="failed", reason="x"))
+    folder.cache_events.path.write_text("[]\n")
+    folder.metadata.write_text("{")
+    with caplog.at_level(logging.WARNING), begun(resumed(asked), resumed=True) as run:
+        assert {n: each.status for n, each in run.trial_log.records.items()} == {
+            0: "failed",
+            1: "running",
+        }
+    assert "opening.json cannot be read" in caplog.text
+    warnings = "\n".join(gather(folder)["warnings"])
+    assert "trials.jsonl: lines 3, 4 are damaged and were left out." in warnings
+    assert "cache.jsonl: line 1 is damaged and was left out." in warnings
+
+
+def test_experiments_of_a_version_that_had_no_study_for_them_are_gone_on_with(asked):
+    options = Options(**asked, experiments=(), epochs=2)
+    folder = RunFolder(asked["runs"] / "mine")
+    points = [each.hyperparameters(2) for each in EXPERIMENTS]
+    with folder.locked():
+        settings.write(folder.settings, options)
+    folder.trials.path.write_text(
+        event("start", 0, 1.0, hyperparameters=points[0])
+        + event("epoch", 0, 2.0, epoch=1, metrics=dict.fromkeys(CURVES, 0.5))
+        + event("end", 0, 3.0, status="finished", reason=None)
+        + event("start", 1, 3.0, hyperparameters=points[1])
+    )
+    with begun(resumed(asked), resumed=True) as run:
+        assert [each.state.name for each in run.study.trials] == ["COMPLETE", "WAITING", "WAITING"]
+        assert run.study.trials[0].value == 0.5
+
+
+def test_more_folds_than_pictures_are_refused_before_anything_is_done(asked, capsys):
+    words = ["--data", asked["data"], "--per-class", 20, 10, "--holdout", 0, "--folds", 50]
+    words += ["--runs", asked["runs"], "--cache", asked["cache"], "--image-size", 32]
+    assert search.main([*map(str, words)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "the smallest class has 30 beside the test split" in error
+    assert not asked["runs"].exists()
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 3.0, 6.0])
+def test_ctrl_c_is_one_line_from_the_first_moment(asked, seconds):
+    """The seconds are the process' own, which a busy machine makes longer."""
+    words = ["--data", asked["data"], "--image-size", 32, "--weights", "random"]
+    words += ["--runs", asked["runs"], "--cache", asked["cache"]]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "tuning" / "search.py"), *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while used(process.pid) < seconds:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert error == "interrupted\n"
+
+
+def used(pid: int) -> float:
+    """Seconds of the processor that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
