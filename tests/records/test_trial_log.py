@@ -85,6 +85,34 @@ def test_a_line_that_was_cut_off_is_passed_over(trial_log):
     assert trial_log.events.read()[-1]["event"] == "end"
 
 
+@pytest.mark.parametrize(
+    "line", ["somebody's note", '{"event":"use"}', '{"event":"epoch","number":7}', "\x00\x00"]
+)
+def test_a_run_goes_on_after_a_damaged_line(trial_log, line):
+    fill(trial_log)
+    before = read_trials(trial_log.events)
+    with trial_log.events.path.open("a") as file:
+        file.write(line)
+    again = TrialLog(trial_log.events)
+    assert again.trials == before
+    again.session()
+    again.start(2, HYPERPARAMETERS)
+    again.epoch(2, metrics(0.9))
+    assert [record.epochs for record in read_trials(trial_log.events)] == [3, 1, 1]
+    assert trial_log.events.damaged() == [9]
+
+
+def test_a_trial_whose_beginning_is_damaged_may_begin_again(trial_log):
+    fill(trial_log)
+    first, *others = trial_log.events.path.read_text().splitlines()
+    trial_log.events.path.write_text("\n".join([first[:9], *others]))
+    again = TrialLog(trial_log.events)
+    assert list(again.records) == [1]
+    again.start(0, HYPERPARAMETERS)
+    again.epoch(0, metrics(0.9))
+    assert [record.epochs for record in read_trials(trial_log.events)] == [1, 1]
+
+
 def test_the_best_is_by_accuracy_then_loss_and_never_a_failure(trial_log):
     fill(trial_log)
     trial_log.start(2, HYPERPARAMETERS)

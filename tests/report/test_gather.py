@@ -209,18 +209,36 @@ def test_a_number_that_is_not_finite_is_kept_as_null(run):
 
 
 @pytest.mark.parametrize("name", [METADATA, "findings.json"])
-def test_a_damaged_file_is_named(run, capsys, name):
-    (run / name).write_text("{")
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"name": 3}', "\xff"])
+def test_a_damaged_file_is_named(run, capsys, name, text):
+    (run / name).write_text(text, encoding="latin-1")
     assert main([str(run)]) == 2
     error = capsys.readouterr().err
-    assert f"{name} cannot be read" in error
+    assert f"{name} cannot be read: " in error
     assert error.count("\n") == 1
+
+
+LEFT_OUT = "line {} is damaged and was left out."
+EPOCH = '{"event":"epoch","number":0,"epoch":3,"at":5000.0,"metrics":'
 
 
 @pytest.mark.parametrize("name", ["trials.jsonl", "cache.jsonl"])
 @pytest.mark.parametrize(
     "line",
-    ['{"event":"epo', '{"event":"use"}', "somebody's note", "[]", '{"event":"start","number":"x"}'],
+    [
+        '{"event":"epo',
+        '{"event":"use"}',
+        "somebody's note",
+        "[]",
+        '{"event":[]}',
+        '{"event":"start","number":"x"}',
+        '{"event":"start","number":9,"at":5000.0,"hyperparameters":{"epochs":"two"}}',
+        '{"event":"end","number":true,"status":"failed","reason":null,"at":5000.0}',
+        '{"event":"end","number":0,"status":"done","reason":null,"at":5000.0}',
+        f"{EPOCH}{{}}}}",
+        f"{EPOCH}{json.dumps(dict.fromkeys(CURVES, 3.5))}}}",
+        f"{EPOCH}{json.dumps(dict.fromkeys(CURVES, True))}}}",
+    ],
 )
 def test_a_line_that_is_no_event_is_named_and_left_out(run, capsys, name, line):
     before = gathered(run)
@@ -228,13 +246,54 @@ def test_a_line_that_is_no_event_is_named_and_left_out(run, capsys, name, line):
         file.write(line + "\n")
     number = len((run / name).read_text().splitlines())
     after = gathered(run)
-    said = f"{name}: line {number} is damaged and was left out."
+    said = f"{name}: {LEFT_OUT.format(number)}"
     assert after["warnings"] == [said]
     assert after["trials"] == before["trials"]
     assert after["cache"] == before["cache"]
     assert main([str(run)]) == 0
     assert said in capsys.readouterr().err
     assert said in (run / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("trials.jsonl", "cache.jsonl"), ("cache.jsonl", "trials.jsonl")]
+)
+def test_events_of_another_log_are_named_and_left_out(run, name, other):
+    before = gathered(run)
+    first = 1 + len((run / name).read_text().splitlines())
+    strange = (run / other).read_text()
+    with (run / name).open("a") as file:
+        file.write(strange)
+    last = len((run / name).read_text().splitlines())
+    after = report.check(gathered(run))
+    numbers = ", ".join(map(str, range(first, last + 1)))
+    assert after["warnings"] == [f"{name}: lines {numbers} are damaged and were left out."]
+    assert after["trials"] == before["trials"]
+    assert after["cache"] == before["cache"]
+
+
+def test_any_line_of_a_log_may_be_damaged(run):
+    """What depends on it is left out with it: of a trial whose beginning is gone, the trial."""
+    for name in ("trials.jsonl", "cache.jsonl"):
+        whole = (run / name).read_text()
+        lines = whole.splitlines()
+        for number, line in enumerate(lines):
+            cut = [*lines[:number], line[: len(line) // 2], *lines[number + 1 :]]
+            (run / name).write_text("\n".join(cut) + "\n")
+            facts = report.check(gathered(run))
+            assert facts["warnings"] == [f"{name}: {LEFT_OUT.format(number + 1)}"]
+            gone = json.loads(line)
+            if gone["event"] == "start":
+                assert gone["number"] not in [trial["number"] for trial in facts["trials"]]
+        (run / name).write_text(whole)
+
+
+def test_damaged_lines_of_repeats_are_named_as_well(run):
+    (run / "confirmation").mkdir()
+    (run / "confirmation" / "trials.jsonl").write_text("\nsomebody's note\n")
+    facts = gathered(run)
+    assert facts["warnings"] == [f"confirmation/trials.jsonl: {LEFT_OUT.format(2)}"]
+    assert facts["cost"]["repeat_seconds"] == 0
 
 
 def test_the_report_is_made_from_the_run_folder_without_keras(run):

@@ -4,9 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any, Protocol
+
+CURVES = ("loss", "accuracy", "validation_loss", "validation_accuracy")  # metrics of an epoch
+STATUSES = ("finished", "stopped", "failed", "interrupted")  # of a trial that has ended
+# Kinds of events with the keys that readers rely on, and the types of their values.
+Keys = Mapping[str, Mapping[str, tuple[type, ...]]]
+NUMBER, WHOLE, TEXT = (int, float), (int,), (str,)
+TRIAL_EVENTS: Keys = {
+    "session": {"at": NUMBER},
+    "start": {"at": NUMBER, "number": WHOLE, "hyperparameters": (dict,)},
+    "epoch": {"at": NUMBER, "number": WHOLE, "epoch": WHOLE, "metrics": (dict,)},
+    "retry": {"at": NUMBER, "number": WHOLE, "reason": TEXT},
+    "end": {"at": NUMBER, "number": WHOLE, "status": TEXT, "reason": (str, NoneType)},
+}
+CACHE_EVENTS: Keys = {
+    "building": {"key": TEXT, "split": TEXT, "pictures": WHOLE, "frontier": TEXT, "view": TEXT},
+    "build": {"key": TEXT, "pictures": WHOLE, "seconds": NUMBER, "bytes": WHOLE},
+    "use": {"key": TEXT, "pictures": WHOLE, "seconds": NUMBER, "bytes": WHOLE, "hit": (bool,)},
+    "damaged": {"key": TEXT},
+    "overflow": {"key": TEXT},
+}
 
 
 class EventSink(Protocol):
@@ -19,9 +41,15 @@ class EventSink(Protocol):
 
 @dataclass(frozen=True)
 class EventLog:
-    """A file that many processes append to; a line is written whole or not at all."""
+    """A file that many processes append to; a line is written whole or not at all.
+
+    Attributes:
+        path: The file.
+        kinds: The events that may stand in it; any other line counts as damaged.
+    """
 
     path: Path
+    kinds: Keys = field(default_factory=lambda: {**TRIAL_EVENTS, **CACHE_EVENTS}, compare=False)
 
     def write(self, **event: Any) -> None:
         """Appends one event."""
@@ -47,36 +75,30 @@ class EventLog:
     def _lines(self) -> list[tuple[int, dict[str, Any] | None]]:
         if not self.path.exists():
             return []
-        text = self.path.read_text(encoding="utf-8", errors="replace")
-        return [(n, _event(line)) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+        lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
+        return [(n, self._event(line)) for n, line in enumerate(lines, 1) if line.strip()]
+
+    def _event(self, line: str) -> dict[str, Any] | None:
+        try:
+            event = json.loads(line)
+            keys = self.kinds[event["event"]]
+            whole = all(_is(event.get(key), types) for key, types in keys.items())
+            return event if whole and _holds(event) else None
+        except (ValueError, KeyError, TypeError):
+            return None
 
 
-CURVES = ("loss", "accuracy", "validation_loss", "validation_accuracy")  # metrics of an epoch
-# The keys that readers rely on, with the types of their values.
-Number = (int, float)
-KEYS: dict[str, dict[str, Any]] = {
-    "session": {"at": Number},
-    "start": {"at": Number, "number": int, "hyperparameters": dict},
-    "epoch": {"at": Number, "number": int, "epoch": int, "metrics": dict},
-    "retry": {"at": Number, "number": int, "reason": str},
-    "end": {"at": Number, "number": int, "status": str},
-    "building": {"key": str, "split": str, "pictures": int, "frontier": str, "view": str},
-    "build": {"key": str, "pictures": int, "seconds": Number, "bytes": int},
-    "use": {"key": str, "pictures": int, "seconds": Number, "bytes": int, "hit": bool},
-    "damaged": {"key": str},
-    "overflow": {"key": str},
-}
+def _is(value: object, types: tuple[type, ...]) -> bool:
+    # Python's truth values are numbers.
+    return isinstance(value, types) and (bool in types or not isinstance(value, bool))
 
 
-def _event(line: str) -> dict[str, Any] | None:
-    try:
-        event = json.loads(line)
-        keys = KEYS[event["event"]]
-        whole = all(isinstance(event[key], kind) for key, kind in keys.items())
-        if event["event"] == "start":
-            whole = whole and isinstance(event["hyperparameters"]["epochs"], int)
-        if event["event"] == "epoch":
-            whole = whole and all(isinstance(event["metrics"][name], Number) for name in CURVES)
-    except (ValueError, KeyError, TypeError):
-        return None
-    return event if whole else None
+def _holds(event: Mapping[str, Any]) -> bool:
+    """Whether what lies deeper in an event is as readers expect it."""
+    if event["event"] == "start":
+        return _is(event["hyperparameters"].get("epochs"), WHOLE)
+    if event["event"] == "epoch":
+        metrics = event["metrics"]
+        shares = 0 <= metrics["validation_accuracy"] <= 1
+        return shares and all(_is(metrics[name], NUMBER) for name in CURVES)
+    return event["event"] != "end" or event["status"] in STATUSES

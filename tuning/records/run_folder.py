@@ -10,7 +10,7 @@ from pathlib import Path
 from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import SharedFolder
-from tuning.records.event_log import EventLog
+from tuning.records.event_log import CACHE_EVENTS, TRIAL_EVENTS, EventLog
 
 SETTINGS = "settings.toml"
 TRIALS = "trials.jsonl"
@@ -76,12 +76,12 @@ class RunFolder:
     @property
     def trials(self) -> EventLog:
         """What happened to trials."""
-        return EventLog(self.path / TRIALS)
+        return EventLog(self.path / TRIALS, TRIAL_EVENTS)
 
     @property
     def cache_events(self) -> EventLog:
         """What the feature cache did."""
-        return EventLog(self.path / "cache.jsonl")
+        return EventLog(self.path / "cache.jsonl", CACHE_EVENTS)
 
     @property
     def storage(self) -> str:

@@ -49,4 +49,4 @@ def expect(value: Any, hint: Any, where: str = "") -> None:
 def _rule(holds: bool, value: object, where: str, rule: str) -> None:
     if not holds:
         shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:57]}..."
-        raise ValueError(f"{where} is {shown}, but must be {rule}")
+        raise ValueError(f"{where or 'it'} is {shown}, but must be {rule}")

@@ -66,13 +66,13 @@ def gather(folder: RunFolder) -> Facts:
 def _damaged(folder: RunFolder) -> list[str]:
     """Lines of the logs that had to be left out."""
     found = []
-    for events in (folder.trials, folder.cache_events):
+    for events in (folder.trials, folder.cache_events, *_beside(folder)):
         if lines := events.damaged():
             numbers = ", ".join(map(str, lines))
             which = f"line {numbers} is damaged and was"
             if len(lines) > 1:
                 which = f"lines {numbers} are damaged and were"
-            found.append(f"{events.path.name}: {which} left out.")
+            found.append(f"{events.path.relative_to(folder.path)}: {which} left out.")
     return found
 
 
@@ -229,11 +229,13 @@ def cache_statistics(log: EventLog) -> Cache:
 
 
 def _repeats(folder: RunFolder) -> list[TrialRecord]:
-    """Trainings beside the search: of the confirmation, of the folds."""
-    logs = [
-        EventLog(folder.path / name / folder.trials.path.name) for name in (CONFIRMATION, FOLDS)
-    ]
-    return [record for log in logs for record in read_trials(log)]
+    """Trainings beside the search."""
+    return [record for log in _beside(folder) for record in read_trials(log)]
+
+
+def _beside(folder: RunFolder) -> list[EventLog]:
+    """Trial logs of the confirmation and of the folds."""
+    return [RunFolder(folder.path / name).trials for name in (CONFIRMATION, FOLDS)]
 
 
 def _cost(
