@@ -28,12 +28,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line.
-
-    Returns:
-        0; 1 where trial after trial failed alike; 2 for a mistake of the user's, told in one line;
-        130 when the user interrupted.
-    """
+    """Runs the command line: 0; 1 if trials failed alike; 2 for a user's mistake; 130 at Ctrl-C."""
     return exit_code(lambda: _main(sys.argv[1:] if arguments is None else arguments))
 
 

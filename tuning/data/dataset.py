@@ -12,8 +12,10 @@ import operator
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -157,13 +159,8 @@ def load(
         for label, name in enumerate(files.classes):
             if not (split.labels == label).any():
                 raise UserError(f"No readable picture of class {name!r} in {split.name} of {root}.")
-    for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
-        if one in splits and other in splits:
-            warnings += _shared(splits[one], splits[other])
-    whole = hashlib.sha256(json.dumps(files.classes).encode())
-    for split in splits.values():
-        rows = [split.name, split.paths, split.labels.tolist(), split.fingerprint]
-        whole.update(json.dumps(rows).encode())
+    for one, other in combinations(splits.values(), 2):
+        warnings += _shared(one, other)
     return Dataset(
         root,
         files.classes,
@@ -171,9 +168,17 @@ def load(
         splits["train"],
         splits["validation"],
         splits.get("test"),
-        whole.hexdigest(),
+        _fingerprint(files.classes, splits.values()),
         tuple(warnings),
     )
+
+
+def _fingerprint(classes: Sequence[str], splits: Iterable[Split]) -> str:
+    whole = hashlib.sha256(json.dumps(classes).encode())
+    for split in splits:
+        rows = [split.name, split.paths, split.labels.tolist(), split.fingerprint]
+        whole.update(json.dumps(rows).encode())
+    return whole.hexdigest()
 
 
 def _split(

@@ -156,16 +156,7 @@ def read(
         FileNotFoundError: If there is none.
         Damaged: If it is not what it says.
     """
-    try:
-        lock = (folder / "entry.json").open("rb")
-    except NotADirectoryError:
-        raise Damaged("a file lies in its place") from None
-    except FileNotFoundError:
-        if folder.exists():
-            raise Damaged("it has no header") from None
-        raise
-    except OSError as error:
-        raise Damaged(f"its header cannot be read: {error.strerror}") from None
+    lock = _open_header(folder)
     fcntl.flock(lock, fcntl.LOCK_SH)
     try:
         header = json.loads(lock.read())
@@ -196,6 +187,19 @@ def read(
         return Stored(array, header, lock)
     lock.close()
     raise Damaged(reason)
+
+
+def _open_header(folder: Path) -> BufferedReader:
+    try:
+        return (folder / "entry.json").open("rb")
+    except NotADirectoryError:
+        raise Damaged("a file lies in its place") from None
+    except FileNotFoundError:
+        if folder.exists():
+            raise Damaged("it has no header") from None
+        raise
+    except OSError as error:
+        raise Damaged(f"its header cannot be read: {error.strerror}") from None
 
 
 def _checksums(array: np.ndarray) -> Iterator[str]:

@@ -22,8 +22,7 @@ def share_names(folder: Path | None = None) -> None:
         folder: The folder where the user's packages may lie; None: those that Python finds.
 
     Raises:
-        UserError: If both have a module of one name, or the user's package has a content of its
-            own that ours would hide.
+        UserError: If both have a module of one name.
     """
     for name in NAMES:
         package = importlib.import_module(name)

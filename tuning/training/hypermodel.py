@@ -15,7 +15,7 @@ import keras_tuner
 
 from tuning.data.dataset import Dataset
 from tuning.errors import UserError, one_line
-from tuning.process.packages import share_names
+from tuning.process.packages import NAMES, share_names
 from tuning.training.context import NamedHyperModel, PickledHyperModel
 
 
@@ -65,7 +65,10 @@ def _imported(source: NamedHyperModel) -> Any:
     except UserError:
         raise
     except Exception as error:  # whatever the module does when it is imported
-        raise UserError(f"--hypermodel {spec} cannot be imported: {one_line(error)}") from error
+        why = one_line(error)
+        if (package := module.partition(".")[0]) in NAMES:
+            why += f" (this project has a package {package} too, which hides yours: rename it)"
+        raise UserError(f"--hypermodel {spec} cannot be imported: {why}") from error
 
 
 class _Built(keras_tuner.HyperModel):  # type: ignore[misc]
