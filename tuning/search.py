@@ -38,9 +38,8 @@ def _main(arguments: list[str]) -> int:
     from tuning.run.request import read_options, typed
 
     options, resumed = read_options(arguments)
-    console = Console(soft_wrap=True)
-    finished = search(options, resumed, typed(arguments), console)
-    console.print(finished.in_short, highlight=False)
+    finished = search(options, resumed, typed(arguments), Console(soft_wrap=True))
+    print(finished.in_short)
     if finished.failing:
         print(f"error: {finished.failing}", file=sys.stderr)
         return 1
