@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from pathlib import Path
 
 from tuning.errors import UserError
@@ -26,7 +25,8 @@ def share_names(folder: Path | None = None) -> None:
     """
     for name in NAMES:
         package = importlib.import_module(name)
-        paths = package.__dict__.setdefault("__path__", [])  # a module becomes a package
+        # A module becomes a package; a namespace would forget ours when `sys.path` changes.
+        paths = package.__path__ = list(getattr(package, "__path__", ()))
         theirs = [Path(each) for each in paths if Path(each).resolve() != OURS / name]
         if folder is not None and (folder / name).is_dir() and folder.resolve() != OURS:
             theirs.append(folder / name)

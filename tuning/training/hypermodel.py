@@ -66,8 +66,8 @@ def _imported(source: NamedHyperModel) -> Any:
         raise
     except Exception as error:  # whatever the module does when it is imported
         why = one_line(error)
-        if (package := module.partition(".")[0]) in NAMES:
-            why += f" (this project has a package {package} too, which hides yours: rename it)"
+        if module in NAMES:
+            why += f" (this project has a package {module} too, which hides yours: rename it)"
         raise UserError(f"--hypermodel {spec} cannot be imported: {why}") from error
 
 
