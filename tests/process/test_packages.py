@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tuning.errors import UserError
+from tuning.training.context import NamedHyperModel
+from tuning.training.hypermodel import load
+
 ROOT = Path(__file__).resolve().parents[2]
 
 NET = """
@@ -23,6 +27,11 @@ class Net(keras_tuner.HyperModel):
 """
 
 
+@pytest.fixture(autouse=True)
+def path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", sys.path[:])
+
+
 def search(folder: Path, *words: str) -> tuple[int, str]:
     """Exit code and what was said; run as a script, or as the command that is installed."""
     done = subprocess.run(
@@ -35,14 +44,15 @@ def search(folder: Path, *words: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("entry", [[str(ROOT / "tuning" / "search.py")], ["-m", "tuning"]])
-@pytest.mark.parametrize("package", ["models", "search_spaces"])
+@pytest.mark.parametrize(
+    ("package", "entry"),
+    [("models", [str(ROOT / "tuning" / "search.py")]), ("search_spaces", ["-m", "tuning"])],
+)
 def test_a_users_package_of_our_name_is_found(tmp_path, package, entry):
     folder = tmp_path / package
     folder.mkdir()
     (folder / "resnet.py").write_text(NET)
-    if package == "models":
-        (folder / "__init__.py").touch()
+    (folder / "__init__.py").touch()
     # What is wrong is found when the model was built, so ours and theirs were found.
     wrong = ("--hypermodel", f"{package}.resnet:Net", "--set", "nothing=1")
     code, error = search(tmp_path, *entry, *wrong)
@@ -53,17 +63,11 @@ def test_a_users_package_of_our_name_is_found(tmp_path, package, entry):
 def test_a_module_of_our_name_is_refused_in_a_line(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "vgg16.py").write_text(NET)
-    script = str(ROOT / "tuning" / "search.py")
-    code, error = search(tmp_path, script, "--hypermodel", "models.vgg16:Net")
-    assert code == 2
-    assert error.count("\n") == 1
-    assert "both have a module models.vgg16; rename yours" in error
+    with pytest.raises(UserError, match=r"both have a module models.vgg16; rename yours\.$"):
+        load(NamedHyperModel("models.vgg16:Net", str(tmp_path)), None)
 
 
 def test_a_module_that_ours_hides_is_refused_in_a_line(tmp_path):
     (tmp_path / "models.py").write_text(NET)
-    script = str(ROOT / "tuning" / "search.py")
-    code, error = search(tmp_path, script, "--hypermodel", "models:Net")
-    assert code == 2
-    assert error.count("\n") == 1
-    assert "this project has a package models too, which hides yours: rename it" in error
+    with pytest.raises(UserError, match="has a package models too, which hides yours: rename it"):
+        load(NamedHyperModel("models:Net", str(tmp_path)), None)

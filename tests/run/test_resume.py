@@ -17,15 +17,16 @@ from tuning.records.event_log import EventLog
 from tuning.records.trial_log import read_trials
 
 pytestmark = pytest.mark.slow
-TRIALS, EPOCHS = 24, 3
+SOAK = pytest.mark.soak
+EPOCHS = 3
 # Of networks, each of which every session compiles anew.
 FEW_SHAPES = ("network=vgg16", "unfrozen=0:1", "regularization=none")
 
 
-def arguments(photos, folder):
+def arguments(photos, folder, trials):
     return (
         *("--data", photos, "--per-class", 40, 20, "--image-size", 32, "--weights", "random"),
-        *("--trials", TRIALS - 4, "--epochs", EPOCHS, "--cpus-per-trial", 1, "--name", "killed"),
+        *("--trials", trials - 4, "--epochs", EPOCHS, "--cpus-per-trial", 1, "--name", "killed"),
         *("--runs", folder / "runs", "--cache", folder / "cache", "--set", *FEW_SHAPES),
     )
 
@@ -51,14 +52,23 @@ def alive(pid):
     return "Z" not in Path(f"/proc/{pid}/stat").read_text().split(")")[1][:3]
 
 
-@pytest.fixture(scope="module")
-def killed(photos, tmp_path_factory):
-    """Five kills of the search at random moments, and one of a worker; then more trials."""
+@pytest.fixture(
+    scope="module",
+    params=[
+        (12, (5, 13, 26)),
+        *(
+            pytest.param((40, sorted(random.Random(seed).sample(range(2, 120), 9))), marks=SOAK)
+            for seed in range(10)
+        ),
+    ],
+)
+def killed(request, photos, tmp_path_factory):
+    """Kills of the search at some events of trials, and one of a worker; then more trials."""
+    trials, moments = request.param
     place = tmp_path_factory.mktemp("resume")
     folder = place / "runs" / "killed"
-    moments = sorted(random.Random(7).sample(range(2, 60), 5))
     over = []  # trials that were over at each kill
-    process = start("search.py", *arguments(photos, place))
+    process = start("search.py", *arguments(photos, place, trials))
     for moment in moments:
         wait_for(folder, process, moment)
         process.send_signal(signal.SIGKILL)
@@ -70,7 +80,7 @@ def killed(photos, tmp_path_factory):
         at_once = 1 if len(over) < 2 else os.cpu_count()
         process = start(
             "search.py",
-            *("--resume", "killed", "--runs", place / "runs", "--trials", TRIALS),
+            *("--resume", "killed", "--runs", place / "runs", "--trials", trials),
             *("--cpus-per-trial", at_once),
         )
     written = len(events(folder))
@@ -82,14 +92,14 @@ def killed(photos, tmp_path_factory):
         os.kill(int(worker[-1].split()[-1]), signal.SIGKILL)
     out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err
-    return folder, over, out
+    return trials, folder, over, out
 
 
 def test_all_trials_are_told_and_none_is_running(killed):
-    folder, _, _ = killed
+    trials, folder, _, _ = killed
     study = optuna.load_study(study_name="killed", storage=f"sqlite:///{folder}/study.db")
     told = (TrialState.COMPLETE, TrialState.PRUNED)
-    assert [trial.number for trial in study.trials] == list(range(TRIALS))
+    assert [trial.number for trial in study.trials] == list(range(trials))
     assert {trial.state for trial in study.trials} <= set(told)
     for trial in study.trials:
         if trial.state is TrialState.COMPLETE:
@@ -97,7 +107,7 @@ def test_all_trials_are_told_and_none_is_running(killed):
 
 
 def test_what_was_over_was_not_run_again(killed):
-    folder, over, _ = killed
+    _, folder, over, _ = killed
     assert max(map(len, over)) > 3
     assert len({tuple(each) for each in over}) > 1  # the kills hit different moments
     for ended in over:
@@ -107,9 +117,9 @@ def test_what_was_over_was_not_run_again(killed):
 
 
 def test_the_report_is_that_of_an_unbroken_run(killed):
-    folder, _, out = killed
+    trials, folder, _, out = killed
     facts = report.check(json.loads((folder / "report.json").read_text()))
-    assert len(facts["trials"]) == TRIALS
+    assert len(facts["trials"]) == trials
     assert not facts["run"]["interrupted"]
     assert {each["status"] for each in facts["trials"]} <= {"finished", "stopped"}
     assert facts["cache"]["multiples"] == 0
@@ -126,7 +136,7 @@ def test_the_report_is_that_of_an_unbroken_run(killed):
 
 
 def test_other_pictures_are_refused(killed, photos):
-    folder, _, _ = killed
+    _, folder, _, _ = killed
     settings = folder / "settings.toml"
     kept = settings.read_text()
     settings.write_text(kept.replace("per_class = [\n    40,", "per_class = [\n    30,"))

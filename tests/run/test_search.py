@@ -186,18 +186,3 @@ def test_interrupting_ends_gently(photos, tmp_path):
     assert (events.parent / "best" / "model.keras").is_file()
     study = optuna.load_study(study_name="cut", storage=f"sqlite:///{events.parent / 'study.db'}")
     assert all(trial.state != TrialState.RUNNING for trial in study.trials)
-
-
-def test_a_time_budget_ends_the_search(photos, tmp_path):
-    began = time.monotonic()
-    code, _, err = run(
-        "search.py",
-        *("--data", photos, "--per-class", 40, 20, "--image-size", 48, "--weights", "random"),
-        *("--trials", 1000, "--epochs", 3, "--time-budget", "15s", "--name", "short"),
-        *("--max-unfrozen", 1),
-        *("--runs", tmp_path / "runs", "--cache", tmp_path / "cache"),
-    )
-    assert code == 0, err
-    assert time.monotonic() - began < 240
-    facts = json.loads((tmp_path / "runs" / "short" / "report.json").read_text())
-    assert len(facts["trials"]) < 1000

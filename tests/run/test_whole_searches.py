@@ -1,9 +1,12 @@
 """Searches from end to end, as a user starts them: what can be asked of one."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import optuna
@@ -11,8 +14,11 @@ import pytest
 from optuna.trial import TrialState
 
 from tuning import report
+from tuning.cluster.joining import connected
+from tuning.process.surroundings import put_back
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import read_trials
+from tuning.search import main
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTS = Path(__file__).resolve().parent.parent
@@ -24,23 +30,38 @@ def place(tmp_path_factory):
     return tmp_path_factory.mktemp("searches")
 
 
-@pytest.fixture(scope="module")
-def search(photos, place):
-    def run(name, *arguments):
-        done = subprocess.run(
-            [
-                *(sys.executable, str(ROOT / "tuning" / "search.py"), "--data", str(photos)),
-                *("--per-class", "24", "12", "--image-size", "32", "--weights", "random"),
-                *("--name", name, "--runs", str(place / "runs"), "--cache", str(place / "cache")),
-                *map(str, arguments),
-            ],
-            capture_output=True,
-            text=True,
-            cwd=TESTS,  # where a HyperModel is found
-            env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
-            timeout=500,
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    """A Ray that all searches here use, each with workers of its own: it takes seconds to start."""
+    with put_back(), connected(None):
+        yield
+
+
+@pytest.fixture
+def asked(photos, place):
+    """What is asked for by a search of a name, and its run folder."""
+
+    def words(name, *arguments):
+        given = (
+            *("--data", photos, "--per-class", "24", "12", "--image-size", "32"),
+            *("--weights", "random", "--name", name),
+            *("--runs", place / "runs", "--cache", place / "cache", *arguments),
         )
-        return place / "runs" / name, done
+        return place / "runs" / name, [*map(str, given)]
+
+    return words
+
+
+@pytest.fixture
+def search(asked, monkeypatch):
+    """Runs one in this process; returns its folder, its exit code, and what stderr said."""
+    monkeypatch.chdir(TESTS)  # where a HyperModel is found
+
+    def run(name, *arguments):
+        folder, words = asked(name, *arguments)
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
+            code = main(words)
+        return folder, code, said.getvalue()
 
     return run
 
@@ -58,8 +79,8 @@ def test_one_trial_at_a_time_a_seed_gives_the_same_search(search):
     one_at_a_time = ("--trials", 6, "--epochs", 2, "--cpus-per-trial", len(os.sched_getaffinity(0)))
     found = []
     for name in ("first", "second"):
-        folder, done = search(name, *one_at_a_time, "--seed", 3, "--set", *few_shapes)
-        assert done.returncode == 0, done.stderr
+        folder, code, said = search(name, *one_at_a_time, "--seed", 3, "--set", *few_shapes)
+        assert code == 0, said
         tried = read_trials(EventLog(folder / "trials.jsonl"))
         found.append([(each.hyperparameters, each.status, each.curve) for each in tried])
     first, second = found
@@ -73,13 +94,13 @@ def test_points_of_the_user_and_of_an_earlier_run(search, place):
     """After `first`, whose finished trials it takes over."""
     points = place / "points.json"
     points.write_text('[{"network": "vgg16", "unfrozen": 0, "dropout": 0.25, "head_rate": 0.002}]')
-    folder, done = search(
+    folder, code, said = search(
         "third",
         *("--trials", 2, "--epochs", 2, "--enqueue", points, "--warm-start", place / "runs/first"),
         *("--set", "network=vgg16", "unfrozen=0", "augmentation=none", "--sampler", "tpe"),
         *("--confirm", "2x2", "--folds", "2", "--holdout", "0.1"),
     )
-    assert done.returncode == 0, done.stderr
+    assert code == 0, said
     study = study_of(folder)
     own = [trial for trial in study.trials if "from" not in trial.user_attrs]
     assert len(own) == 2
@@ -98,12 +119,12 @@ def test_points_of_the_user_and_of_an_earlier_run(search, place):
 
 
 def test_several_objectives_give_a_front(search):
-    folder, done = search(
+    folder, code, said = search(
         "front",
         *("--trials", 4, "--epochs", 1, "--objective", "accuracy", "--objective", "parameters"),
         *("--space", "full", "--sampler", "random"),
     )
-    assert done.returncode == 0, done.stderr
+    assert code == 0, said
     study = study_of(folder)
     assert [each.name for each in study.directions] == ["MAXIMIZE", "MINIMIZE"]
     assert all(trial.state is TrialState.COMPLETE for trial in study.trials)
@@ -113,12 +134,12 @@ def test_several_objectives_give_a_front(search):
 
 
 def test_a_trial_that_fails_is_told_with_its_reason_and_the_search_goes_on(search):
-    folder, done = search(
+    folder, code, said = search(
         "moody",
         *("--hypermodel", "hypermodels_that_fail:Moody", "--epochs", 1, "--sampler", "grid"),
         *("--trials", 9),
     )
-    assert done.returncode == 0, done.stderr
+    assert code == 0, said
     trials = study_of(folder).trials
     assert len(trials) == 4  # each point of the grid once
     reasons = {trial.params["today/mood"]: trial.user_attrs.get("reason") for trial in trials}
@@ -133,24 +154,29 @@ def test_a_trial_that_fails_is_told_with_its_reason_and_the_search_goes_on(searc
 
 
 def test_five_failures_alike_end_the_search(search):
-    folder, done = search(
+    folder, code, said = search(
         "hopeless", "--hypermodel", "hypermodels_that_fail:Hopeless", "--trials", 30, "--epochs", 1
     )
-    assert done.returncode == 1
-    assert "5 trials in a row failed alike" in done.stderr
-    assert "does not fit" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert code == 1
+    assert "5 trials in a row failed alike" in said
+    assert "does not fit" in said
+    assert "Traceback" not in said
     assert len(study_of(folder).trials) < 30
     assert facts_of(folder)["best"] is None or facts_of(folder)["failures"]
 
 
-def test_mlflow_and_wandb_are_told_and_rays_dashboard_starts(search, place, monkeypatch):
+def test_mlflow_and_wandb_are_told_and_rays_dashboard_starts(asked, place, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(place))
-    folder, done = search(
-        "told", "--trials", 2, "--epochs", 1, "--log", "mlflow", "wandb", "--dashboard"
+    # With a Ray of its own.
+    folder, words = asked("told", "--trials", 2, "--epochs", 1, "--log", "mlflow", "wandb")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tuning" / "search.py"), *words, "--dashboard"],
+        capture_output=True,
+        text=True,
+        timeout=500,
     )
     assert done.returncode == 0, done.stderr
     assert "Ray's dashboard: http://127.0.0.1:" in done.stdout
@@ -161,3 +187,14 @@ def test_mlflow_and_wandb_are_told_and_rays_dashboard_starts(search, place, monk
     assert {run.data.params["hyperparameters/network"] for run in runs} == {"convnet", "vgg16"}
     assert all(0 <= run.data.metrics["validation_accuracy"] <= 1 for run in runs)
     assert len(list(place.rglob("offline-run-*/*.wandb"))) == 2
+
+
+def test_a_time_budget_ends_the_search(search):
+    began = time.monotonic()
+    folder, code, said = search(
+        "short",
+        *("--trials", 1000, "--epochs", 3, "--time-budget", "15s", "--max-unfrozen", 1),
+    )
+    assert code == 0, said
+    assert time.monotonic() - began < 240
+    assert len(facts_of(folder)["trials"]) < 1000
