@@ -136,6 +136,7 @@ def test_damaged_files_are_named_and_what_is_whole_is_gone_on_with(asked, caplog
             1: "running",
         }
     assert "opening.json cannot be read" in caplog.text
+    assert "trials.jsonl: lines 3, 4 are damaged" in caplog.text
     warnings = "\n".join(gather(folder)["warnings"])
     assert "trials.jsonl: lines 3, 4 are damaged and were left out." in warnings
     assert "cache.jsonl: line 1 is damaged and was left out." in warnings

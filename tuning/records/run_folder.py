@@ -108,6 +108,23 @@ class RunFolder:
         return RunFolder(self.path / name, self.counterpart and self.counterpart / name)
 
     @property
+    def repeats(self) -> list[EventLog]:
+        """The trial logs of trainings beside the search."""
+        return [RunFolder(self.path / name).trials for name in (CONFIRMATION, FOLDS)]
+
+    def damage(self) -> list[str]:
+        """What is left out of its logs, a sentence a log."""
+        found = []
+        for log in (self.trials, self.cache_events, *self.repeats):
+            if lines := log.damaged():
+                numbers = ", ".join(map(str, lines))
+                which = f"line {numbers} is damaged and was"
+                if len(lines) > 1:
+                    which = f"lines {numbers} are damaged and were"
+                found.append(f"{log.path.relative_to(self.path)}: {which} left out.")
+        return found
+
+    @property
     def is_empty(self) -> bool:
         """Whether no trial has begun in it."""
         return not any(event["event"] == "start" for event in self.trials.read())

@@ -22,7 +22,7 @@ from tuning.records.facts import (
 )
 from tuning.records.metadata import RunMetadata
 from tuning.records.outcome import RunOutcome
-from tuning.records.run_folder import CONFIRMATION, FOLDS, RunFolder
+from tuning.records.run_folder import RunFolder
 from tuning.records.trial_log import TrialRecord, elapsed, rank, read_trials
 from tuning.report.clock import Clock
 
@@ -57,23 +57,10 @@ def gather(folder: RunFolder) -> Facts:
         "front": found.front if found else None,
         "trials": [_trial(record, known, clock, found is None) for record in trials],
         "failures": _failures(trials),
-        "warnings": [*(found.warnings if found else ()), *_damaged(folder)],
+        "warnings": [*(found.warnings if found else ()), *folder.damage()],
         "cache": cache_statistics(folder.cache_events),
         "cost": _cost(known, found, trials, _repeats(folder), seconds),
     }
-
-
-def _damaged(folder: RunFolder) -> list[str]:
-    """Lines of the logs that had to be left out."""
-    found = []
-    for events in (folder.trials, folder.cache_events, *_beside(folder)):
-        if lines := events.damaged():
-            numbers = ", ".join(map(str, lines))
-            which = f"line {numbers} is damaged and was"
-            if len(lines) > 1:
-                which = f"lines {numbers} are damaged and were"
-            found.append(f"{events.path.relative_to(folder.path)}: {which} left out.")
-    return found
 
 
 def _run(known: RunMetadata, found: RunOutcome | None, seconds: float, earlier_looks: int) -> Run:
@@ -230,12 +217,7 @@ def cache_statistics(log: EventLog) -> Cache:
 
 def _repeats(folder: RunFolder) -> list[TrialRecord]:
     """Trainings beside the search."""
-    return [record for log in _beside(folder) for record in read_trials(log)]
-
-
-def _beside(folder: RunFolder) -> list[EventLog]:
-    """Trial logs of the confirmation and of the folds."""
-    return [RunFolder(folder.path / name).trials for name in (CONFIRMATION, FOLDS)]
+    return [record for log in folder.repeats for record in read_trials(log)]
 
 
 def _cost(

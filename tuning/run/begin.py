@@ -53,6 +53,8 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
         progress = Progress(options.planned, folder.cache_events, options.time_budget, console)
         trial_log = TrialLog(folder.trials, (progress, LiveReport(folder), mirror))
         progress.records.update(trial_log.records)
+        for damage in folder.damage():
+            log.warning("%s", damage)
         resumed = prepared.resumed or not folder.is_empty
         study = open_study(options, prepared.space, folder, trial_log, resumed)
         log.info(
