@@ -16,8 +16,8 @@ class AdjustableDropout(keras.layers.Layer):  # type: ignore[misc]
     """Dropout as `keras.layers.Dropout`, which also holds the strengths of a network's loss.
 
     Args:
-        seed: Of the masks.
-        name: Of the layer.
+        seed: The seed of the masks.
+        name: The layer's name.
 
     Attributes:
         rate: Variable, the share of inputs dropped in training, in [0, 1).

@@ -31,7 +31,7 @@ def head(
         dropout: Share of the dense layer's outputs dropped in training.
         l1: Strength of the L1 penalty on the kernels of both dense layers.
         l2: Strength of the L2 penalty on the same.
-        seed: Of the initial weights and of dropout.
+        seed: The seed of initial weights and dropout.
         adjustable: Whether dropout and penalties are variables, see `models.adjustable`.
 
     Returns:

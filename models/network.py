@@ -35,13 +35,13 @@ def trainable(
     """The part of the network that learns: from the frontier to probabilities.
 
     Args:
-        hyperparameters: Of one trial, as `search_spaces.levers.declare` returns them.
+        hyperparameters: One trial's, as `search_spaces.levers.declare` returns them.
         image_size: Side of the square pictures in pixels.
         classes: Number of classes.
         weights: VGG16's, which unfrozen layers start from; unused by the small convnet.
         preprocessing: What pixels go through before VGG16 where the hyperparameters do not say it,
             see `models.vgg16.preprocess`.
-        seed: Of the initial weights and of dropout.
+        seed: The seed of initial weights and dropout.
         start: A frontier below the network's own: the frozen layers between come in front.
         adjustable: Whether dropout and penalties are variables that `restart` sets.
 
@@ -87,9 +87,9 @@ def restart(
 
     Args:
         model: What `trainable` built with seed 0 and `adjustable`.
-        hyperparameters: Whose network has the same shape.
+        hyperparameters: A trial's whose network has the same shape.
         weights: VGG16's.
-        seed: Of the initial weights and of dropout.
+        seed: The seed of initial weights and dropout.
     """
     for layer in _flat(model):
         if isinstance(layer, AdjustableDropout):
@@ -135,7 +135,7 @@ def whole(
     Built of Keras' own layers alone, so that it loads in safe mode without this project.
 
     Args:
-        hyperparameters: Of the trial that trained it.
+        hyperparameters: Those of the trial that trained it.
         trained: What `trainable` returned for them, with the weights to keep.
         image_size: Side of the square pictures the trial saw, in pixels.
         weights: VGG16's, for the frozen prefix.

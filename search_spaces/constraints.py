@@ -38,7 +38,7 @@ class Constraint:
     """What is said of one hyperparameter.
 
     Attributes:
-        name: Of the hyperparameter.
+        name: The hyperparameter's name.
         texts: Values as they were written.
         ends: Least and greatest number, where one text may be read as a range.
     """
@@ -104,7 +104,7 @@ class Constraints:
     """All that is said of a space; by itself, nothing.
 
     Attributes:
-        by_name: The wish for each hyperparameter that has one.
+        by_name: The constraint of each hyperparameter that has one.
     """
 
     by_name: Mapping[str, Constraint] = field(default_factory=dict)

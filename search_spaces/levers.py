@@ -49,7 +49,7 @@ def declare(
         epochs: Epochs of a trial that is not stopped early.
         max_unfrozen: The most conv layers of VGG16 that are trained, of 13.
         space: `article` or `full`.
-        preprocessing: That of the article's experiments in this search, the default of the lever.
+        preprocessing: The article's experiments' in this search, the default of the lever.
 
     Returns:
         The active hyperparameters by name, plain and JSON-able. Those that do not matter in this

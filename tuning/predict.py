@@ -198,7 +198,7 @@ def classify(
     """Classifies files; the next ones are decoded in threads while the model runs.
 
     Args:
-        model: Of a run.
+        model: A run's model.
         paths: Read no further ahead than needed.
         batch_size: Pictures the model sees at a time.
 

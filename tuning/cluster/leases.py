@@ -70,7 +70,7 @@ class LeasedLocks:
 
 def _ask(method: str, name: str, holder: str) -> bool:
     while True:
-        registrar = (
+        server = (
             ray.remote(LeaseServer)
             .options(
                 name=NAME,
@@ -82,7 +82,7 @@ def _ask(method: str, name: str, holder: str) -> bool:
             .remote()
         )
         try:
-            return bool(ray.get(getattr(registrar, method).remote(name, holder)))
+            return bool(ray.get(getattr(server, method).remote(name, holder)))
         except ray.exceptions.RayActorError:
             # Its machine is lost. Ray does not restart an actor of a search that has ended, so who
             # asks next makes a new one, of which rights are asked for anew.

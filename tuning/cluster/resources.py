@@ -29,7 +29,7 @@ class Resources:
     Attributes:
         gpus: A whole number, or a share of one.
         cpus: Cores.
-        at_once: How many trials have room.
+        at_once: The number of trials that have room.
     """
 
     gpus: float
@@ -101,7 +101,7 @@ class Capacity:
         fixed: Whether it is this machine alone.
 
     Attributes:
-        most: That had room so far.
+        most: The most that had room so far.
     """
 
     def __init__(self, share: Resources, fixed: bool) -> None:

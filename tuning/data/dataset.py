@@ -39,7 +39,7 @@ class Split:
 
     Attributes:
         name: `train`, `validation` or `test`.
-        folder: Of the pictures' array in the cache.
+        folder: The folder of the pictures' array in the cache.
         labels: int64 (N,).
         paths: Relative to the data folder.
         digests: uint8 (N, 16), BLAKE2b of each picture's pixels: its identity for augmented views.
@@ -127,12 +127,12 @@ def load(
             flat `CLASS.NUMBER.jpg` files in `train/` or in `root`.
         cache: The cache's folder or place; decoded pictures go to `pictures/` in it.
         image_size: Side in pixels to which pictures are scaled.
-        validation_share: Of each class, where there is no validation folder.
+        validation_share: The share of each class, where there is no validation folder.
         holdout: Share of all pictures that is taken as test split before all else; 0 for none.
             None: 0.15 of pictures that come without split, and the test folder of others.
         per_class: Take the first so many of each class in natural order, for train, validation
             and, if given, test.
-        split_seed: Of the split by shares.
+        split_seed: The seed of the split by shares.
 
     Raises:
         UserError: What is wrong with the data, in one line.

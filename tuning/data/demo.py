@@ -27,7 +27,7 @@ def make(parent: Path, *, seed: int = 0) -> Path:
 
     Args:
         parent: The folder to put it in, which is made.
-        seed: Of the drawings; part of the demo's folder name.
+        seed: The seed of the drawings; part of the demo's folder name.
 
     Returns:
         A folder in the article's layout: `train`, `validation` and `test`, with `cats` and `dogs`.

@@ -12,7 +12,7 @@ def wilson(successes: int, trials: int, z: float = 1.959964) -> tuple[float, flo
     of the American Statistical Association 22 (1927), 209-212.
 
     Args:
-        successes: How many of `trials` went right.
+        successes: The number of `trials` that went right.
         trials: At least 1.
         z: Standard normal quantile; the default gives 95 %.
 

@@ -19,8 +19,8 @@ def pareto_front(
 
     Args:
         study: With an objective's value for each trial that ran to its end.
-        objectives: Of `choices.OBJECTIVES`, in the study's order.
-        numbers: Of the run's own trials; a study may begin with those of another run.
+        objectives: Some of `choices.OBJECTIVES`, in the study's order.
+        numbers: The run's own trials; a study may begin with those of another run.
 
     Returns:
         None where there is one objective only, or no trial ran to its end.

@@ -18,8 +18,8 @@ class Repeat:
 
     Attributes:
         trial: The search's number of it.
-        hyperparameters: Of it; `epochs` are those to train.
-        seed: Of initial weights, dropout and the order of pictures.
+        hyperparameters: Its hyperparameters; `epochs` are those to train.
+        seed: The seed of initial weights, dropout and the order of pictures.
         fold: Which fold is validated on and of how many, None for the data's own validation split.
     """
 
@@ -49,7 +49,7 @@ def confirmation(repeats: list[Repeat], records: dict[int, TrialRecord]) -> Conf
 
     Args:
         repeats: All of them.
-        records: Of those that were run, by their place in `repeats`.
+        records: The records of those that were run, by their place in `repeats`.
     """
     if not repeats or any(not _over(records.get(each)) for each in range(len(repeats))):
         return None

@@ -61,7 +61,7 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> Ca
     Args:
         confidence: Probability of the predicted class, (N,).
         right: Whether it was the true one, bool (N,).
-        bins: Of equal width in 0..1.
+        bins: The number of bins, of equal width in 0..1.
     """
     number = np.minimum((confidence * bins).astype(int), bins - 1)
     found: list[Bin] = []

@@ -38,7 +38,7 @@ def write(facts: Facts, folder: Path) -> None:
     """Writes `best/card.md` into a run folder; nothing where no trial finished an epoch.
 
     Args:
-        facts: Of the run's report.
+        facts: The facts of the run's report.
         folder: The run folder, with the best model in it and the formats it was taken to.
     """
     best = facts["best"]

@@ -41,7 +41,7 @@ class Format:
         any_size: Whether pictures may have any size, else they must have the model's own.
         batch: Pictures at a time, None for any number.
         runner: Opens a file.
-        loading: How a user does; `{size}` is the side of the model's pictures.
+        loading: The code that loads it; `{size}` is the side of the model's pictures.
     """
 
     title: str
@@ -203,7 +203,7 @@ def convert(folder: Path, name: str, model: Any, image_size: int) -> Path:
 
     Args:
         folder: Where it goes.
-        name: Of the format.
+        name: The format's name.
         model: The Keras model, on the TensorFlow backend.
         image_size: Side in pixels of the pictures it was trained on.
 

@@ -37,9 +37,9 @@ def export(
 
     Args:
         context: What all trials share.
-        hyperparameters: Of the trial.
-        weights: That it kept, see `training.Trial.weights`.
-        folder: Is made.
+        hyperparameters: The trial's.
+        weights: The weights that it kept, see `training.Trial.weights`.
+        folder: The folder to write into; it is made.
 
     Returns:
         The model and its path.

@@ -56,8 +56,8 @@ class Entry:
     Attributes:
         identity: All that its bytes depend on.
         split: The pictures, a row each.
-        view: How they are looked at.
-        frontier: Whose output it holds.
+        view: The view of them.
+        frontier: The frontier whose output it holds.
     """
 
     identity: dict[str, Any]

@@ -26,8 +26,8 @@ class PassResult:
 
     Attributes:
         blocks: For each block of pictures, the checksum in each draft.
-        seconds: Of one process.
-        hosts: That did it.
+        seconds: The time of one process.
+        hosts: The machines that did it.
     """
 
     blocks: list[list[str]]
@@ -49,7 +49,7 @@ class ForwardPass:
         start: The frontier whose output goes in; the picture where nothing nearer is stored.
         source: The entry that holds it, None for the picture.
         writers: What comes out, the deepest last; all of one split and view.
-        shelf: Where the source lies.
+        store: The place where the source lies.
     """
 
     start: str

@@ -21,7 +21,7 @@ class Found:
 
     Attributes:
         folder: The entry's.
-        bytes: Of all its files.
+        bytes: The size of all its files.
         used: When it was last mapped, in seconds of Unix time.
         header: What it says of itself; empty where it says nothing.
     """

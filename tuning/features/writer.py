@@ -22,7 +22,7 @@ class Overflow(Exception):
     """Finite values that float16 cannot hold (above 65,504).
 
     Attributes:
-        frontier: Whose output they are.
+        frontier: The frontier whose output they are.
     """
 
     def __init__(self, frontier: str) -> None:
@@ -36,7 +36,7 @@ class EntryWriter:
 
     Attributes:
         entry: What it will be.
-        dtype: Of the numbers.
+        dtype: The numbers' type.
         root: The folder where entries lie.
     """
 

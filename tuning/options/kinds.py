@@ -19,8 +19,8 @@ class Kind:
     """A kind of values.
 
     Attributes:
-        read: From text to a value; raises `ValueError` with what is wrong, in one line.
-        write: From a value to text that `read` takes.
+        read: The way from text to a value; raises `ValueError` with what is wrong, in one line.
+        write: The way from a value to text that `read` takes.
         objects: Whether a value that is no text is taken as it is.
     """
 

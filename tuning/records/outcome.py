@@ -27,7 +27,7 @@ class RunOutcome:
     """All that the report knows beside what was written while the search went on.
 
     Attributes:
-        ending: How the trials were run, and what ended them.
+        ending: The way the trials were run, and what ended them.
         trial: The winner's number, None if no trial finished an epoch.
         validation: The winner's score; None: accuracy and loss as its trial told them.
         test: The winner's score on the test split, None where there is none.

@@ -24,9 +24,9 @@ class RunEnding:
     Attributes:
         ended: What ended it before all trials were over, None if they are.
         failing: Whether that was one cause that failed trial after trial.
-        at_once: How many ran side by side.
-        gpus: Of each trial.
-        cpus: Of each trial.
+        at_once: The number of trials that ran side by side.
+        gpus: The GPUs of each trial.
+        cpus: The CPUs of each trial.
     """
 
     ended: str | None
@@ -50,16 +50,16 @@ class TrialRecord:
     """One trial so far.
 
     Attributes:
-        number: In the order in which trials were proposed, from 0.
+        number: Its place in the order in which trials were proposed, from 0.
         hyperparameters: As `search_spaces.levers.declare` returns them.
         status: `running`, `finished` (all its epochs), `stopped` (early, by the scheduler),
             `interrupted` (the search ended first; resumed, it goes on) or `failed`.
         reason: Why it failed, one line.
         curve: Per epoch, the metrics of `CURVES`.
-        seconds: That it ran, up to its last event; waiting for a search to be resumed not counted.
+        seconds: Its time up to its last event, waiting for a search to be resumed not counted.
         started: Seconds since the epoch of Unix.
         worker: The machine and process that ran its last epoch.
-        retries: How often it went on after its process or its machine had died.
+        retries: The number of times it went on after its process or its machine had died.
     """
 
     number: int

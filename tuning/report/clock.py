@@ -12,7 +12,7 @@ class Clock:
     """From a time of day to seconds after the run's start, pauses between its sessions left out.
 
     Args:
-        events: Of `trials.jsonl`, in order; each has a time `at`, in seconds of Unix.
+        events: The events of `trials.jsonl`, in order; each has a time `at`, in seconds of Unix.
     """
 
     def __init__(self, events: Sequence[dict[str, Any]]) -> None:

@@ -61,7 +61,7 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
 
     Args:
         run: The run, whose trials are over.
-        ending: How they were run.
+        ending: The way they were run.
         console: Where the progress of further trainings is shown.
 
     """

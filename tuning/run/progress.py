@@ -23,7 +23,7 @@ class Progress(RunCallback):
     """Shows a run.
 
     Args:
-        trials: How many trials are to be run.
+        trials: The number of trials that are to be run.
         cache: The feature cache's journal, whose builds are shown while they last.
         seconds: The run's time budget, None for none.
         console: Where to show it.

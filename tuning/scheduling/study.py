@@ -235,7 +235,7 @@ def _earlier(source: str) -> Study:
 
 
 def reconcile(study: Study, trial_log: TrialLog) -> None:
-    """Tells the ledger which trials the study knows to be over.
+    """Tells the trial log which trials the study knows to be over.
 
     A trial's end is told to the study first, so a run that was killed in between has it there.
     """

@@ -45,9 +45,9 @@ def application(
     """The server's application.
 
     Args:
-        model: That answers.
-        name: Of its run, for the page.
-        limit: Of a request's body, in bytes.
+        model: The model that answers.
+        name: The name of its run, for the page.
+        limit: The most bytes of a request's body.
         patience: Seconds that a body may take to arrive.
     """
     server = _Server(model, name, limit, patience)

@@ -35,7 +35,7 @@ class NetworkSpec:
         augmented: Whether pictures are transformed on their way in.
         penalties: Those that there are, of `l1`, `l2` and `decay` (of weights, decoupled).
         width: Units of the dense layer, None for the article's.
-        pooling: Of the head, see `models.head`.
+        pooling: The head's pooling, see `models.head`.
         optimizer: A name of `OPTIMIZERS`.
         batch_size: Pictures a step.
         image_size: Side of the pictures in pixels.
@@ -61,7 +61,7 @@ class CompiledNetwork:
     """A network of one shape with its compiled training step.
 
     Attributes:
-        model: From what goes in, without augmentation, to probabilities.
+        model: The network from what goes in, without augmentation, to probabilities.
         user: Who called `begin` last; the weights are theirs.
     """
 
@@ -113,10 +113,10 @@ class CompiledNetwork:
         """Becomes the network of a new trial, as if it had just been built.
 
         Args:
-            user: Whose trial it is.
-            hyperparameters: Of a network of this shape.
+            user: The trial.
+            hyperparameters: The trial's, of a network of this shape.
             rate: The learning rate.
-            seed: Of the initial weights and of dropout.
+            seed: The seed of initial weights and dropout.
         """
         self.user = user
         network.restart(self.model, hyperparameters, self._weights, seed)

@@ -30,7 +30,7 @@ class Plot:
     """A figure with its words.
 
     Attributes:
-        name: Of its place in the page.
+        name: The name of its place in the page.
         chapter: Where it stands; the page shows a chapter's figures in the order of the list.
         title: Plain text.
         caption: For everybody.
@@ -107,7 +107,7 @@ def dressed(
         figure: Data, and what layout it has of its own.
         across: Title of the x axis.
         up: Title of the y axis.
-        height: In pixels.
+        height: Its height in pixels.
         layout: Goes over the common layout.
     """
     axis = {"gridcolor": GREY, "zeroline": False, "automargin": True}
