@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from object_store import Amazon, Google, ObjectStore, running
 
-LONGEST = ("test_on_premises.py", "test_resume.py", "test_whole_searches.py", "test_search.py")
+LONGEST = (
+    *("test_on_premises.py", "test_resume.py", "test_whole_searches.py", "test_search.py"),
+    *("test_experiments_alone.py", "test_benchmarks.py", "test_api.py"),
+)
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 # For tests side by side: Ray gives its workers the lowest priority, and a test that searches would
