@@ -80,7 +80,7 @@ class AdjustableDropout(keras.layers.Layer):  # type: ignore[misc]
         return keras.losses.categorical_crossentropy(truth, probabilities)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """That of the inputs."""
+        """The shape of the inputs."""
         return input_shape
 
 

@@ -170,7 +170,7 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         return ops.clip(x, 0, 255)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """That of the pictures."""
+        """The shape of the pictures."""
         return input_shape[0]
 
 

@@ -135,7 +135,7 @@ def whole(
     Built of Keras' own layers alone, so that it loads in safe mode without this project.
 
     Args:
-        hyperparameters: Those of the trial that trained it.
+        hyperparameters: The hyperparameters of the trial that trained it.
         trained: What `trainable` returned for them, with the weights to keep.
         image_size: Side of the square pictures the trial saw, in pixels.
         weights: VGG16's, for the frozen prefix.

@@ -182,8 +182,8 @@ def check_constraints(
     """Makes sure that a space has what is said of it.
 
     Args:
-        space: Asks for the hyperparameters of one trial; may build a model.
-        constraints: What is said.
+        space: The function that asks for a trial's hyperparameters; it may build a model.
+        constraints: The constraints that the user gave.
 
     Raises:
         ConstraintError: The first name or value that it has not, with what it has.
@@ -202,7 +202,7 @@ def check_constraints(
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """That there is no hyperparameter of this name, and which was meant."""
+    """A line that there is no hyperparameter of this name, and which was meant."""
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
     return f"there is no hyperparameter {name}; {hint}"

@@ -18,8 +18,8 @@ class Experiment:
     """One experiment of the article.
 
     Attributes:
-        name: What the command line calls it.
-        title: For people.
+        name: The name on the command line.
+        title: The name as people read it.
         article: Validation accuracy in the article's words.
         article_accuracy: Best epoch's validation accuracy of the printed run.
         point: What it fixes in the space of levers.

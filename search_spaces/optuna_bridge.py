@@ -158,7 +158,7 @@ def _distribution(domain: Domain) -> BaseDistribution:
 
 
 def _mirrored(domain: Domain, value: Any) -> Any:
-    """To the value that is asked for, or back."""
+    """The value that is asked for, of a hyperparameter's value; or back."""
     mirror = None if isinstance(domain, Values) else domain.mirror
     return value if mirror is None else mirror - value
 

@@ -76,7 +76,7 @@ def resume(folder: str | Path, *, progress: bool = True, **changed: Any) -> Resu
 
     Args:
         folder: The run folder.
-        progress: As in `tune`.
+        progress: Whether the progress is shown, as in `tune`.
         changed: The options that change, such as `trials`; a HyperModel that was given as an
             object must be given again.
 

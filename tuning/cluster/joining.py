@@ -85,7 +85,7 @@ def connect(address: str | None, dashboard: bool = False) -> str | None:
 
 
 def _environment() -> dict[str, str]:
-    """Of the workers."""
+    """The environment of the workers."""
     return {
         "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
         "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -1,4 +1,4 @@
-"""Rights to build across the machines of a Ray cluster: one named actor hands them out."""
+"""Locks of entries that are built, across a Ray cluster: one named actor leases them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 import ray
 
 NAME, NAMESPACE = "rights-to-build", "little-data-tuner"
-LEASE = 9.0  # seconds that a right lasts unless its holder renews it
+LEASE = 9.0  # seconds that a lock lasts unless its holder renews it
 RENEWAL = 2.0  # seconds between renewals
 POLL = 0.5  # seconds between two requests of who waits
 
 
 class LeaseServer:
-    """Knows who holds which right, and until when. Runs as an actor, one a cluster."""
+    """Knows who holds which lock, and until when. Runs as an actor, one a cluster."""
 
     def __init__(self) -> None:
         self._held: dict[str, tuple[str, float]] = {}  # name → holder, end of lease
 
     def request(self, name: str, holder: str) -> bool:
-        """Gives or renews a right; whether `holder` has it now."""
+        """Gives or renews a lock; whether `holder` has it now."""
         now = time.monotonic()
         owner, until = self._held.get(name, (holder, now))
         if owner != holder and now < until:
@@ -33,16 +33,16 @@ class LeaseServer:
         return True
 
     def release(self, name: str, holder: str) -> None:
-        """Gives a right back."""
+        """Gives a lock back."""
         if self._held.get(name, ("", 0.0))[0] == holder:
             del self._held[name]
 
 
 @dataclass(frozen=True)
 class LeasedLocks:
-    """Rights among all processes of a Ray cluster, see `locks.BuildLocks`.
+    """Locks among all processes of a Ray cluster, see `locks.BuildLocks`.
 
-    A holder renews its right as long as it lives; who dies loses it within `LEASE` seconds. The
+    A holder renews its lock as long as it lives; who dies loses it within `LEASE` seconds. The
     actor outlives a search, so that searches on one cluster share it, but not its machine.
     """
 
@@ -85,5 +85,5 @@ def _ask(method: str, name: str, holder: str) -> bool:
             return bool(ray.get(getattr(server, method).remote(name, holder)))
         except ray.exceptions.RayActorError:
             # Its machine is lost. Ray does not restart an actor of a search that has ended, so who
-            # asks next makes a new one, of which rights are asked for anew.
+            # asks next makes a new one, of which locks are asked for anew.
             time.sleep(POLL)

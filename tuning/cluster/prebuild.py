@@ -64,7 +64,7 @@ def build(
         context: What all trials share.
         points: The hyperparameters of the trials to come.
         share: What one builder gets, and how many there is room for.
-        watch: Told how many pictures have gone through the network, and how many will.
+        watch: The listener that is told how many pictures have gone through, and how many will.
         stop: Asked between shards whether to end here.
     """
     wanted = missing(context, points)

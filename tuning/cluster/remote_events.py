@@ -1,4 +1,4 @@
-"""One process that writes the cache's journal for all machines of a cluster."""
+"""One process that writes the cache's event log for all machines of a cluster."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Writer:
 
 @dataclass(frozen=True)
 class RemoteEventLog:
-    """A `EventLog` to write to from any machine; the file lies on the one that made this.
+    """An `EventLog` to write to from any machine; the file lies on the one that made this.
 
     File servers do not append in one piece what several machines write, and stores not at all.
 

@@ -73,7 +73,7 @@ class Part:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the pictures in their order."""
+        """Hex SHA-256 of the pictures in their order."""
         return hashlib.sha256(self.digests.tobytes()).hexdigest()
 
     @property

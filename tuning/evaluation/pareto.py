@@ -18,7 +18,7 @@ def pareto_front(
     A trial beats another that is better in no objective and worse in at least one.
 
     Args:
-        study: With an objective's value for each trial that ran to its end.
+        study: The study, with the objectives' values of each trial that ran to its end.
         objectives: Some of `choices.OBJECTIVES`, in the study's order.
         numbers: The run's own trials; a study may begin with those of another run.
 

@@ -20,7 +20,8 @@ class Repeat:
         trial: The search's number of it.
         hyperparameters: Its hyperparameters; `epochs` are those to train.
         seed: The seed of initial weights, dropout and the order of pictures.
-        fold: Which fold is validated on and of how many, None for the data's own validation split.
+        fold: The fold that is validated on, and the number of folds; None for the data's own
+            validation split.
     """
 
     trial: int

@@ -34,9 +34,9 @@ class Format:
     """One of them.
 
     Attributes:
-        title: As its makers write it.
+        title: The name as its makers write it.
         file: Its name in `best/`, a folder for some.
-        keras: What `keras.Model.export` calls it.
+        keras: The name that `keras.Model.export` has for it.
         needs: Packages that write or check it, beyond those that are always there.
         any_size: Whether pictures may have any size, else they must have the model's own.
         batch: Pictures at a time, None for any number.
@@ -202,7 +202,7 @@ def convert(folder: Path, name: str, model: Any, image_size: int) -> Path:
     """Writes one format into a `best` folder, whole and checked or not at all.
 
     Args:
-        folder: Where it goes.
+        folder: The folder to write into.
         name: The format's name.
         model: The Keras model, on the TensorFlow backend.
         image_size: Side in pixels of the pictures it was trained on.

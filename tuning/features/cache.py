@@ -48,7 +48,7 @@ class FeatureCache:
             recently used entries make room, but never one in use.
         verify: Whether entries are compared with their checksums before their first use.
         events: Where builds and uses are written down, None for nowhere.
-        locks: Who may build; None: the processes of this machine agree by file locks.
+        locks: The locks of those who build; None: file locks among this machine's processes.
     """
 
     root: Path | ObjectPath
@@ -168,7 +168,7 @@ class FeatureCache:
 
     def _build_once(self, entry: Entry, backbone: Backbone, runner: Runner | None = None) -> bool:
         """Whether somebody else had built the entry when our turn came."""
-        # One right for all depths of a view, so that what a pass keeps in passing has one builder.
+        # One lock for all depths of a view, so that what a pass keeps in passing has one builder.
         with self.lock(digest({**entry.identity, "frontier": None})):
             try:
                 self.store.read(entry, self.verify)

@@ -72,7 +72,7 @@ class Entry:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of all features, (N, H, W, C)."""
+        """The shape of all features, (N, H, W, C)."""
         size = self.identity["image_size"]
         return (len(self.split), *vgg16.output_shape(self.frontier, size))
 
@@ -115,7 +115,7 @@ class Stored:
 
     Attributes:
         array: Read-only memory map, (N, H, W, C).
-        header: What stands beside it.
+        header: The facts that stand beside it.
         lock: The open header, under a shared lock.
     """
 
@@ -125,12 +125,12 @@ class Stored:
 
     @property
     def seconds(self) -> float:
-        """Of forward pass from the picture that reading it spares."""
+        """The seconds of forward pass from the picture that reading it spares."""
         return float(self.header["seconds_from_picture"])
 
     @property
     def bytes(self) -> int:
-        """Of the features' file."""
+        """The size of the features' file."""
         return int(self.header["bytes"])
 
 
@@ -148,7 +148,7 @@ def read(
 
     Args:
         folder: The entry's.
-        identity: What it must be; None takes any whose folder bears its digest.
+        identity: The identity that it must have; None takes any whose folder bears its digest.
         full: Whether to compare all checksums.
         use: Whether to note that it was used now.
 

@@ -25,7 +25,7 @@ class PassResult:
     """What a pass, or a shard of it, has done.
 
     Attributes:
-        blocks: For each block of pictures, the checksum in each draft.
+        blocks: The checksums of each block of pictures, one a writer.
         seconds: The time of one process.
         hosts: The machines that did it.
     """
@@ -64,7 +64,7 @@ class ForwardPass:
 
     @property
     def bytes(self) -> int:
-        """That it will store."""
+        """The bytes that it will store."""
         return sum(writer.bytes for writer in self.writers)
 
     def shards(self, blocks: int) -> list[range]:
@@ -76,7 +76,7 @@ class ForwardPass:
         """Computes and writes some pictures' features; `rows` starts at a whole block.
 
         Raises:
-            draft.Overflow: See `EntryWriter.write`.
+            Overflow: See `EntryWriter.write`.
         """
         began = time.perf_counter()
         blocks = [
@@ -89,7 +89,7 @@ class ForwardPass:
         return PassResult(blocks, time.perf_counter() - began, frozenset({platform.node()}))
 
     def _forward(self, backbone: Backbone, rows: range) -> Iterator[tuple[int, list[np.ndarray]]]:
-        """Row number and outputs (rows, H, W, C) at each draft's frontier, block by block."""
+        """Row number and outputs (rows, H, W, C) at each writer's frontier, block by block."""
         model = _model(
             backbone, self.start, tuple(writer.entry.frontier for writer in self.writers)
         )

@@ -1,4 +1,4 @@
-"""The right to build an entry: one at a time, and it passes on when its holder dies."""
+"""Locks of entries that are built: one holder at a time, and free when it dies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 class BuildLocks(Protocol):
-    """Hands out rights by name. Picklable: all processes of a search share one."""
+    """Gives locks by name. Picklable: all processes of a search share one."""
 
     def hold(self, name: str) -> AbstractContextManager[None]:
         """A context that is entered when nobody else is inside it under this name."""
@@ -19,7 +19,7 @@ class BuildLocks(Protocol):
 
 @dataclass(frozen=True)
 class FileLocks:
-    """Rights among the processes of one machine: the operating system frees a dead one's lock."""
+    """Locks among the processes of one machine: the operating system frees a dead one's."""
 
     folder: Path
 

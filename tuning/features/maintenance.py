@@ -22,8 +22,8 @@ class Found:
     Attributes:
         folder: The entry's.
         bytes: The size of all its files.
-        used: When it was last mapped, in seconds of Unix time.
-        header: What it says of itself; empty where it says nothing.
+        used: The time it was last mapped, in seconds of Unix time.
+        header: Its facts of itself; empty where it has none.
     """
 
     folder: Path
@@ -33,7 +33,7 @@ class Found:
 
     @property
     def label(self) -> str:
-        """For people."""
+        """The entry as people read it."""
         identity = self.header.get("identity", {})
         number, policy = identity.get("view", "?"), identity.get("policy", "?")
         view = policy if policy == "none" else f"{policy}/{number}"

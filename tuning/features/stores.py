@@ -44,7 +44,7 @@ class LocalStore:
     """A folder that all processes see.
 
     Attributes:
-        folder: Where the entries lie.
+        folder: The folder that the entries lie in.
         limit: Bytes that they may take, None for no limit.
     """
 
@@ -94,12 +94,12 @@ class ObjectStore:
 
     @property
     def copies(self) -> LocalStore:
-        """On this machine."""
+        """The copies on this machine."""
         return LocalStore(self.shared.here, self.limit)
 
     @property
     def place(self) -> ObjectPath:
-        """Of the entries."""
+        """The place of the entries."""
         assert self.shared.place is not None
         return self.shared.place
 

@@ -35,7 +35,7 @@ class EntryWriter:
     """An entry that is being written, perhaps by several processes, beside its place.
 
     Attributes:
-        entry: What it will be.
+        entry: The entry that it will be.
         dtype: The numbers' type.
         root: The folder where entries lie.
     """
@@ -46,7 +46,7 @@ class EntryWriter:
 
     @property
     def folder(self) -> Path:
-        """Where it is written. Only who has the right to build the entry may write there."""
+        """Where it is written. Only who holds the entry's lock may write there."""
         return self.root / f".{self.entry.key}"
 
     @property
@@ -56,12 +56,12 @@ class EntryWriter:
 
     @property
     def row_bytes(self) -> int:
-        """Of one picture's features."""
+        """The size of one picture's features."""
         return math.prod(self.entry.shape[1:]) * np.dtype(self.dtype).itemsize
 
     @property
     def bytes(self) -> int:
-        """Of all features."""
+        """The size of all features."""
         return self.entry.shape[0] * self.row_bytes
 
     def create(self) -> None:

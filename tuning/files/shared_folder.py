@@ -50,7 +50,7 @@ class SharedFolder:
 
     @property
     def place(self) -> ObjectPath | None:
-        """In a store, None where all machines see the folder itself."""
+        """Its place in a store, None where all machines see the folder itself."""
         return self.shared if isinstance(self.shared, ObjectPath) else None
 
     def fetch(self, name: str, check: Callable[[Path], bool] | None = None) -> Path:

@@ -20,7 +20,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def exit_code(work: Callable[[], int]) -> int:
-    """That of a command's work; 2 for a mistake of the user's, told in one line; 130 for Ctrl-C."""
+    """The exit code of a command's work; 2 for a user's mistake, told in a line; 130 for Ctrl-C."""
     try:
         return work()
     except UserError as error:

@@ -29,7 +29,7 @@ def gentle(tell: Callable[[str], None] = print) -> Iterator[Interrupt]:
     Python delivers signals to the main thread alone; elsewhere nothing changes.
 
     Args:
-        tell: Given the line that says so.
+        tell: The printer of the line that says so.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():

@@ -20,7 +20,7 @@ def quietly(tell: Callable[[str], None], native: Path) -> Iterator[None]:
     """In this context nothing is said but what this project says; all that changes is put back.
 
     Args:
-        tell: Given each line that this project's loggers have for the user.
+        tell: The printer of each line that this project's loggers have for the user.
         native: The file that the lines of native code are appended to.
     """
     with put_back(), native_output(native):

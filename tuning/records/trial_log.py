@@ -51,7 +51,7 @@ class TrialRecord:
 
     Attributes:
         number: Its place in the order in which trials were proposed, from 0.
-        hyperparameters: As `search_spaces.levers.declare` returns them.
+        hyperparameters: The trial's, as `search_spaces.levers.declare` returns them.
         status: `running`, `finished` (all its epochs), `stopped` (early, by the scheduler),
             `interrupted` (the search ended first; resumed, it goes on) or `failed`.
         reason: Why it failed, one line.
@@ -75,12 +75,12 @@ class TrialRecord:
 
     @property
     def epochs(self) -> int:
-        """Trained so far."""
+        """The number of epochs trained so far."""
         return len(self.curve["validation_accuracy"])
 
     @property
     def best_epoch(self) -> int | None:
-        """From 1; of equal accuracies the one with the lowest loss, as `training.Best`."""
+        """The best epoch, from 1; of equals the one with the lowest loss, as `training.best`."""
         if not self.epochs:
             return None
         accuracy, loss = self.curve["validation_accuracy"], self.curve["validation_loss"]

@@ -23,11 +23,11 @@ class Lever:
     """A hyperparameter that differs between trials.
 
     Attributes:
-        name: As trials have it.
-        trials: Those that have it, and an accuracy.
+        name: The hyperparameter's name in trials.
+        trials: The trials that have it, and an accuracy.
         numeric: Whether its values have an order and distances.
         log: Whether its values span so much that only their ratios matter.
-        values: Different ones, in order; those of a choice with the best median first.
+        values: Its different values, in order; those of a choice with the best median first.
         medians: Median accuracy by value; empty where there are too many values for that.
     """
 
@@ -40,7 +40,7 @@ class Lever:
 
     @property
     def label(self) -> str:
-        """For people."""
+        """The name as people read it."""
         return wording.label(self.name)
 
     @property

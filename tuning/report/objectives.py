@@ -14,7 +14,7 @@ LABELS = {
 
 
 def label(name: str) -> str:
-    """For people."""
+    """An objective's name as people read it."""
     return LABELS.get(name, wording.label(name))
 
 

@@ -24,9 +24,9 @@ class Progress(RunCallback):
 
     Args:
         trials: The number of trials that are to be run.
-        cache: The feature cache's journal, whose builds are shown while they last.
+        cache: The feature cache's event log, whose builds are shown while they last.
         seconds: The run's time budget, None for none.
-        console: Where to show it.
+        console: The console to show it on.
     """
 
     def __init__(

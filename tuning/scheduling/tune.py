@@ -45,7 +45,8 @@ class Run:
         context: What all trials share.
         folder: The run folder.
         trial_log: The log of what happens to trials; of a resumed run it knows the earlier ones.
-        watch: Told of the pictures whose features are built ahead of the first trial.
+        watch: The listener that is told of the pictures whose features are built ahead of the first
+            trial.
         interrupted: Whether the user wants it to end.
     """
 
@@ -124,9 +125,9 @@ class TrialLoop:
         context: What all trials share.
         folder: The folder of checkpoints, weights, and Ray Tune's state.
         share: What each trial gets.
-        scheduler: Who ends trials early.
-        end: What ends all of them.
-        callback: Who is told.
+        scheduler: The scheduler, which ends trials early.
+        end: The end of all of them.
+        callback: The callback that writes the trial log.
     """
 
     context: TrialContext

@@ -32,7 +32,7 @@ def server(application: Starlette, patience: float = PATIENCE) -> uvicorn.Server
     """A server that is ready to `run`.
 
     Args:
-        application: What answers.
+        application: The application that answers.
         patience: Seconds that the headers of a connection's first request may take.
     """
     protocol = type("Patient", (_Patient,), {"patience": patience})

@@ -88,7 +88,7 @@ class HyperModelTrial(Trial):
 
     Args:
         context: What all trials share; its cache and weights are not used.
-        hyperparameters: By name, as the space of `declare` returns them.
+        hyperparameters: The trial's, by name, as the space of `declare` returns them.
         hypermodel: The builder of the model, None for the context's.
     """
 

@@ -31,10 +31,10 @@ class Plot:
 
     Attributes:
         name: The name of its place in the page.
-        chapter: Where it stands; the page shows a chapter's figures in the order of the list.
+        chapter: The chapter it stands in; the page shows its figures in the order of the list.
         title: Plain text.
-        caption: For everybody.
-        description: For who cannot see it.
+        caption: The words below it.
+        description: The same in words, for who cannot see it.
         figure: Data and layout, as Plotly.newPlot takes them.
         size: `normal`, `small` (stands beside others) or `broad` (phones scroll it).
     """
@@ -49,7 +49,7 @@ class Plot:
 
     @property
     def height(self) -> int:
-        """In pixels: the page keeps the place free while the figure is being drawn."""
+        """The height in pixels: the page keeps the place free while the figure is being drawn."""
         return int(self.figure["layout"]["height"])
 
 
