@@ -34,6 +34,7 @@ FLOORS = (
 NEIGHBOURS = (FACE, ("process", "wording", "errors"))
 USERS = {
     "ray": ("tuning.scheduling", "tuning.cluster"),
+    "jax": ("tuning.training.scan",),
     "optuna": ("tuning.scheduling", "tuning.evaluation", "search_spaces.optuna_bridge"),
 }
 WITHOUT_TENSORFLOW = ("models", "search_spaces", "tuning.training")

@@ -79,10 +79,22 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             bind(self.threads)
         self.saved = time.monotonic()
         self.writing = 0.0
+        self._keep_compiled()
         self.trial = self.make(self.config)
         checkpoint = self.folder.fetch_anew(checkpoint_file(self.config["number"]))
         if checkpoint.exists():
             self.trial.restore(checkpoint)
+
+    def _keep_compiled(self) -> None:
+        """Keeps what JAX compiles for a GPU, which takes seconds, for all workers and runs."""
+        import keras
+
+        from tuning.training.networks import has_gpu
+
+        if keras.backend.backend() == "jax" and has_gpu():
+            from tuning.training import scan
+
+            scan.keep_compiled(self.context.cache.shared.here / "compiled")
 
     def make(self, config: dict[str, Any]) -> Any:
         """The trial itself."""

@@ -19,6 +19,9 @@ from tuning.data.parts import Rows
 from tuning.features import Backbone
 from tuning.training.keras_private import unshare
 
+if keras.backend.backend() == "jax":
+    from tuning.training import scan
+
 EVALUATION_BATCH = 128  # pictures; larger ones were no faster
 STEPS_AT_ONCE = 10_000  # at most, in one call of the training function: all of an epoch
 KEPT = 16  # compiled networks in a process; the next one makes the least recently used go
@@ -96,6 +99,7 @@ class CompiledNetwork:
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
             steps_per_execution=STEPS_AT_ONCE,
         )
+        self._scan = scan.Scan(self._training, self.model) if _is_scanned(spec) else None
         optimizer = self._training.optimizer
         self._decay = None
         if "decay" in spec.penalties:
@@ -160,6 +164,11 @@ class CompiledNetwork:
 
     def epoch(self, batches: Batches) -> dict[str, float]:
         """Trains once on every batch, in order; returns mean `loss` and `accuracy`."""
+        if self._scan:
+            columns = list(zip(batches.names, batches.columns, strict=True))
+            logs = self._scan.epoch(columns, batches.labels, batches.order, batches.size)
+            if logs is not None:
+                return logs
         if _without_pipeline():
             self._training.reset_metrics()
             self._training.make_train_function()
@@ -168,9 +177,15 @@ class CompiledNetwork:
         history = self._training.fit(batches, epochs=1, shuffle=False, verbose=0).history
         return {name: float(history[name][0]) for name in ("loss", "accuracy")}
 
-    def probabilities(self, inputs: np.ndarray | Rows) -> np.ndarray:
-        """Probabilities (N, classes) of pictures or features (N, …), a memory map perhaps."""
-        return probabilities(self.model, inputs)
+    def probabilities(self, inputs: np.ndarray | Rows, name: str | None = None) -> np.ndarray:
+        """Probabilities (N, classes) of pictures or features.
+
+        Args:
+            inputs: (N, …), a memory map perhaps.
+            name: The name of their content.
+        """
+        said = self._scan.probabilities((name, inputs)) if self._scan and name else None
+        return probabilities(self.model, inputs) if said is None else _of_all_classes(said)
 
 
 def probabilities(model: keras.Model, inputs: np.ndarray | Rows) -> np.ndarray:
@@ -182,7 +197,10 @@ def probabilities(model: keras.Model, inputs: np.ndarray | Rows) -> np.ndarray:
         full = np.zeros((min(EVALUATION_BATCH, len(inputs)), *batch.shape[1:]), batch.dtype)
         full[: len(batch)] = batch
         found.append(np.asarray(model.predict_on_batch(full))[: len(batch)])
-    said = np.concatenate(found)
+    return _of_all_classes(np.concatenate(found))
+
+
+def _of_all_classes(said: np.ndarray) -> np.ndarray:
     return np.concatenate([1 - said, said], axis=1) if said.shape[1] == 1 else said
 
 
@@ -194,13 +212,20 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         labels: Class of each row, (N,).
         order: Rows to take, in this order.
         size: Rows in a batch.
+        names: The name of each column's content, None for what is drawn for one epoch.
     """
 
     def __init__(
-        self, columns: Sequence[np.ndarray | Rows], labels: np.ndarray, order: np.ndarray, size: int
+        self,
+        columns: Sequence[np.ndarray | Rows],
+        labels: np.ndarray,
+        order: np.ndarray,
+        size: int,
+        names: Sequence[str | None] = (),
     ) -> None:
         super().__init__()
         self.columns, self.labels, self.order, self.size = columns, labels, order, size
+        self.names = names or [None] * len(columns)
 
     def __len__(self) -> int:
         return -(-len(self.order) // self.size)
@@ -229,6 +254,8 @@ def forget() -> None:
     """Gives all networks of this process back."""
     _compiled.clear()
     gc.collect()
+    if keras.backend.backend() == "jax":
+        scan.forget()
 
 
 def _augmented(model: keras.Model) -> keras.Model:
@@ -268,8 +295,16 @@ def _without_pipeline() -> bool:
     # TensorFlow's input pipeline ends an epoch only when its tuner next wakes up, which it does
     # after 10 ms, 20 ms, 40 ms and so on: on few cores a `fit` of 0.7 s takes 1.3 s, one of 3 s
     # takes 5. Its compiled step does without the pipeline.
-    return keras.backend.backend() == "tensorflow" and not _gpus()
+    return keras.backend.backend() == "tensorflow" and not has_gpu()
 
 
-def _gpus() -> list[str]:
-    return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
+def _is_scanned(spec: NetworkSpec) -> bool:
+    # On CPU XLA computes the gradients of a convolution that stands in a loop 8 to 15 times slower
+    # (https://github.com/jax-ml/jax/issues/12868).
+    without_convolutions = spec.network == "vgg16" and not spec.unfrozen
+    return keras.backend.backend() == "jax" and (without_convolutions or has_gpu())
+
+
+def has_gpu() -> bool:
+    """Whether this process computes on something else than a CPU."""
+    return any(not name.startswith("cpu") for name in keras.distribution.list_devices())

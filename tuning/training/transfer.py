@@ -77,30 +77,36 @@ class TransferTrial(Trial):
             raise RuntimeError("Another trial of this process has taken the network over.")
         size = self.hyperparameters["batch_size"]
         labels = self.context.dataset.train.labels
-        return self._network.epoch(Batches(self._columns(), labels, self.order(size), size))
+        columns, names = self._columns()
+        return self._network.epoch(Batches(columns, labels, self.order(size), size, names))
 
     def probabilities(self, split: Split | Part) -> np.ndarray:
         """Probabilities (N, classes) of a split's pictures as they are, without augmentation."""
         if self.reads.start == vgg16.PICTURE:
-            return self._network.probabilities(split.pictures)
+            return self._network.probabilities(split.pictures, split.fingerprint)
         assert self.reads.backbone is not None
         plain = Reading(split, self.reads.backbone, self.reads.start, PLAIN)
-        return self._network.probabilities(self._features(plain))
+        return self._network.probabilities(self._features(plain), self._name(plain))
 
-    def _columns(self) -> tuple[np.ndarray | Rows, ...]:
-        """What the network takes in this epoch, a row for each picture."""
+    def _columns(self) -> tuple[tuple[np.ndarray | Rows, ...], tuple[str | None, ...]]:
+        """What the network takes in this epoch, a row for each picture; the contents' names."""
         reading = self.reads.training(self.epoch)
         if reading is not None:
-            return (self._features(reading),)
+            return (self._features(reading),), (self._name(reading),)
         train, policy = self.context.dataset.train, self.hyperparameters["augmentation"]
         if not self.reads.augmented:
-            return (train.pictures,)
+            return (train.pictures,), (train.fingerprint,)
         # Nothing is stored, so every epoch has a view of its own.
-        size = self.context.dataset.image_size
-        return (train.pictures, *draw(policy, self.epoch, train.digests, size))
+        transforms = draw(policy, self.epoch, train.digests, self.context.dataset.image_size)
+        return (train.pictures, *transforms), (train.fingerprint, None, None)
 
     def _features(self, reading: Reading) -> np.ndarray | Rows:
         return self.context.cache.features(
+            reading.split, reading.backbone, reading.frontier, reading.view
+        )
+
+    def _name(self, reading: Reading) -> str:
+        return self.context.cache.key(
             reading.split, reading.backbone, reading.frontier, reading.view
         )
 

@@ -1,0 +1,186 @@
+"""An epoch as one call says what the same epoch step by step says; JAX alone."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+if keras.backend.backend() != "jax":
+    pytest.skip("only JAX scans", allow_module_level=True)
+
+import jax
+from jax import monitoring
+
+from search_spaces.experiments import EXPERIMENTS
+from tuning.data import dataset
+from tuning.data.folds import fold
+from tuning.features import FeatureCache
+from tuning.training import networks, scan
+from tuning.training.context import TrialContext
+from tuning.training.transfer import TransferTrial
+
+CONVNET, BOTTLENECK, FINE_TUNE = (each.hyperparameters(2) for each in EXPERIMENTS)
+FULL = BOTTLENECK | {
+    **{"optimizer": "adam", "width": 32, "pooling": "average", "label_smoothing": 0.1},
+    **{"regularization": "both", "l1": 1e-5, "l2": 1e-4, "weight_decay": 1e-4},
+}
+
+
+@pytest.fixture
+def context(photos, cache):
+    data = dataset.load(photos, cache=cache, image_size=32, per_class=(16, 6))
+    return TrialContext(data, FeatureCache(cache, "float16"), "random", views=2)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """Networks of this test alone, all scanned as on a GPU."""
+    monkeypatch.setattr(networks, "has_gpu", lambda: True)
+    networks.forget()
+    yield
+    networks.forget()
+
+
+def epochs(context, point, number=2):
+    trial = TransferTrial(context, point)
+    metrics = [trial.run_epoch() for _ in range(number)]
+    return metrics, trial.weights
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        pytest.param(BOTTLENECK, id="head"),
+        pytest.param(FULL, id="head-full"),
+        pytest.param(FINE_TUNE | {"head_epochs": 1, "augmentation": "none"}, id="top"),
+        pytest.param(FINE_TUNE | {"head_epochs": 1, "augmentation": "flip"}, id="top-views"),
+        pytest.param(CONVNET, id="convnet-augmented"),
+        pytest.param(BOTTLENECK | {"batch_size": 64}, id="one-partial-batch"),
+    ],
+)
+def test_a_scanned_epoch_is_the_one_of_single_steps(context, point, monkeypatch):
+    scanned, ours = epochs(context, point)
+    networks.forget()
+    monkeypatch.setattr(networks, "_is_scanned", lambda spec: False)
+    stepped, theirs = epochs(context, point)
+    for one, other in zip(scanned, stepped, strict=True):
+        for name in ("loss", "accuracy", "validation_loss", "validation_accuracy"):
+            assert one[name] == pytest.approx(other[name], rel=1e-4)
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("point", [BOTTLENECK, FULL, CONVNET], ids=["head", "full", "convnet"])
+def test_twenty_points_of_a_shape_compile_once(context, point):
+    compiled = []
+    monitoring.register_event_duration_secs_listener(
+        lambda name, seconds, **_: "backend_compile" in name and compiled.append(name)
+    )
+    epochs(context, point, 3)
+    before = len(compiled)
+    assert before > 0
+    for number in range(19):
+        epochs(context, point | {"dropout": number / 40, "head_rate": 1e-3 / (1 + number)})
+    assert len(compiled) == before
+
+
+def test_an_epoch_is_two_calls(context, monkeypatch):
+    trial = TransferTrial(context, BOTTLENECK)
+    trial.run_epoch()
+    calls = []
+    for name in ("_train", "_evaluate"):
+        function = getattr(trial._network._scan, name)
+        monkeypatch.setattr(
+            trial._network._scan, name, lambda *a, f=function: calls.append(f) or f(*a)
+        )
+    monkeypatch.setattr(trial._network.model, "predict_on_batch", None)
+    trial.run_epoch()
+    assert len(calls) == 2
+
+
+def test_a_trial_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(context, tmp_path):
+    whole, weights = epochs(context, FULL, 3)
+    trial = TransferTrial(context, FULL)
+    trial.run_epoch()
+    trial.save(tmp_path / "state.npz")
+    networks.forget()
+    again = TransferTrial(context, FULL)
+    again.restore(tmp_path / "state.npz")
+    assert [again.run_epoch()["loss"] for _ in range(2)] == [each["loss"] for each in whole[1:]]
+    for one, other in zip(again.weights, weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_call_that_fails_leaves_the_next_trial_sound(context, monkeypatch):
+    wanted, _ = epochs(context, BOTTLENECK)
+    trial = TransferTrial(context, BOTTLENECK)
+    train = trial._network._scan._train
+
+    def broken(values, *others):
+        train(values, *others)  # takes the memory of the variables
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(trial._network._scan, "_train", broken)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        trial.run_epoch()
+    monkeypatch.undo()
+    monkeypatch.setattr(networks, "has_gpu", lambda: True)
+    after, _ = epochs(context, BOTTLENECK)
+    assert [each["loss"] for each in after] == [each["loss"] for each in wanted]
+
+
+def test_columns_stay_on_the_device_and_the_oldest_make_room(context, monkeypatch):
+    epochs(context, FINE_TUNE | {"head_epochs": 1, "augmentation": "flip"}, 4)
+    kept = dict(scan._device.kept)
+    # Features of the head and its validation, two views and plain ones of the top.
+    assert len(kept) == 4
+    epochs(context, FINE_TUNE | {"head_epochs": 1, "augmentation": "flip"})
+    assert all(scan._device.kept[name] is array for name, array in kept.items())
+    monkeypatch.setattr(scan._device, "limit", max(each.nbytes for each in kept.values()))
+    epochs(context, CONVNET, 1)
+    assert len(scan._device.kept) == 1
+
+
+def test_what_has_no_room_is_trained_step_by_step(context, monkeypatch):
+    wanted, _ = epochs(context, BOTTLENECK)
+    scan.forget()
+    monkeypatch.setattr(scan._device, "limit", 1.0)
+    found, _ = epochs(context, BOTTLENECK)
+    assert not scan._device.kept
+    for one, other in zip(found, wanted, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+
+
+def test_a_fold_is_scanned_too(context):
+    import dataclasses
+
+    part = dataclasses.replace(context, dataset=fold(context.dataset, 0, 3))
+    metrics, _ = epochs(part, BOTTLENECK | {"augmentation": "none"})
+    assert all(np.isfinite(each["validation_loss"]) for each in metrics)
+
+
+def test_compiled_functions_are_kept(tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        scan.keep_compiled(tmp_path / "compiled")
+        jax.jit(lambda x: x * 3 + 1)(np.arange(7.0)).block_until_ready()
+        assert list((tmp_path / "compiled").iterdir())
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_on_a_cpu_convolutions_are_not_scanned(context, monkeypatch):
+    monkeypatch.setattr(networks, "has_gpu", lambda: False)
+    assert TransferTrial(context, BOTTLENECK)._network._scan
+    assert not TransferTrial(context, CONVNET)._network._scan
+
+
+def test_the_benchmark_prints_its_table(capsys, tmp_path):
+    from benchmarks import gpu
+
+    gpu.main(["--kinds", "head", "--image-size", "32", "--rows", "32"])
+    printed = capsys.readouterr().out
+    assert printed.count("one call") == printed.count("fit") == 2  # as it goes, and in the table
+    losses = [line.split()[-1] for line in printed.splitlines()[-2:]]
+    assert float(losses[0]) == pytest.approx(float(losses[1]), rel=1e-4)
