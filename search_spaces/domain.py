@@ -59,7 +59,7 @@ class Range:
     Attributes:
         low: The least.
         high: The greatest; in steps from `low`.
-        step: Between two of them, None where all numbers between are meant.
+        step: The distance between two of them, None where all numbers between are meant.
         whole: Whether they are integers.
         log: Whether they, or their mirrored values, are drawn evenly on a logarithmic scale.
         mirror: Sum of a value and its mirrored value, None where nothing is mirrored.

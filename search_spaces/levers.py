@@ -45,7 +45,7 @@ def declare(
     """Asks `hp` for every hyperparameter of one trial.
 
     Args:
-        hp: Answers with the values of one trial.
+        hp: The hyperparameters, which answer with the values of one trial.
         epochs: Epochs of a trial that is not stopped early.
         max_unfrozen: The most conv layers of VGG16 that are trained, of 13.
         space: `article` or `full`.

@@ -92,7 +92,7 @@ def asked(
     """A point as an Optuna trial holds it.
 
     Args:
-        space: Asks for the hyperparameters of one trial.
+        space: The function that asks for the hyperparameters of one trial.
         point: Hyperparameters, those of `OptunaHyperParameters.values`; defaults stand for others.
         constraints: What the space is narrowed to.
 

@@ -199,7 +199,7 @@ def classify(
 
     Args:
         model: A run's model.
-        paths: Read no further ahead than needed.
+        paths: The files; read no further ahead than needed.
         batch_size: Pictures the model sees at a time.
 
     Yields:

@@ -53,7 +53,7 @@ def search(options: Options, resumed: bool, command: str, console: Console) -> F
         options: What the user asks for.
         resumed: Whether it goes on with a run.
         command: What the user typed.
-        console: Where progress is shown.
+        console: The terminal, or notebook, that shows progress.
 
     Raises:
         UserError: A mistake of the user's, in one line.

@@ -65,7 +65,7 @@ def build(
         points: The hyperparameters of the trials to come.
         share: What one builder gets, and how many there is room for.
         watch: The listener that is told how many pictures have gone through, and how many will.
-        stop: Asked between shards whether to end here.
+        stop: The question, asked between shards, whether to end here.
     """
     wanted = missing(context, points)
     # Depths of one view follow each other, since the deeper starts from the shallower.

@@ -41,7 +41,7 @@ class Split:
         name: `train`, `validation` or `test`.
         folder: The folder of the pictures' array in the cache.
         labels: int64 (N,).
-        paths: Relative to the data folder.
+        paths: The files, relative to the data folder.
         digests: uint8 (N, 16), BLAKE2b of each picture's pixels: its identity for augmented views.
         fingerprint: Hex SHA-256 over the digests in order: of all that is computed from the pixels.
     """
@@ -130,8 +130,8 @@ def load(
         validation_share: The share of each class, where there is no validation folder.
         holdout: Share of all pictures that is taken as test split before all else; 0 for none.
             None: 0.15 of pictures that come without split, and the test folder of others.
-        per_class: Take the first so many of each class in natural order, for train, validation
-            and, if given, test.
+        per_class: The numbers of pictures to take of each class, the first in natural order, for
+            train, validation and, if given, test.
         split_seed: The seed of the split by shares.
 
     Raises:

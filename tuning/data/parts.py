@@ -19,7 +19,7 @@ class Rows:
 
     Args:
         arrays: (N_i, …) each, memory maps perhaps.
-        rows: Into all of them together.
+        rows: Indices into all of them together.
     """
 
     def __init__(self, arrays: Sequence[np.ndarray], rows: np.ndarray) -> None:
@@ -52,7 +52,7 @@ class Part:
     Attributes:
         name: `train` or `validation`.
         whole: The splits.
-        rows: Into all of them together.
+        rows: Indices into all of them together.
     """
 
     name: str

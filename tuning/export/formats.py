@@ -40,7 +40,7 @@ class Format:
         needs: Packages that write or check it, beyond those that are always there.
         any_size: Whether pictures may have any size, else they must have the model's own.
         batch: Pictures at a time, None for any number.
-        runner: Opens a file.
+        runner: The function that opens a file.
         loading: The code that loads it; `{size}` is the side of the model's pictures.
     """
 

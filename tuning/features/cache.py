@@ -47,7 +47,7 @@ class FeatureCache:
         limit: Bytes that all features may take on a machine's disk, None for no limit; the least
             recently used entries make room, but never one in use.
         verify: Whether entries are compared with their checksums before their first use.
-        events: Where builds and uses are written down, None for nowhere.
+        events: The log of builds and uses, None for none.
         locks: The locks of those who build; None: file locks among this machine's processes.
     """
 

@@ -54,7 +54,7 @@ class TrialRecord:
         hyperparameters: The trial's, as `search_spaces.levers.declare` returns them.
         status: `running`, `finished` (all its epochs), `stopped` (early, by the scheduler),
             `interrupted` (the search ended first; resumed, it goes on) or `failed`.
-        reason: Why it failed, one line.
+        reason: The reason why it failed, one line.
         curve: Per epoch, the metrics of `CURVES`.
         seconds: Its time up to its last event, waiting for a search to be resumed not counted.
         started: Seconds since the epoch of Unix.

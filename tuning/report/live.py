@@ -26,7 +26,7 @@ class LiveReport(RunCallback):
         pause: Seconds between two reports, at least.
 
     Attributes:
-        fault: Why the last report could not be made, None if it could.
+        fault: The reason why the last report could not be made, None if it could.
     """
 
     def __init__(self, folder: RunFolder, pause: float = PAUSE) -> None:

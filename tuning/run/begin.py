@@ -38,7 +38,7 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
     Args:
         prepared: What it begins with.
         command: What the user typed.
-        console: Where its progress is shown.
+        console: The terminal, or notebook, that shows its progress.
 
     Raises:
         UserError: If another process is at work on it, or its study or the cluster cannot be had.

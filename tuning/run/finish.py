@@ -46,7 +46,7 @@ class Finished:
     Attributes:
         facts: The facts of its report.
         in_short: What a terminal says of it.
-        failing: Why trial after trial failed, None if they did not.
+        failing: The reason why trial after trial failed, None if they did not.
         interrupted: Whether the user ended it.
     """
 
@@ -62,8 +62,7 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
     Args:
         run: The run, whose trials are over.
         ending: The way they were run.
-        console: Where the progress of further trainings is shown.
-
+        console: The terminal, or notebook, that shows the progress of further trainings.
     """
     folder = run.folder
     ranking = rank(run.trial_log.trials)

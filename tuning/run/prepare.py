@@ -36,7 +36,7 @@ class Prepared:
     Attributes:
         options: What the user asked for.
         dataset: The pictures.
-        weights: Where VGG16's weights come from.
+        weights: The source of VGG16's weights.
         hypermodel: The HyperModel that is searched in place of the levers.
         space: The space that is searched.
         folder: The run folder; it may not be there yet.

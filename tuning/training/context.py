@@ -47,7 +47,7 @@ class TrialContext:
     Attributes:
         dataset: The pictures and their splits.
         cache: The feature cache.
-        weights: Where VGG16's weights come from, see `models.weights.load`.
+        weights: The source of VGG16's weights, see `models.weights.load`.
         preprocessing: `rescale` or `imagenet`, see `models.vgg16.preprocess`, for trials whose
             hyperparameters do not say it.
         views: The number of views of an augmentation policy; epoch e trains on view e modulo this.

@@ -65,7 +65,7 @@ class CompiledNetwork:
 
     Attributes:
         model: The network from what goes in, without augmentation, to probabilities.
-        user: Who called `begin` last; the weights are theirs.
+        user: The trial that called `begin` last; the weights are its own.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:

@@ -108,7 +108,7 @@ def dressed(
         across: Title of the x axis.
         up: Title of the y axis.
         height: Its height in pixels.
-        layout: Goes over the common layout.
+        layout: Its own layout, which goes over the common one.
     """
     axis = {"gridcolor": GREY, "zeroline": False, "automargin": True}
     figure.update_layout(
