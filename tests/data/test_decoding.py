@@ -4,9 +4,11 @@ import struct
 import zlib
 
 import numpy as np
+import pillow_heif
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin, features
 
+from tuning.data import containers
 from tuning.data.decoding import UnreadablePicture, decode
 
 SIZE = 40
@@ -153,6 +155,111 @@ def test_what_cannot_be_read_is_refused_with_a_reason(tmp_path, name, content, t
     file.write_bytes(content)
     with pytest.raises(UnreadablePicture, match=told) as caught:
         decode(file, SIZE)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def _packed_text(name, body):
+    chunk = {b"zTXt": b"XML\0\0", b"iTXt": b"XML\0\1\0en\0\0", b"iCCP": b"ICC\0\0"}[name]
+    chunk = name + chunk + zlib.compress(body)
+    return struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+@pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP"])
+@pytest.mark.parametrize("at", ["first", "last"])
+def test_a_png_with_much_text_is_read(tmp_path, name, at):
+    file = tmp_path / "noted.png"
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    scene().transpose(Image.Transpose.ROTATE_180).save(file, exif=exif)
+    content, before = file.read_bytes(), PngImagePlugin.MAX_TEXT_CHUNK
+    place = 33 if at == "first" else len(content) - 12
+    for body in (b"x" * 1_500_000, b"short"):
+        file.write_bytes(content[:place] + _packed_text(name, body) + content[place:])
+        np.testing.assert_array_equal(decode(file, SIZE), np.asarray(scene()))
+        with file.open("rb") as stream:
+            np.testing.assert_array_equal(decode(stream, SIZE), np.asarray(scene()))
+    assert before == PngImagePlugin.MAX_TEXT_CHUNK
+
+
+def _exif(orientation, gps):
+    """EXIF of an orientation, and of one GPS entry (tag, type, count, bytes) after it."""
+    tag, kind, count, value = gps
+    first = struct.pack("<HHHIHH", 2, 274, 3, 1, orientation, 0)
+    first += struct.pack("<HHII", 34853, 4, 1, 38) + bytes(4)
+    place = value if len(value) == 4 else struct.pack("<I", 56)
+    second = struct.pack("<HHHI", 1, tag, kind, count) + place + bytes(4)
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + first + second + value
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+@pytest.mark.parametrize(
+    "gps",
+    [
+        (5, 2, 2, b"0\0\0\0"),
+        (5, 5, 1, struct.pack("<2I", 0, 0)),
+        (6, 10, 1, struct.pack("<2i", -1, 0)),
+        (29, 99, 7, b"????"),
+    ],
+)
+def test_of_exif_the_orientation_alone_is_looked_at(tmp_path, gps, ending):
+    file = tmp_path / f"phone.{ending}"
+    stored = scene().transpose(Image.Transpose.ROTATE_90)
+    stored.save(file, exif=_exif(6, gps), quality=95)
+    assert close(decode(file, SIZE), scene(), tolerance=6)
+
+
+def test_exif_that_is_none_leaves_the_picture_as_it_is(tmp_path):
+    file = tmp_path / "noise.jpg"
+    scene().save(file, exif=b"Exif\0\0II*\0\xff\xff\xff\x7f" + bytes(9), quality=95)
+    assert close(decode(file, SIZE), scene(), tolerance=6)
+
+
+def test_heic_and_avif_are_read_upright(tmp_path):
+    for ending, writer in (("heic", pillow_heif), ("avif", None)):
+        if writer is None and not features.check("avif"):
+            continue
+        file = tmp_path / f"phone.{ending}"
+        stored = scene().resize((160, 160)).transpose(Image.Transpose.ROTATE_90)
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        if writer:
+            writer.from_pillow(stored).save(file, quality=95, exif=exif.tobytes())
+        else:
+            stored.save(file, quality=95, exif=exif)
+        assert close(decode(file, SIZE), scene(), tolerance=10)
+    assert "HEIF" not in Image.OPEN, "Pillow itself has changed"
+
+
+@pytest.mark.parametrize(
+    ("brands", "installed", "told"),
+    [
+        (b"heic\0\0\0\0mif1heic", False, r"it is HEIC, .* pip install pillow-heif"),
+        (b"heic\0\0\0\0mif1heic", True, "it is a broken HEIC, as pillow-heif says: "),
+        (b"avif\0\0\0\0mif1avif", False, "it is AVIF, .* Pillow"),
+    ],
+)
+def test_the_package_that_would_read_a_picture_is_named(
+    tmp_path, monkeypatch, brands, installed, told
+):
+    file = tmp_path / "IMG_1.HEIC"
+    file.write_bytes(b"\0\0\0\x18ftyp" + brands + b"\0\0\0\x10mdat" + bytes(200))
+    if not installed:
+        monkeypatch.setattr(containers, "can_read", lambda kind: False)
+    with pytest.raises(UnreadablePicture, match=told) as caught:
+        decode(file, SIZE)
+    assert (caught.value.lacks is None) == installed
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, RecursionError, AssertionError, KeyError])
+def test_whatever_a_decoder_raises_is_the_pictures_fault(tmp_path, monkeypatch, error):
+    def fail(*args, **options):
+        raise error("first\nsecond")
+
+    scene().save(tmp_path / "a.png")
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", fail)
+    with pytest.raises(UnreadablePicture, match=r"it is broken: .*first.*second") as caught:
+        decode(tmp_path / "a.png", SIZE)
     assert len(str(caught.value).splitlines()) == 1
 
 

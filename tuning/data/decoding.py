@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
-import struct
+import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+
+from tuning.data import containers
+
+MAX_REASON = 200  # characters
+
+TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # that set a picture upright, by its EXIF orientation
 
 
 class UnreadablePicture(Exception):
-    """A file that is no picture, or a broken one; the reason in a few words."""
+    """A file that is no picture, or a broken one; the reason in a few words.
+
+    Attributes:
+        lacks: The package that would read it, as `pip install` knows it; None for none.
+    """
+
+    def __init__(self, reason: str, lacks: str | None = None) -> None:
+        super().__init__(reason)
+        self.lacks = lacks
 
 
 def decode(path: Path | BinaryIO, size: int) -> np.ndarray:
@@ -23,7 +47,8 @@ def decode(path: Path | BinaryIO, size: int) -> np.ndarray:
     antialiased bilinear interpolation.
 
     Args:
-        path: A file, or an open one, of any format that Pillow reads.
+        path: A file, or an open one, of any format that Pillow reads, or HEIC where its package
+            is installed.
         size: Side in pixels.
 
     Returns:
@@ -32,27 +57,74 @@ def decode(path: Path | BinaryIO, size: int) -> np.ndarray:
     Raises:
         UnreadablePicture: If the file cannot be read as a picture.
     """
+    with opened(path) as image:
+        # Lets JPEG decode at a fraction of its size, still twice as large as needed.
+        image.draft(None, (2 * size, 2 * size))
+        image.load()
+        small = _rgb(_upright(image)).resize((size, size), Image.Resampling.BILINEAR)
+        return np.asarray(small)
+
+
+@contextmanager
+def opened(path: Path | BinaryIO) -> Iterator[Image.Image]:
+    """Opens a picture; whatever fails until the context ends is the picture's fault.
+
+    Raises:
+        UnreadablePicture: If anything fails.
+    """
     try:
         with warnings.catch_warnings():
             # Pillow warns at half of the size that it refuses; large photos are no attack.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.simplefilter("ignore", UserWarning)  # odd EXIF, palette transparency
-            with Image.open(path) as image:
-                # Lets JPEG decode at a fraction of its size, still twice as large as needed.
-                image.draft(None, (2 * size, 2 * size))
-                upright = ImageOps.exif_transpose(image)
-                small = _rgb(upright).resize((size, size), Image.Resampling.BILINEAR)
-        return np.asarray(small)
-    except UnidentifiedImageError:
-        raise UnreadablePicture("it is no picture that can be read") from None
-    except Image.DecompressionBombError:
-        raise UnreadablePicture(
-            f"it has more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, a decompression bomb"
-        ) from None
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, MemoryError) as error:
-        # What Pillow's readers raise on broken files.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UnreadablePicture(f"it is broken: {reason}") from None
+            with _open(path) as image:
+                yield image
+    except Exception as error:
+        # Pillow's readers raise what they like on broken files.
+        raise _unreadable(path, error) from None
+
+
+def _open(path: Path | BinaryIO) -> Image.Image:
+    content = containers.without_large_text(path)
+    kind = containers.kind(path)
+    if kind == "HEIC" and containers.can_read(kind):
+        from pillow_heif import HeifImageFile
+
+        # Not registered with Pillow: that would change it for the whole process.
+        heic: Image.Image = HeifImageFile(path)  # type: ignore[no-untyped-call]
+        return heic
+    return Image.open(path if content is None else io.BytesIO(content))
+
+
+def _unreadable(path: Path | BinaryIO, error: Exception) -> UnreadablePicture:
+    if isinstance(error, UnreadablePicture):
+        return error
+    if isinstance(error, Image.DecompressionBombError):
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        return UnreadablePicture(f"it has more than {most:,} pixels, a decompression bomb")
+    kind = containers.kind(path)
+    reason = " ".join(str(error).split())[:MAX_REASON] or type(error).__name__
+    if kind in containers.PACKAGES and not containers.can_read(kind):
+        package, extra = containers.PACKAGES[kind]
+        return UnreadablePicture(f"it is {kind}, which needs a package: {extra}", package)
+    if kind == "HEIC":
+        return UnreadablePicture(f"it is a broken HEIC, as pillow-heif says: {reason}")
+    if isinstance(error, UnidentifiedImageError):
+        bands = containers.tiff_layout(path) if kind == "TIFF" else None
+        if bands:
+            return UnreadablePicture(f"it is a TIFF of {bands}, which Pillow does not read")
+        return UnreadablePicture("it is no picture that can be read")
+    return UnreadablePicture(f"it is broken: {reason}")
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture as its EXIF orientation wants it; other EXIF, odd perhaps, is not looked at."""
+    try:
+        orientation = int(image.getexif().get(0x0112, 1))
+    except Exception:
+        return image  # EXIF that cannot be read; the pixels can
+    turn = TRANSPOSITIONS.get(orientation)
+    return image if turn is None else image.transpose(turn)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
