@@ -147,12 +147,27 @@ def whole(
         probabilities of `trained`.
     """
     inputs = keras.Input((None, None, 3), name="pictures")
-    # The layer Resizing would do the same, but a model with it drops out when it is called (not in
-    # `predict`): its `training` is True unless told otherwise, and the layers behind it follow.
-    x = keras.ops.image.resize(inputs, (image_size, image_size), antialias=True)
+    x = resized(inputs, image_size)
     end = frontier(hyperparameters)
     if hyperparameters["network"] == "vgg16":
         preprocessing = hyperparameters.get("preprocessing", preprocessing)
         prefix = vgg16.section(vgg16.PICTURE, end, image_size, weights, preprocessing=preprocessing)
         x = prefix(x)
     return keras.Model(inputs, trained(x), name="little_data_classifier")
+
+
+def resized(pictures: Any, image_size: int) -> Any:
+    """Pictures of any size as a trial sees them: squares of whole numbers.
+
+    Args:
+        pictures: (B, height, width, 3), uint8 or float in 0..255.
+        image_size: Side of the squares in pixels.
+
+    Returns:
+        (B, image_size, image_size, 3), floating point.
+    """
+    # The layer Resizing would do the same, but a model with it drops out when it is called (not in
+    # `predict`): its `training` is True unless told otherwise, and the layers behind it follow.
+    x = keras.ops.image.resize(pictures, (image_size, image_size), antialias=True)
+    # Decoded pictures are kept as uint8. Unrounded, probabilities would differ by up to 0.01.
+    return keras.ops.round(x)

@@ -28,7 +28,7 @@ from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import SharedFolder
 
-FORMAT = 1  # of the decoded arrays; raised when `decode` changes pixels
+FORMAT = 2  # of the decoded arrays; raised when `decode` changes pixels
 MAX_BROKEN = 0.05
 NAMED = 10  # broken files that get a warning of their own
 

@@ -24,13 +24,25 @@ KERAS = """
 import json
 import keras
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 model = keras.saving.load_model("{file}")
 classes = json.load(open("{classes}"))["classes"]
-picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
-probabilities = model.predict(np.asarray(picture)[None], verbose=0)[0]
+picture = Image.open("picture.jpg")
+picture.load()
+turn = {{2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}}.get(picture.getexif().get(0x0112))
+picture = picture if turn is None else picture.transpose(turn)
+if picture.has_transparency_data:
+    clear = picture.convert("RGBA")
+    picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
+pixels = np.asarray(picture.convert("RGB"))
+probabilities = model.predict(pixels[None], verbose=0)[0]
 {reading}
+"""
+RESIZING = """
+bands = [np.asarray(band.convert("F").resize(({size}, {size}), Image.Resampling.BILINEAR))
+         for band in Image.fromarray(pixels).split()]
+pictures = np.rint(np.stack(bands, axis=-1)).astype("uint8")[None]
 """
 
 
@@ -234,11 +246,11 @@ def _loading(facts: Facts, best: Best, folder: Path) -> list[str]:
         form = FORMATS[name]
         blocks += [f"As {form.title}:", code_block(form.loading.format(size=size).strip())]
     if any(not FORMATS[name].any_size for name in there):
-        blocks.append(
+        blocks += [
             "A fixed size stands where the format has no antialiased resizing. Resize first, as "
-            "the training did, without keeping the aspect: "
-            f"{code(f'image.resize(({size}, {size}), Image.Resampling.BILINEAR)')} of Pillow."
-        )
+            "the training did, without keeping the aspect, and round once:",
+            code_block(RESIZING.format(size=size).strip()),
+        ]
     return blocks
 
 

@@ -18,6 +18,7 @@ import keras_tuner
 import numpy as np
 from keras import ops
 
+from models.network import resized
 from search_spaces.constraints import ConstraintError
 from search_spaces.optuna_bridge import to_hyperparameters
 from tuning.data.dataset import Dataset, Split
@@ -238,6 +239,5 @@ def whole(
         # Without its optimizer, which would be saved, and missed when the file is loaded.
         model = keras.Model(model.inputs, model.outputs[0], name=model.name)
     inputs = keras.Input((None, None, 3), name="pictures")
-    # As in models.network.whole, whose comment says why not by the layer Resizing.
-    x = ops.image.resize(inputs, (dataset.image_size, dataset.image_size), antialias=True)
+    x = resized(inputs, dataset.image_size)
     return keras.Model(inputs, squashed(model(x)), name="foreign_classifier")
