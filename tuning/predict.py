@@ -208,7 +208,7 @@ def classify(
     batch: list[tuple[Path, np.ndarray | UnreadablePicture]] = []
     whole = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path, picture in _decoded(pool, paths, model.image_size, AHEAD * batch_size):
+        for path, picture in _decoded(pool, paths, model, AHEAD * batch_size):
             batch.append((path, picture))
             whole += isinstance(picture, np.ndarray)
             if whole == batch_size:
@@ -218,13 +218,13 @@ def classify(
 
 
 def _decoded(
-    pool: ThreadPoolExecutor, paths: Iterable[Path], size: int, most: int
+    pool: ThreadPoolExecutor, paths: Iterable[Path], model: Classifier, most: int
 ) -> Iterator[tuple[Path, np.ndarray | UnreadablePicture]]:
     def attempt(path: Path) -> np.ndarray | UnreadablePicture:
         if not path.exists():
             return UnreadablePicture("there is no such file")
         try:
-            return decode(path, size)
+            return decode(path, model.image_size, model.settings)
         except UnreadablePicture as error:
             return error
 

@@ -1,17 +1,23 @@
 """Folders of pictures become arrays and labels; every fault is told in one line."""
 
+import errno
 import json
 import multiprocessing
 import os
 import pickle
+import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
-from tuning.data import dataset
+from tuning.data import containers, dataset, decoded
+from tuning.data.decoding import decode
 from tuning.errors import UserError
+from tuning.features import __main__ as features
 
 
 def paint(file, seed):
@@ -146,6 +152,178 @@ def test_a_damaged_entry_is_decoded_again(tmp_path, cache, harm):
         else:
             (folder / "pictures.npy").unlink()
     np.testing.assert_array_equal(load(root, cache).train.pictures, before)
+
+
+def zero(file):
+    """As a disk or a careless program may leave it: as long as before, and empty of content."""
+    length = file.stat().st_size - 500
+    with file.open("r+b") as pixels:
+        pixels.seek(500)
+        pixels.write(bytes(length))
+
+
+@pytest.mark.parametrize("harm", ["zeroed", "empty", "empty header", "odd header", "a file"])
+def test_damage_to_pixels_is_noticed_at_the_next_load(tmp_path, cache, harm):
+    root = article(tmp_path / "d")
+    before = np.array(load(root, cache).train.pictures)
+    for folder in (cache / "pictures").iterdir():
+        if harm == "zeroed":
+            zero(folder / "pictures.npy")
+        elif harm == "empty":
+            (folder / "pictures.npy").write_bytes(b"")
+        elif harm == "empty header":
+            (folder / "entry.json").write_bytes(b"")
+        elif harm == "odd header":
+            (folder / "entry.json").write_text("[1]")
+        else:
+            shutil.rmtree(folder)
+            folder.write_text("in the way")
+    np.testing.assert_array_equal(load(root, cache).train.pictures, before)
+
+
+def test_damage_that_leaves_no_trace_is_found_by_verify(tmp_path, cache, capsys):
+    root = article(tmp_path / "d")
+    before = np.array(load(root, cache).train.pictures)
+    command = ["--cache", str(cache), "verify"]
+    assert features.main(command) == 0
+    assert "decoded pictures: 2 splits as written" in capsys.readouterr().out
+    for folder in (cache / "pictures").iterdir():
+        file = folder / "pictures.npy"
+        times = file.stat().st_atime_ns, file.stat().st_mtime_ns
+        zero(file)
+        os.utime(file, ns=times)
+    assert features.main(command) == 1
+    out = capsys.readouterr().out
+    assert out.count("decoded pictures: removed, its content has changed") == 2
+    np.testing.assert_array_equal(load(root, cache).train.pictures, before)
+    for folder in (cache / "pictures").iterdir():
+        (folder / "pictures.npy").write_bytes(b"")
+    assert features.main(command) == 1
+    assert "removed, it cannot be read: " in capsys.readouterr().out
+
+
+def test_a_touched_entry_is_compared_once(tmp_path, cache, monkeypatch):
+    root = article(tmp_path / "d")
+    load(root, cache)
+    for file in cache.glob("pictures/*/pictures.npy"):
+        os.utime(file)
+    compared = []
+    are = decoded.are
+    monkeypatch.setattr(decoded, "are", lambda *args: compared.append(args) or are(*args))
+    load(root, cache)
+    assert len(compared) == 2
+    load(root, cache)
+    assert len(compared) == 2
+
+
+def test_without_room_nothing_is_decoded(tmp_path, cache, monkeypatch):
+    root = article(tmp_path / "d")
+    monkeypatch.setattr(decoded.shutil, "disk_usage", lambda folder: SimpleNamespace(free=9000))
+    with pytest.raises(UserError, match=r"need 9\.2 kB in .*, where 9\.0 kB are free") as told:
+        load(root, cache)
+    assert len(str(told.value).splitlines()) == 1
+    assert list((cache / "pictures").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_meanwhile_is_one_line(tmp_path, cache, monkeypatch):
+    def full(file):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    root = article(tmp_path / "d")
+    monkeypatch.setattr(decoded.os, "fsync", full)
+    with pytest.raises(UserError, match=r"cannot be written to .*: No space left on device"):
+        load(root, cache)
+    assert list((cache / "pictures").iterdir()) == []
+
+
+def test_a_package_that_is_installed_later_reads_what_was_left_out(tmp_path, cache, monkeypatch):
+    root = article(tmp_path / "d", train=30)
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    pillow_heif.from_pillow(Image.fromarray(pixels)).save(root / "train" / "cats" / "a.heic")
+    with monkeypatch.context() as without:
+        without.setattr(containers, "is_installed", lambda package: False)
+        without.setattr(decoded, "is_installed", lambda package: False)
+        for _ in range(2):
+            (warning,) = load(root, cache).warnings
+            assert "a.heic: it is HEIC, which needs a package: pip install pillow-heif" in warning
+    data = load(root, cache)
+    assert data.warnings == ()
+    assert counts(data)["train"] == [31, 30]
+
+
+# --- more than 8 bits
+
+
+def deep(root, make, kind="tif", count=12):
+    """Classes that differ by a tenth of their range."""
+    rng = np.random.default_rng(0)
+    for name, level in (("dark", 0.45), ("light", 0.55)):
+        for index in range(count):
+            values = np.clip(level + rng.normal(0, 0.05, (20, 20)), 0, 1)
+            file = root / name / f"{index}.{kind}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(make(values)).save(file)
+    return root
+
+
+def with_holes(values):
+    values = values.astype(np.float32)
+    values[0, :3] = np.nan, np.inf, -np.inf
+    return values
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda v: (v * 4095).astype(np.uint16), "png"),
+        (lambda v: (500 + v * 60).astype(np.uint16), "tif"),
+        (lambda v: (v * 4000 - 1000).astype(np.int32), "tif"),
+        (lambda v: v.astype(np.float32), "tif"),
+        (lambda v: (v * 1e4).astype(np.float32), "tif"),
+        (lambda v: (v * 1e-9).astype(np.float32), "tif"),
+        (with_holes, "tif"),
+    ],
+    ids=["12 bits", "fine", "int32", "unit", "reflectance", "tiny", "holes"],
+)
+def test_one_scale_for_all_pictures_of_more_than_8_bits(tmp_path, cache, make, kind):
+    root = deep(tmp_path / "d", make, kind)
+    for _ in range(2):  # the second time from the cache
+        data = load(root, cache, image_size=20)
+        (warning,) = data.warnings
+        assert warning.startswith("All training pictures have more than 8 bits: ")
+        assert data.settings is not None
+        for split in data.splits:
+            means = np.array([picture.mean() for picture in split.pictures])
+            dark, light = means[split.labels == 0], means[split.labels == 1]
+            assert light.min() > dark.max() + 20
+            for path, picture in zip(split.paths, split.pictures, strict=True):
+                assert (decode(root / path, 20, data.settings) == picture).all()
+        assert np.asarray(data.train.pictures).std() > 30, "half of the range lies idle"
+
+
+def test_the_scale_is_that_of_training_in_round_numbers(tmp_path, cache):
+    root = deep(tmp_path / "d", lambda v: (v * 4095).astype(np.uint16))
+    scales = {load(root, cache, split_seed=seed).settings for seed in range(4)}
+    assert len(scales) < 4
+    assert all(each.low % 16 == each.high % 16 == 0 for each in scales)
+    paint(root / "dark" / "100.png", 1)
+    (warning,) = load(root, cache).warnings
+    assert re.match(r"1\d of 1\d training pictures have more than 8 bits: ", warning)
+
+
+def test_one_wild_value_changes_nothing(tmp_path, cache):
+    root = deep(tmp_path / "d", lambda v: v.astype(np.float32))
+    before = load(root, cache).settings
+    file = root / "dark" / "3.tif"
+    with Image.open(file) as picture:
+        values = np.array(picture)
+    values[3, 3], values[4, 4] = 1e9, -3.4e38
+    Image.fromarray(values).save(file)
+    assert load(root, cache).settings == before
+
+
+def test_pictures_of_8_bits_have_no_scale(tmp_path, cache):
+    assert load(article(tmp_path / "d"), cache).settings is None
 
 
 def _load_in_process(root, cache, queue):

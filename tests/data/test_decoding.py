@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin, features
 
 from tuning.data import containers
-from tuning.data.decoding import UnreadablePicture, decode
+from tuning.data.decoding import DecodeSettings, UnreadablePicture, decode
 
 SIZE = 40
 
@@ -90,6 +90,71 @@ def test_16_bit_grey_is_scaled_and_not_clipped(tmp_path):
         found = decode(file, SIZE)
         np.testing.assert_allclose(found[..., 0], levels / 257, atol=1)
         assert (found[..., 0] == found[..., 2]).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.linspace(100, 900, SIZE * SIZE).astype(np.uint16),
+        np.linspace(-1000, 3000, SIZE * SIZE).astype(np.int32),
+        np.linspace(0, 0.6, SIZE * SIZE).astype(np.float32),
+    ],
+)
+def test_more_than_8_bits_are_scaled_as_told(tmp_path, values):
+    low, high = float(values[200]), float(values[-200])
+    file = tmp_path / "deep.tif"
+    Image.fromarray(values.reshape(SIZE, SIZE)).save(file)
+    found = decode(file, SIZE, DecodeSettings(low, high))[..., 0].ravel()
+    wanted = np.clip((values.astype(float) - low) / (high - low), 0, 1) * 255
+    np.testing.assert_allclose(found, wanted, atol=0.51)
+    assert (found[:200] == 0).all()
+    assert (found[-200:] == 255).all()
+
+
+def test_what_is_no_number_is_black_and_floats_of_unknown_range_are_refused(tmp_path):
+    values = np.full((SIZE, SIZE), 0.5, np.float32)
+    values[:10], values[10:20], values[20:30] = np.nan, np.inf, -np.inf
+    file = tmp_path / "odd.tif"
+    Image.fromarray(values).save(file)
+    found = decode(file, SIZE, DecodeSettings(0.0, 1.0))[..., 1]
+    assert found[[5, 15, 25, 35], 3].tolist() == [0, 255, 0, 128]
+    with pytest.raises(UnreadablePicture, match="floating-point values of an unknown range"):
+        decode(file, SIZE)
+
+
+def _tiff(bands, kind, bits):
+    """A TIFF of one pixel with so many bands: its directory lies at 8, its lists before the end."""
+    tags = {256: 1, 257: 1, 258: bits, 259: 1, 262: 1, 277: bands, 278: 1, 339: kind}
+    lists = 8 + 2 + 12 * len(tags) + 4
+    body = b""
+    for tag, value in tags.items():
+        many = tag in (258, 339) and bands > 2
+        place = struct.pack("<I", lists + 2 * bands * (tag == 339))
+        value = place if many else struct.pack("<HH", value, value if tag in (258, 339) else 0)
+        number = bands if tag in (258, 339) else 1
+        body += struct.pack("<HHI", tag, 3, number) + value
+    return (
+        b"II*\0"
+        + struct.pack("<IH", 8, len(tags))
+        + body
+        + bytes(4)
+        + struct.pack(f"<{2 * bands}H", *[bits] * bands, *[kind] * bands)
+    )
+
+
+@pytest.mark.parametrize(
+    ("bands", "kind", "bits", "told"),
+    [
+        (9, 1, 16, "a TIFF of 9 bands of 16-bit values, which Pillow does not read"),
+        (3, 3, 32, "a TIFF of 3 bands of floating-point 32-bit values"),
+        (2, 2, 16, "a TIFF of 2 bands of signed 16-bit values"),
+    ],
+)
+def test_a_tiff_that_pillow_refuses_is_told_by_its_bands(tmp_path, bands, kind, bits, told):
+    file = tmp_path / "satellite.tif"
+    file.write_bytes(_tiff(bands, kind, bits))
+    with pytest.raises(UnreadablePicture, match=told):
+        decode(file, SIZE)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -62,9 +62,14 @@ def kind(path: Path | BinaryIO) -> str | None:
 
 def can_read(kind: str) -> bool:
     """Whether pictures of this kind are read here."""
-    if kind == "HEIC":
+    return kind not in PACKAGES or is_installed(PACKAGES[kind][0])
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package of `PACKAGES` is here, and can do what it is named for."""
+    if package == "pillow-heif":
         return importlib.util.find_spec("pillow_heif") is not None
-    return kind != "AVIF" or bool(features.check("avif"))
+    return bool(features.check("avif"))
 
 
 def without_large_text(path: Path | BinaryIO) -> bytes | None:

@@ -7,28 +7,25 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
-import operator
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tuning.data import layouts
-from tuning.data.decoding import UnreadablePicture, decode
+from tuning.data import decoded, layouts, levels
+from tuning.data.decoding import DecodeSettings
 from tuning.data.parts import Part
 from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import SharedFolder
 
-FORMAT = 2  # of the decoded arrays; raised when `decode` changes pixels
 MAX_BROKEN = 0.05
 NAMED = 10  # broken files that get a warning of their own
 
@@ -56,13 +53,12 @@ class Split:
     @functools.cached_property
     def pictures(self) -> np.ndarray:
         """uint8 (N, S, S, 3), a read-only memory map."""
-        file = self.folder.fetch("pictures.npy", self._are_these)
+        file = self.folder.fetch(decoded.PIXELS, self._are_these)
         array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
         return array
 
     def _are_these(self, file: Path) -> bool:
-        pixels = np.load(file, mmap_mode="r", allow_pickle=False)
-        return all(map(operator.eq, map(_digest, pixels), map(bytes, self.digests)))
+        return decoded.are(file, map(bytes, self.digests))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -84,6 +80,7 @@ class Dataset:
         test: Pictures to judge the final model by, None where there are none.
         fingerprint: Hex SHA-256 over relative paths, pixels and labels of all splits.
         warnings: What the user should know, a line each.
+        settings: The scale of pictures of more than 8 bits; None where training has none.
     """
 
     root: Path
@@ -94,6 +91,7 @@ class Dataset:
     test: Split | None
     fingerprint: str
     warnings: tuple[str, ...]
+    settings: DecodeSettings | None = None
 
     @property
     def splits(self) -> tuple[Split | Part, ...]:
@@ -144,17 +142,16 @@ def load(
         per_class=per_class,
         split_seed=split_seed,
     )
-    warnings: list[str] = []
     broken: dict[str, str] = {}
     splits: dict[str, Split] = {}
-    for name in ("train", "validation", "test"):
+    reader = _Reader(root, SharedFolder.of(cache), image_size)
+    for name in ("train", "validation", "test"):  # the first finds the scale
         by_class = getattr(files, name)
         if by_class:
-            shared = SharedFolder.of(cache)
-            splits[name], refused = _split(name, root, by_class, shared, image_size)
+            splits[name], refused = reader.split(name, by_class)
             broken |= refused
     total = sum(map(len, splits.values())) + len(broken)
-    warnings += _broken(broken, total, root)
+    warnings = _broken(broken, total, root) + reader.told
     for split in splits.values():
         for label, name in enumerate(files.classes):
             if not (split.labels == label).any():
@@ -170,6 +167,7 @@ def load(
         splits.get("test"),
         _fingerprint(files.classes, splits.values()),
         tuple(warnings),
+        reader.settings,
     )
 
 
@@ -181,38 +179,76 @@ def _fingerprint(classes: Sequence[str], splits: Iterable[Split]) -> str:
     return whole.hexdigest()
 
 
-def _split(
-    name: str, root: Path, by_class: layouts.ByClass, cache: SharedFolder, image_size: int
-) -> tuple[Split, dict[str, str]]:
-    """One split, and the reasons why files of it were left out, by relative path."""
-    files = [file for found in by_class.values() for file in found]
-    labels = np.repeat(np.arange(len(by_class)), [len(found) for found in by_class.values()])
-    paths = [file.relative_to(root).as_posix() for file in files]
-    # Hashing and decoding release Python's lock, so threads do.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        contents = list(pool.map(_content, files))
-        identity = json.dumps({"files": contents, "image_size": image_size, "format": FORMAT})
-        folder = cache / "pictures" / hashlib.sha256(identity.encode()).hexdigest()
-        entry = _read(folder) or _decode(folder.here, files, image_size, pool)
-        for part in ("pictures.npy", "entry.json"):  # the header last: it says that all is there
-            if folder.place is not None and not (folder.place / part).exists():
-                folder.send(part)
-    reasons = entry["broken"]
-    kept = np.array([index for index in range(len(files)) if str(index) not in reasons], dtype=int)
-    digests = np.frombuffer(bytes.fromhex(entry["digests"]), np.uint8).reshape(-1, 16)
-    split = Split(
-        name,
-        folder,
-        labels[kept],
-        tuple(paths[index] for index in kept),
-        digests,
-        hashlib.sha256(digests.tobytes()).hexdigest(),
+class _Reader:
+    """Reads the splits of one data set, training first: its pictures give the scale of all.
+
+    Attributes:
+        settings: The scale of pictures of more than 8 bits, once training is read.
+        told: What was found of them, for the user.
+    """
+
+    def __init__(self, root: Path, cache: SharedFolder, image_size: int) -> None:
+        self.root, self.cache, self.image_size = root, cache, image_size
+        self.settings: DecodeSettings | None = None
+        self.told: list[str] = []
+
+    def split(self, name: str, by_class: layouts.ByClass) -> tuple[Split, dict[str, str]]:
+        """One split, and the reasons why files of it were left out, by relative path."""
+        files = [file for found in by_class.values() for file in found]
+        labels = np.repeat(np.arange(len(by_class)), [len(found) for found in by_class.values()])
+        paths = [file.relative_to(self.root).as_posix() for file in files]
+        folder, header = self._entry(files, of_training=name == "train")
+        if name == "train" and header["levels"]:
+            self.settings = DecodeSettings(*header["levels"])
+            self.told.append(_scale(self.settings, header["deep"], len(files)))
+        reasons = header["broken"]
+        kept = np.array([row for row in range(len(files)) if str(row) not in reasons], dtype=int)
+        digests = np.frombuffer(bytes.fromhex(header["digests"]), np.uint8).reshape(-1, 16)
+        split = Split(
+            name,
+            folder,
+            labels[kept],
+            tuple(paths[index] for index in kept),
+            digests,
+            hashlib.sha256(digests.tobytes()).hexdigest(),
+        )
+        return split, {paths[int(index)]: reason for index, reason in reasons.items()}
+
+    def _entry(self, files: list[Path], of_training: bool) -> tuple[SharedFolder, decoded.Header]:
+        """Where the decoded pictures lie, decoded now if need be, and what stands beside them."""
+        # Hashing and decoding release Python's lock, so threads do.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            known = None if self.settings is None else astuple(self.settings)
+            identity = {
+                "files": list(pool.map(_content, files)),
+                "image_size": self.image_size,
+                "levels": "its own" if of_training else known,
+                "format": decoded.FORMAT,
+            }
+            key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+            folder = self.cache / "pictures" / key
+            header = decoded.read(folder)
+            is_new = header is None
+            if header is None:
+                settings = self.settings
+                facts: dict[str, Any] = {"levels": None, "deep": 0}
+                if of_training:
+                    deep = list(itertools.compress(files, pool.map(levels.deep, files)))
+                    settings = levels.find(deep)
+                    facts = {"levels": settings and astuple(settings), "deep": len(deep)}
+                header = decoded.write(folder.here, files, self.image_size, settings, facts, pool)
+            for part in (decoded.PIXELS, decoded.HEADER):  # the last says that all is there
+                if folder.place is not None and (is_new or not (folder.place / part).exists()):
+                    folder.send(part)
+        return folder, header
+
+
+def _scale(settings: DecodeSettings, deep: int, total: int) -> str:
+    number = "All" if deep == total else f"{deep:,} of {total:,}"
+    return (
+        f"{number} training pictures have more than 8 bits: {settings.low:,.6g} and less is shown "
+        f"black, {settings.high:,.6g} and more white, in all splits and in predictions"
     )
-    return split, {paths[int(index)]: reason for index, reason in reasons.items()}
-
-
-def _digest(picture: np.ndarray) -> bytes:
-    return hashlib.blake2b(picture.tobytes(), digest_size=16).digest()
 
 
 def _content(file: Path) -> str:
@@ -220,61 +256,6 @@ def _content(file: Path) -> str:
         return hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:
         return f"unreadable: {error.strerror}"
-
-
-def _read(folder: SharedFolder) -> dict[str, Any] | None:
-    """What stands beside the decoded pictures; None where there are none, or damaged ones."""
-    try:
-        entry: dict[str, Any] = json.loads(folder.fetch("entry.json").read_text())
-        file = folder.fetch("pictures.npy")
-        array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
-        return None
-    return entry if len(array) == len(entry["digests"]) // 32 else None
-
-
-def _decode(
-    folder: Path, files: list[Path], image_size: int, pool: ThreadPoolExecutor
-) -> dict[str, Any]:
-    """Decodes files into a cache entry, which appears whole or not at all."""
-
-    def attempt(file: Path) -> np.ndarray | str:
-        try:
-            return decode(file, image_size)
-        except UnreadablePicture as error:
-            return str(error)
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
-    try:
-        digests = []
-        broken: dict[str, str] = {}
-        with (draft / "pixels").open("wb") as pixels:
-            for index, result in enumerate(pool.map(attempt, files)):
-                if isinstance(result, str):
-                    broken[str(index)] = result
-                    continue
-                pixels.write(result.tobytes())
-                digests.append(_digest(result))
-        shape = (len(digests), image_size, image_size, 3)
-        # NumPy cannot map an empty file.
-        raw = np.memmap(draft / "pixels", np.uint8, "r", shape=shape) if digests else None
-        with (draft / "pictures.npy").open("wb") as array:
-            np.save(array, np.zeros(shape, np.uint8) if raw is None else raw)
-            array.flush()
-            os.fsync(array.fileno())
-        (draft / "pixels").unlink()
-        entry = {"digests": b"".join(digests).hex(), "broken": broken}
-        with (draft / "entry.json").open("w") as header:
-            json.dump(entry, header)
-            header.flush()
-            os.fsync(header.fileno())
-        if _read(SharedFolder(folder)) is None:  # else another process was faster
-            shutil.rmtree(folder, ignore_errors=True)
-            draft.rename(folder)
-        return entry
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _broken(reasons: dict[str, str], total: int, root: Path) -> list[str]:

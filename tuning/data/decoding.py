@@ -6,6 +6,7 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,11 +39,27 @@ class UnreadablePicture(Exception):
         self.lacks = lacks
 
 
-def decode(path: Path | BinaryIO, size: int) -> np.ndarray:
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How pictures of more than 8 bits become such of 8, all of a data set alike.
+
+    Attributes:
+        low: The value that is black; smaller ones and NaN are as well.
+        high: The value that is white; larger ones are as well.
+    """
+
+    low: float
+    high: float
+
+
+FULL_RANGE = DecodeSettings(0.0, 65535.0)  # of 16 bits, for whole numbers of unknown range
+
+
+def decode(path: Path | BinaryIO, size: int, settings: DecodeSettings | None = None) -> np.ndarray:
     """Reads a picture as the article's networks take it.
 
-    EXIF orientation is honoured, transparency shown on white, 16 bit scaled to 8, of animations
-    the first frame taken. The picture is squashed to a square, as the article does, with
+    EXIF orientation is honoured, transparency shown on white, more than 8 bits scaled to 8, of
+    animations the first frame taken. The picture is squashed to a square, as the article does, with
     antialiased bilinear interpolation, and rounded once: what an exported model, which resizes
     inside, makes of the whole picture.
 
@@ -50,6 +67,8 @@ def decode(path: Path | BinaryIO, size: int) -> np.ndarray:
         path: A file, or an open one, of any format that Pillow reads, or HEIC where its package
             is installed.
         size: Side in pixels.
+        settings: The scale of pictures of more than 8 bits. Without it 16 bits are taken to be used
+            in full, and floating-point pictures are refused: nobody knows what is white.
 
     Returns:
         uint8 (size, size, 3), RGB.
@@ -59,7 +78,7 @@ def decode(path: Path | BinaryIO, size: int) -> np.ndarray:
     """
     with opened(path) as image:
         image.load()
-        return _squashed(_rgb(_upright(image)), size)
+        return _squashed(_rgb(_upright(image), settings), size)
 
 
 @contextmanager
@@ -134,15 +153,27 @@ def _squashed(image: Image.Image, size: int) -> np.ndarray:
     return np.repeat(np.rint(np.stack(small, axis=-1)).astype(np.uint8), 3 // len(small), axis=-1)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":
-        # 16 bit grey; Pillow's own conversion would clip at 255.
-        levels = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if image.mode.startswith("I") else max(float(levels.max()), 1.0)
-        grey = np.clip(np.rint(levels * (255 / top)), 0, 255).astype(np.uint8)
-        return Image.fromarray(grey).convert("RGB")
+def is_deep(image: Image.Image) -> bool:
+    """Whether a picture has more than 8 bits: whole numbers or floating point, one band."""
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def _rgb(image: Image.Image, settings: DecodeSettings | None) -> Image.Image:
+    """The picture in RGB, or in one band that stands for all three."""
+    if is_deep(image):
+        if settings is None and image.mode == "F":
+            raise UnreadablePicture("it has floating-point values of an unknown range")
+        # Pillow's own conversion would clip at 255.
+        return Image.fromarray(_scaled(np.asarray(image, np.float64), settings or FULL_RANGE))
     if image.has_transparency_data:
         clear = image.convert("RGBA")
         white = Image.new("RGBA", clear.size, "white")
         return Image.alpha_composite(white, clear).convert("RGB")
     return image if image.mode == "L" else image.convert("RGB")
+
+
+def _scaled(values: np.ndarray, settings: DecodeSettings) -> np.ndarray:
+    low, high = settings.low, settings.high
+    finite = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
+    scaled: np.ndarray = np.clip((finite - low) / (high - low), 0, 1) * 255
+    return scaled.astype(np.float32)

@@ -27,21 +27,28 @@ import numpy as np
 from PIL import Image
 
 model = keras.saving.load_model("{file}")
-classes = json.load(open("{classes}"))["classes"]
+facts = json.load(open("{classes}"))
+classes = facts["classes"]
 picture = Image.open("picture.jpg")
 picture.load()
 turn = {{2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}}.get(picture.getexif().get(0x0112))
 picture = picture if turn is None else picture.transpose(turn)
-if picture.has_transparency_data:
-    clear = picture.convert("RGBA")
-    picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
-pixels = np.asarray(picture.convert("RGB"))
+if picture.mode[0] in "IF":  # more than 8 bits
+    low, high = facts.get("levels", (0, 65535))
+    values = np.nan_to_num(np.asarray(picture, "float64"), nan=low, posinf=high, neginf=low)
+    values = np.clip((values - low) / (high - low), 0, 1) * 255
+    pixels = np.repeat(values.astype("float32")[:, :, None], 3, axis=2)
+else:
+    if picture.has_transparency_data:
+        clear = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
+    pixels = np.asarray(picture.convert("RGB"))
 probabilities = model.predict(pixels[None], verbose=0)[0]
 {reading}
 """
 RESIZING = """
-bands = [np.asarray(band.convert("F").resize(({size}, {size}), Image.Resampling.BILINEAR))
-         for band in Image.fromarray(pixels).split()]
+bands = [Image.fromarray(pixels[:, :, band].astype("float32")) for band in range(3)]
+bands = [np.asarray(band.resize(({size}, {size}), Image.Resampling.BILINEAR)) for band in bands]
 pictures = np.rint(np.stack(bands, axis=-1)).astype("uint8")[None]
 """
 

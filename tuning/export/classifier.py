@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tuning.data.decoding import DecodeSettings
 from tuning.errors import UserError
 
 MODEL = "model.keras"
@@ -23,11 +24,13 @@ class Classifier:
         model: The Keras model that `tuning.export` wrote.
         classes: Names, in the order of its probabilities.
         image_size: Side in pixels of the pictures it was trained on.
+        settings: How those were decoded; None for pictures of 8 bits.
     """
 
     model: Any
     classes: tuple[str, ...]
     image_size: int
+    settings: DecodeSettings | None = None
 
     def probabilities(self, pictures: list[np.ndarray]) -> np.ndarray:
         """What the network says of pictures, each uint8 (S, S, 3): (N, classes), rows add up to 1.
@@ -68,7 +71,9 @@ def load(run: Path) -> Classifier:
     try:
         facts = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
         classes, size = tuple(map(str, facts["classes"])), int(facts["image_size"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        levels = facts.get("levels")
+        settings = DecodeSettings(*map(float, levels)) if levels else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{folder / CLASSES} cannot be read ({type(error).__name__}: {error})."
         ) from None
@@ -84,4 +89,4 @@ def load(run: Path) -> Classifier:
     # is slower on convolutions, and compiles anew for every batch size.
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(jit_compile=jit)
-    return Classifier(model, classes, size)
+    return Classifier(model, classes, size, settings)

@@ -32,8 +32,9 @@ def export(
     The model takes pictures (B, height, width, 3) of any size, in 0..255, and gives probabilities:
     (B, 1) of the second class for two classes, else (B, classes). It loads with
     `keras.saving.load_model` in safe mode, without this project. `classes.json` names the classes
-    in order and the side, in pixels, of the pictures that the trial saw. Other formats of a model
-    that was there before are removed.
+    in order and the side, in pixels, of the pictures that the trial saw; where they had more than 8
+    bits, `levels` are the values that were black and white. Other formats of a model that was there
+    before are removed.
 
     Args:
         context: What all trials share.
@@ -59,7 +60,9 @@ def export(
     model.save(draft)
     formats.remove(folder)
     os.replace(draft, path)
-    facts = {"classes": dataset.classes, "image_size": dataset.image_size}
+    facts: dict[str, Any] = {"classes": dataset.classes, "image_size": dataset.image_size}
+    if dataset.settings is not None:
+        facts["levels"] = [dataset.settings.low, dataset.settings.high]
     (folder / CLASSES).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return model, path
 

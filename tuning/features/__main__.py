@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from tuning.data.decoded import verify
 from tuning.errors import UserError
 from tuning.features import maintenance
 from tuning.files.shared_folder import SharedFolder, default_cache
@@ -30,7 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     actions = parser.add_subparsers(dest="action", required=True)
     actions.add_parser("list", help="what is there, the least recently used first")
-    actions.add_parser("verify", help="compare with checksums; damaged entries are removed")
+    actions.add_parser(
+        "verify",
+        help="compare features and decoded pictures with checksums; damaged ones are removed",
+    )
     prune = actions.add_parser("prune", help="remove the least recently used entries")
     prune.add_argument(
         "--limit",
@@ -44,12 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     folder = (SharedFolder(options.cache) / "features").here
-    if not folder.is_dir():
+    pictures = (SharedFolder(options.cache) / "pictures").here
+    if not folder.is_dir() and not (options.action == "verify" and pictures.is_dir()):
         raise UserError(f"No feature cache in {options.cache} (looked for {folder}).")
     if options.action == "list":
         return _list(folder)
     if options.action == "verify":
-        return _verify(folder)
+        return _verify(folder, pictures)
     return _prune(folder, options.limit)
 
 
@@ -62,12 +67,19 @@ def _list(folder: Path) -> int:
     return 0
 
 
-def _verify(folder: Path) -> int:
-    damaged = 0
+def _verify(folder: Path, pictures: Path) -> int:
+    damaged = sound = 0
     for each, fault in maintenance.verify(folder):
         if fault:
             damaged += 1
         print(f"{each.folder.name[:12]}  {each.label}: {'removed, ' + fault if fault else 'whole'}")
+    for entry, fault in verify(pictures):
+        if fault:
+            damaged += 1
+            print(f"{entry.name[:12]}  decoded pictures: removed, {fault}")
+        else:
+            sound += 1
+    print(f"decoded pictures: {count(sound, 'split')} as written")
     return 1 if damaged else 0
 
 

@@ -121,7 +121,7 @@ class _Server:
         return counted
 
     def _judge(self, content: bytes) -> dict[str, Any]:
-        picture = decode(io.BytesIO(content), self.model.image_size)
+        picture = decode(io.BytesIO(content), self.model.image_size, self.model.settings)
         return as_json(self.model.ranked(self.model.probabilities([picture])[0]))
 
     def _too_large(self) -> HTTPException:
