@@ -219,7 +219,7 @@ def test_a_touched_entry_is_compared_once(tmp_path, cache, monkeypatch):
 def test_without_room_nothing_is_decoded(tmp_path, cache, monkeypatch):
     root = article(tmp_path / "d")
     monkeypatch.setattr(decoded.shutil, "disk_usage", lambda folder: SimpleNamespace(free=9000))
-    with pytest.raises(UserError, match=r"need 9\.2 kB in .*, where 9\.0 kB are free") as told:
+    with pytest.raises(UserError, match=r"need 9\.0 KiB in .*, where 8\.8 KiB are free") as told:
         load(root, cache)
     assert len(str(told.value).splitlines()) == 1
     assert list((cache / "pictures").iterdir()) == []

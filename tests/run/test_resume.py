@@ -141,6 +141,17 @@ def test_other_pictures_are_refused(killed, photos):
     kept = settings.read_text()
     settings.write_text(kept.replace("per_class = [\n    40,", "per_class = [\n    30,"))
     code, _, err = run("search.py", "--resume", "killed", "--runs", folder.parent)
-    settings.write_text(kept)
     assert code == 2
     assert "not those that the run killed began with" in err
+    # A version that decoded otherwise did not write the number: it may be that, or the pictures.
+    facts = folder / "opening.json"
+    written = facts.read_text()
+    told = json.loads(written)
+    del told["data"]["decoding"]
+    facts.write_text(json.dumps(told))
+    code, _, err = run("search.py", "--resume", "killed", "--runs", folder.parent)
+    facts.write_text(written)
+    settings.write_text(kept)
+    assert code == 2
+    assert "begun by a version that decoded pictures otherwise" in err
+    assert err.count("\n") == 1

@@ -2,8 +2,8 @@
 
 Everything shown in ``report.md``, ``report.html`` and ``trials.csv`` comes from these keys. A
 reader may rely on them for one `SCHEMA_VERSION`; new keys may appear without a new version. Every
-key is there; ``| None`` says which may be ``null``: what a run did not ask for, did not come to, or
-does not know yet while it is running.
+key is there, but for those of `Decoding`; ``| None`` says which may be ``null``: what a run did not
+ask for, did not come to, or does not know yet while it is running.
 
 Accuracies and probabilities are shares (0 to 1), losses are mean cross-entropies in nats, times are
 seconds, sizes are bytes, epochs count from 1 and trials from 0. A number that is not finite (the
@@ -57,7 +57,14 @@ class Hardware(TypedDict):
     gpus: Sequence[str]  # one name for each; empty on CPU
 
 
-class Data(TypedDict):
+class Decoding(TypedDict, total=False):
+    """How files became pixels; runs of earlier versions do not say it."""
+
+    decoding: int  # `tuning.data.decoded.FORMAT`
+    levels: Sequence[float] | None  # black and white of pictures of more than 8 bits
+
+
+class Data(Decoding):
     """The pictures."""
 
     root: str

@@ -28,6 +28,8 @@ def expect(value: Any, hint: Any, where: str = "") -> None:
         for key, inner in get_type_hints(hint).items():
             name = f"{where}.{key}".lstrip(".")
             if key not in value:
+                if key in hint.__optional_keys__:
+                    continue
                 raise ValueError(f"{name} is missing")
             expect(value[key], inner, name)
     elif origin is Literal:

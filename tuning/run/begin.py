@@ -11,6 +11,7 @@ from rich.console import Console
 from tuning.cluster.joining import connected
 from tuning.cluster.leases import LeasedLocks
 from tuning.cluster.remote_events import RemoteEventLog
+from tuning.data import decoded
 from tuning.errors import UserError
 from tuning.features import FeatureCache, cost
 from tuning.files.shared_folder import SharedFolder
@@ -100,6 +101,12 @@ def _earlier(prepared: Prepared) -> RunMetadata | None:
         log.warning("%s; it is written anew.", error)
         return None
     if earlier["data"]["fingerprint"] != prepared.dataset.fingerprint:
+        if earlier["data"].get("decoding", 1) != decoded.FORMAT:
+            raise UserError(
+                f"The run {folder.name} was begun by a version that decoded pictures otherwise, or "
+                "with other pictures; it is reported and predicted with, but for more trials start "
+                f"a new run, with --warm-start {folder.name} perhaps."
+            )
         raise UserError(
             f"The pictures in {prepared.dataset.root} are not those that the run {folder.name} "
             "began with; put them back, or start a new run."

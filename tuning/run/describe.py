@@ -8,9 +8,11 @@ import os
 import platform
 import shutil
 import subprocess
+from dataclasses import astuple
 from pathlib import Path
 
 from search_spaces import experiments
+from tuning.data import decoded
 from tuning.options import Options
 from tuning.options.settings import FILE as SETTINGS
 from tuning.records.facts import Weights
@@ -51,6 +53,8 @@ def describe(
             "image_size": dataset.image_size,
             "counts": dataset.counts(),
             "fingerprint": dataset.fingerprint,
+            "decoding": decoded.FORMAT,
+            "levels": list(astuple(dataset.settings)) if dataset.settings else None,
             "warnings": list(dataset.warnings),
         },
         "weights": _weights(options, context),
