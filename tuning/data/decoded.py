@@ -27,6 +27,8 @@ from tuning.wording import size as in_words
 
 FORMAT = 2  # raised when `decode` changes pixels
 PIXELS, HEADER = "pictures.npy", "entry.json"
+# What may come of reading an entry that is damaged. NumPy parses the head of an array as Python.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, SyntaxError)
 
 Header = dict[str, Any]
 """What stands beside the pixels.
@@ -34,7 +36,7 @@ Header = dict[str, Any]
 `digests`: hex, those of all pictures in order; `broken`: why others were left out, by index;
 `lacks`: packages that would read some of those; `levels`: black and white of pictures of more than
 8 bits, where this split's are the data set's, else null; `deep`: how many of those it has; `bytes`
-and `modified`: size and time, in ns, of the pixels' file.
+and `modified`: size and time, in ns, of the pixels' file; `checksum`: of all that.
 """
 
 
@@ -62,13 +64,21 @@ def read(folder: SharedFolder) -> Header | None:
         file = folder.fetch(PIXELS)
         if any(map(is_installed, header["lacks"])) or _fault(file, header):
             return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
+    except UNREADABLE:
         return None
     return header
 
 
+def _checksum(header: Header) -> str:
+    """Hex SHA-256 of a header without its checksum."""
+    facts = {name: value for name, value in header.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
 def _fault(file: Path, header: Header, full: bool = False) -> str | None:
-    """What is wrong with an entry's pixels; None for nothing."""
+    """What is wrong with an entry; None for nothing."""
+    if header["checksum"] != _checksum(header):
+        return "its header has changed"
     status = file.stat()
     array = np.load(file, mmap_mode="r", allow_pickle=False)
     digests = bytes.fromhex(header["digests"])
@@ -97,10 +107,11 @@ def verify(cache: Path) -> Iterator[tuple[Path, str | None]]:
             continue  # a draft
         try:
             header = json.loads((folder / HEADER).read_text())
-            stamp = {"bytes": None, "modified": (folder / PIXELS).stat().st_mtime_ns}
-            # Of an earlier version, which had no stamps.
-            fault = _fault(folder / PIXELS, stamp | header, full=True)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+            if "checksum" not in header:
+                fault: str | None = "it is of an earlier version"
+            else:
+                fault = _fault(folder / PIXELS, header, full=True)
+        except UNREADABLE as error:
             fault = f"it cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
         if fault:
             remove(folder)
@@ -142,6 +153,7 @@ def write(
         check_room(folder.parent, len(files) * image_size**2 * 3)
         draft = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
         header = facts | _decode(draft / PIXELS, files, image_size, settings, pool)
+        header["checksum"] = _checksum(header)
         with (draft / HEADER).open("w") as file:
             json.dump(header, file)
             file.flush()
