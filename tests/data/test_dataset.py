@@ -213,7 +213,8 @@ def test_flipped_bits_and_cut_ends_are_all_found(tmp_path, cache):
     for number in range(1000):
         name = (decoded.PIXELS, decoded.HEADER)[number % 2]
         content = bytearray(kept[name])
-        at = int(rng.integers(len(content)))
+        head = name == decoded.PIXELS and number % 4 == 0  # 128 bytes, which NumPy parses
+        at = int(rng.integers(128 if head else len(content)))
         if number % 10 < 8:
             content[at] ^= 1 << int(rng.integers(8))
         else:

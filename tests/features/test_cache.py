@@ -123,6 +123,14 @@ def _altered(path):
         file.write(b"\x00\x00\xc0\x7f")
 
 
+def _torn_head(path):
+    # One bit in what NumPy reads as Python: a bracket that is never closed.
+    with (path / "features.npy").open("r+b") as file:
+        head = file.read(128)
+        file.seek(head.index(b")"))
+        file.write(b"(")
+
+
 def _pickle(path):
     np.save(path / "features.npy", np.array([{"run": "me"}], dtype=object), allow_pickle=True)
 
@@ -137,6 +145,7 @@ def _pickle(path):
         (_half, "no header"),
         (_no_features, "features are missing"),
         (_altered, "content has changed"),
+        (_torn_head, "cannot be read"),
         (_pickle, "cannot be read"),
     ],
 )

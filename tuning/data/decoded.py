@@ -27,8 +27,6 @@ from tuning.wording import size as in_words
 
 FORMAT = 2  # raised when `decode` changes pixels
 PIXELS, HEADER = "pictures.npy", "entry.json"
-# What may come of reading an entry that is damaged. NumPy parses the head of an array as Python.
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, SyntaxError)
 
 Header = dict[str, Any]
 """What stands beside the pixels.
@@ -64,7 +62,8 @@ def read(folder: SharedFolder) -> Header | None:
         file = folder.fetch(PIXELS)
         if any(map(is_installed, header["lacks"])) or _fault(file, header):
             return None
-    except UNREADABLE:
+    except Exception:
+        # NumPy parses the head of an array as Python, which fails in as many ways.
         return None
     return header
 
@@ -111,7 +110,7 @@ def verify(cache: Path) -> Iterator[tuple[Path, str | None]]:
                 fault: str | None = "it is of an earlier version"
             else:
                 fault = _fault(folder / PIXELS, header, full=True)
-        except UNREADABLE as error:
+        except Exception as error:
             fault = f"it cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
         if fault:
             remove(folder)

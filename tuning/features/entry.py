@@ -170,7 +170,8 @@ def read(
         if folder.exists():
             raise Damaged("its features are missing") from None
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:
+        # NumPy parses the head of an array as Python, which fails in as many ways.
         lock.close()
         raise Damaged(f"it cannot be read: {error}") from None
     if known != identity if identity is not None else digest(known) != folder.name:
