@@ -112,10 +112,10 @@ def cross_validation(facts: Facts) -> str:
 
 
 def pictures(facts: Facts) -> str:
-    """Whether the pictures themselves give reason for doubt."""
+    """Whether there is something to know of the pictures: faults, or how they are shown."""
     if not facts["data"]["warnings"]:
         return "No picture is in two splits, and every file could be read."
-    return "The pictures give reason for doubt:"
+    return "What was found in the pictures:"
 
 
 def points(share: float) -> str:
