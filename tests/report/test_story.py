@@ -65,6 +65,15 @@ def test_clean_pictures_are_said_to_be_clean():
     assert "doubt" in trust.pictures(example(3, warnings=["a.jpg is in two splits"]))
 
 
+def test_the_scale_of_pictures_is_no_reason_for_doubt():
+    scale = "All training pictures have more than 8 bits: 0 and less is shown black"
+    facts = example(3, warnings=[scale])
+    facts["data"]["levels"] = [0.0, 4096.0]
+    assert "every file could be read" in trust.pictures(facts)
+    facts["data"]["warnings"] = [scale, "a.jpg is in two splits"]
+    assert "doubt" in trust.pictures(facts)
+
+
 @pytest.mark.parametrize(
     ("gap", "interval", "said"),
     [

@@ -112,10 +112,14 @@ def cross_validation(facts: Facts) -> str:
 
 
 def pictures(facts: Facts) -> str:
-    """Whether there is something to know of the pictures: faults, or how they are shown."""
-    if not facts["data"]["warnings"]:
-        return "No picture is in two splits, and every file could be read."
-    return "What was found in the pictures:"
+    """Whether the pictures themselves give reason for doubt."""
+    data = facts["data"]
+    # Of what is told of the pictures, the line on their scale is no fault.
+    faults = len(data["warnings"]) - bool(data.get("levels"))
+    if faults > 0:
+        return "The pictures give reason for doubt:"
+    clean = "No picture is in two splits, and every file could be read."
+    return f"{clean} How they are shown:" if data["warnings"] else clean
 
 
 def points(share: float) -> str:
