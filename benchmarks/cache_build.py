@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.machine import PHOTOS, describe, interleaved, table
+from models.backbones import Backbone
 from tuning.process.native_output import import_keras
 
 import_keras(Path(os.devnull))
@@ -24,7 +25,7 @@ import numpy as np
 from models import vgg16
 from models.weights import load as load_weights
 from tuning.data import dataset
-from tuning.features import PLAIN, Backbone, FeatureCache, View
+from tuning.features import PLAIN, FeatureCache, View
 from tuning.features.entry import BLOCK
 
 SIZE = 150
@@ -39,7 +40,7 @@ def main() -> None:
         data = dataset.load(
             PHOTOS, cache=Path(folder), per_class=(options.pictures // 2, 4), image_size=SIZE
         )
-        backbone = Backbone(load_weights("random"), "rescale", SIZE)
+        backbone = Backbone("vgg16", load_weights("random"), "rescale", SIZE)
         bare = vgg16.section(vgg16.PICTURE, vgg16.TOP, SIZE, backbone.weights.arrays)
         pixels = np.asarray(data.train.pictures, np.float32)
 

@@ -18,9 +18,9 @@ import numpy as np
 from benchmarks.machine import describe, table
 from models import vgg16
 from models.augmentation import draw
+from models.backbones import Backbone
 from models.weights import load
 from search_spaces.experiments import EXPERIMENTS
-from tuning.features import Backbone
 from tuning.training import networks
 from tuning.training.networks import Batches, CompiledNetwork, NetworkSpec
 
@@ -53,7 +53,7 @@ def spec(point: Point, size: int) -> NetworkSpec:
         batch_size=BATCH,
         image_size=size,
         classes=2,
-        backbone=Backbone(load("random"), "rescale", size) if large else None,
+        backbone=Backbone("vgg16", load("random"), "rescale", size) if large else None,
     )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.machine import describe, interleaved, table
+from models.backbones import Backbone
 from tuning.process.native_output import import_keras
 
 import_keras(Path(os.devnull))
@@ -25,7 +26,6 @@ import numpy as np
 
 from models import vgg16
 from models.weights import load as load_weights
-from tuning.features import Backbone
 from tuning.training.networks import Batches, NetworkSpec, compiled_network
 
 SIDE = 2048  # of the matrices
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    backbone = Backbone(load_weights("random"), "rescale", SIZE)
+    backbone = Backbone("vgg16", load_weights("random"), "rescale", SIZE)
     matrix = keras.random.normal((SIDE, SIDE))
     array, other = np.ones(FLOATS, np.float32), np.ones(FLOATS, np.float32)
 

@@ -286,9 +286,9 @@ def _few(photos: Path, folder: Path, train: int = 16) -> Path:
 
 
 def _entries(cache: ObjectPath) -> tuple[set[str], set[str]]:
-    """Keys of entries of which a store has anything, and those of which it has all."""
-    parts = [name.split("/") for name in cache.files() if name.startswith("features/")]
-    return {key for _, key, _ in parts}, {key for _, key, name in parts if name == HEADER}
+    """Segments of features of which a store has anything, and those of which it has all."""
+    files = [name.rpartition("/") for name in cache.files() if name.startswith("features/")]
+    return {each for each, _, _ in files}, {each for each, _, name in files if name == HEADER}
 
 
 def _lose_one_amid_a_build(cluster: Cluster, cache: ObjectPath) -> None:

@@ -39,7 +39,7 @@ def context(photos, cache):
 
 
 def stored(context):
-    return list(context.cache.folder.glob("*/entry.json"))
+    return list(context.cache.folder.glob("*/*/entry.json"))
 
 
 def test_what_is_missing_for_the_experiments(context):
@@ -70,7 +70,7 @@ def test_all_is_built_once_in_parallel_though_a_builder_dies(context):
 
     prebuild.build(context, POINTS, share, watch, lambda: False)
     assert told
-    assert prebuild.missing(context, POINTS) == []
+    assert prebuild.missing(context, POINTS) == {}
     statistics = cache_statistics(context.cache.events)
     assert statistics["multiples"] == 0
     assert statistics["builds"] == len(stored(context))

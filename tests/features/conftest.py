@@ -8,9 +8,11 @@ import pytest
 
 from models import vgg16
 from models.augmentation import augment
+from models.backbones import Backbone
 from models.weights import load as load_weights
 from tuning.data import dataset
-from tuning.features import Backbone, FeatureCache
+from tuning.features import PLAIN, FeatureCache
+from tuning.features.entry import segment_name
 from tuning.records.event_log import EventLog
 
 
@@ -21,7 +23,7 @@ def data(photos, cache):
 
 @pytest.fixture(scope="session")
 def backbone():
-    return Backbone(load_weights("random"), "rescale", 48)
+    return Backbone("vgg16", load_weights("random"), "rescale", 48)
 
 
 @pytest.fixture
@@ -39,6 +41,17 @@ def expected():
         return model.predict(pixels, verbose=0)
 
     return compute
+
+
+@pytest.fixture
+def place(features, backbone):
+    """Entry and segment that hold just a split's features, as a path."""
+
+    def place(split, frontier, view=PLAIN):
+        entry = features.entry(split, backbone, frontier, view)
+        return f"{entry.key}/{segment_name(entry.pictures)}"
+
+    return place
 
 
 @pytest.fixture

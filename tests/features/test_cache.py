@@ -10,16 +10,19 @@ import resource
 import shutil
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models import vgg16
+from models.backbones import Backbone
 from models.weights import load as load_weights
 from tuning.data import dataset
+from tuning.data.decoding import DecodeSettings
 from tuning.errors import UserError
-from tuning.features import Backbone, FeatureCache, View, maintenance
+from tuning.features import FeatureCache, View, maintenance
 from tuning.records.event_log import EventLog
 from tuning.report.gather import cache_statistics
 
@@ -56,18 +59,26 @@ def test_a_deeper_entry_starts_at_the_nearest_stored_one(data, features, backbon
 
 
 def test_what_the_key_depends_on(data, features, backbone, cache):
-    keys = {
-        features.key(data.train, backbone, "block5_pool"),
-        features.key(data.validation, backbone, "block5_pool"),
-        features.key(data.train, backbone, "block4_pool"),
-        features.key(data.train, backbone, "block5_pool", View("flip", 0)),
-        features.key(data.train, backbone, "block5_pool", View("flip", 1)),
-        features.key(data.train, Backbone(backbone.weights, "imagenet", 48), "block5_pool"),
-        FeatureCache(cache, "float16").key(data.train, backbone, "block5_pool"),
-    }
-    assert len(keys) == 7
+    other = Backbone("vgg16", backbone.weights, "imagenet", 48)
+    larger = Backbone("vgg16", backbone.weights, "rescale", 64)
+    deep = replace(data.train, settings=DecodeSettings(0, 4095))
+    entries = [
+        features.entry(data.train, backbone, "block5_pool"),
+        features.entry(data.train, backbone, "block4_pool"),
+        features.entry(data.train, backbone, "block5_pool", View("flip", 0)),
+        features.entry(data.train, backbone, "block5_pool", View("flip", 1)),
+        features.entry(data.train, other, "block5_pool"),
+        features.entry(data.train, larger, "block5_pool"),
+        features.entry(deep, backbone, "block5_pool"),
+        FeatureCache(cache, "float16").entry(data.train, backbone, "block5_pool"),
+    ]
+    assert len({entry.key for entry in entries}) == len(entries)
+    # The pictures are told by what lies in it, and by the name of that.
+    validation = features.entry(data.validation, backbone, "block5_pool")
+    assert validation.key == entries[0].key
+    assert validation.content != entries[0].content
     moved = FeatureCache(cache / "elsewhere", "float32")
-    assert moved.key(data.train, backbone, "block5_pool") in keys
+    assert moved.entry(data.train, backbone, "block5_pool").content == entries[0].content
 
 
 def test_float16_rounds_and_nothing_more(data, features, backbone, cache):
@@ -82,7 +93,7 @@ def test_what_overflows_float16_is_kept_as_float32(data, cache, backbone):
     arrays["block5_conv3/kernel"] *= 1e7
     weights = type(backbone.weights)("scaled", arrays, "scaled")
     found = FeatureCache(cache, "float16").features(
-        data.train, Backbone(weights, "rescale", 48), "block5_pool"
+        data.train, Backbone("vgg16", weights, "rescale", 48), "block5_pool"
     )
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
@@ -149,9 +160,9 @@ def _pickle(path):
         (_pickle, "cannot be read"),
     ],
 )
-def test_a_damaged_entry_is_named_and_built_again(data, features, backbone, harm, reason):
+def test_a_damaged_segment_is_named_and_built_again(data, features, backbone, place, harm, reason):
     before = np.array(features.features(data.train, backbone, "block5_pool"))
-    harm(features.folder / features.key(data.train, backbone, "block5_pool"))
+    harm(features.folder / place(data.train, "block5_pool"))
     fresh = FeatureCache(features.root, "float32", events=features.events)
     after = fresh.features(data.train, backbone, "block5_pool")
     # Rebuilt from block4_pool, which is whole.
@@ -163,9 +174,9 @@ def test_a_damaged_entry_is_named_and_built_again(data, features, backbone, harm
     assert re.search(reason, told[0]["reason"])
 
 
-def test_verifying_finds_what_a_first_look_does_not(data, features, backbone):
+def test_verifying_finds_what_a_first_look_does_not(data, features, backbone, place):
     before = np.array(features.features(data.train, backbone, "block5_pool"))
-    file = features.folder / features.key(data.train, backbone, "block5_pool") / "features.npy"
+    file = features.folder / place(data.train, "block5_pool") / "features.npy"
     times = file.stat()
     _altered(file.parent)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a failing disk would leave it
@@ -214,7 +225,7 @@ def test_an_entry_is_the_same_bytes_whoever_builds_which_part(photos, cache, bac
 def test_nothing_is_left_when_a_build_fails(data, features, backbone):
     broken = type(backbone.weights)("broken", {}, "broken")
     with pytest.raises(KeyError):
-        features.features(data.train, Backbone(broken, "rescale", 48), "block5_pool")
+        features.features(data.train, Backbone("vgg16", broken, "rescale", 48), "block5_pool")
     assert list(features.folder.iterdir()) == []
 
 
@@ -244,34 +255,39 @@ def test_a_disk_that_fills_up_meanwhile_is_told_too(data, features, backbone):
 
 
 def test_what_a_dead_builder_left_is_in_nobodys_way(data, features, backbone):
-    key = features.key(data.train, backbone, "block5_pool")
+    key = features.entry(data.train, backbone, "block5_pool").key
     (features.folder / f".{key}").mkdir(parents=True)
     (features.folder / f".{key}" / "features.npy").write_bytes(b"half")
     features.features(data.train, backbone, "block5_pool")
     assert not list(features.folder.glob(".*"))
 
 
-def test_the_limit_makes_room_among_what_is_not_in_use(data, features, backbone):
+def test_the_limit_makes_room_among_what_is_not_in_use(data, features, backbone, place):
     def build(number):
         view = View("flip", number)
         features.features(data.train, backbone, "block5_pool", view)
-        mapped.append(features.key(data.train, backbone, "block5_pool", view))
-        return {each.folder.name for each in maintenance.entries(features.folder)}
+        mapped.append(place(data.train, "block5_pool", view))
+        return {
+            each.folder.relative_to(features.folder).as_posix()
+            for each in maintenance.segments(features.folder)
+        }
 
     mapped = []
     first = build(0)
-    size = sum(each.bytes for each in maintenance.entries(features.folder))
+    size = sum(each.bytes for each in maintenance.segments(features.folder))
     features.limit = int(1.1 * size)
     second = build(1)
-    assert first & second == {mapped[0]}  # of the pass's three entries the one that is in use
+    assert first & second == {mapped[0]}  # of the pass's three segments the one that is in use
     features.release()
     assert mapped[0] not in build(2)
-    assert sum(each.bytes for each in maintenance.entries(features.folder)) <= features.limit
+    assert sum(each.bytes for each in maintenance.segments(features.folder)) <= features.limit
+    folders = {each.parent for each in features.folder.glob("*/*")}
+    assert folders == set(features.folder.iterdir())  # none is left empty
 
 
 def _use(cache, data, events, ready, go):
     features = FeatureCache(cache, "float32", events=EventLog(events))
-    backbone = Backbone(load_weights("random"), "rescale", 48)
+    backbone = Backbone("vgg16", load_weights("random"), "rescale", 48)
     ready.release()
     go.wait()
     features.features(data.train, backbone, "block4_pool", View("article", 0))

@@ -69,11 +69,10 @@ def test_several_machines_write_one_entry(data, features, backbone, expected, ma
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * wanted.max())
 
 
-def test_a_copy_that_was_altered_is_copied_again(data, features, backbone):
+def test_a_copy_that_was_altered_is_copied_again(data, features, backbone, place):
     found = np.array(features.features(data.train, backbone, "block5_pool"))
     built = builds(features)
-    key = features.key(data.train, backbone, "block5_pool")
-    file = features.folder / key / "features.npy"
+    file = features.folder / place(data.train, "block5_pool") / "features.npy"
     file.write_bytes(file.read_bytes()[:-4] + b"abcd")
     again = elsewhere(features).features(data.train, backbone, "block5_pool")
     np.testing.assert_array_equal(again, found)
@@ -82,24 +81,24 @@ def test_a_copy_that_was_altered_is_copied_again(data, features, backbone):
 
 @pytest.mark.parametrize("damage", ["block altered", "block missing", "header", "other entry's"])
 def test_what_is_damaged_in_the_store_is_computed_again(
-    data, features, backbone, machine, damage, caplog
+    data, features, backbone, machine, place, damage, caplog
 ):
     found = np.array(features.features(data.train, backbone, "block5_pool"))
-    place = features.store.place / features.key(data.train, backbone, "block5_pool")
+    there = features.store.place / place(data.train, "block5_pool")
     if damage == "block altered":
-        (place / "000000064").write(bytes(len((place / "000000064").read())))
+        (there / "000000064").write(bytes(len((there / "000000064").read())))
     elif damage == "block missing":
-        (place / "000000000").remove()
+        (there / "000000000").remove()
     elif damage == "header":
-        (place / "entry.json").write(b"{")
+        (there / "entry.json").write(b"{")
     else:
-        header = json.loads((place / "entry.json").read())
+        header = json.loads((there / "entry.json").read())
         header["identity"]["view"] = 7
-        (place / "entry.json").write(json.dumps(header).encode())
+        (there / "entry.json").write(json.dumps(header).encode())
     machine("worker")
     again = elsewhere(features).features(data.train, backbone, "block5_pool")
     np.testing.assert_array_equal(again, found)
-    assert "damaged and built again" in caplog.text
+    assert "damaged and computed again" in caplog.text
     assert [e["event"] for e in features.events.read()].count("damaged") == 1
     machine("third")
     np.testing.assert_array_equal(
@@ -108,24 +107,22 @@ def test_what_is_damaged_in_the_store_is_computed_again(
     assert cache_statistics(features.events)["multiples"] == 0
 
 
-def test_half_an_entry_is_none(data, features, backbone, machine):
+def test_half_a_segment_is_none(data, features, backbone, place, machine):
     """Of a builder that died before it wrote the header."""
     features.features(data.train, backbone, "block5_pool")
-    (
-        features.store.place / features.key(data.train, backbone, "block5_pool") / "entry.json"
-    ).remove()
+    (features.store.place / place(data.train, "block5_pool") / "entry.json").remove()
     machine("worker")
     other = elsewhere(features)
-    assert not other.holds(data.train, backbone, "block5_pool", View())
+    assert other.missing(data.train, backbone, "block5_pool") == len(data.train)
     other.features(data.train, backbone, "block5_pool")
-    assert other.holds(data.train, backbone, "block5_pool", View())
+    assert not other.missing(data.train, backbone, "block5_pool")
 
 
-def test_copies_keep_to_the_limit_and_the_store_keeps_all(data, features, backbone):
+def test_copies_keep_to_the_limit_and_the_store_keeps_all(data, features, backbone, place):
     size = features.features(data.train, backbone, "block4_pool").nbytes
     features.release()
     small = FeatureCache(features.root, "float32", limit=size + 10_000)
     small.features(data.train, backbone, "block5_pool")
-    kept = [each.name for each in small.folder.iterdir()]
-    assert kept == [small.key(data.train, backbone, "block5_pool")]
-    assert small.holds(data.train, backbone, "block4_pool", View())
+    kept = [each.relative_to(small.folder).as_posix() for each in small.folder.glob("*/*")]
+    assert kept == [place(data.train, "block5_pool")]
+    assert not small.missing(data.train, backbone, "block4_pool")

@@ -115,7 +115,7 @@ def test_epochs_go_through_the_views_in_turn(context, cache):
     trial = TransferTrial(context, BOTTLENECK.hyperparameters(3) | {"augmentation": "flip"})
     for _ in range(3):
         trial.run_epoch()
-    identities = [path.read_text() for path in (cache / "features").glob("*/entry.json")]
+    identities = [path.read_text() for path in (cache / "features").glob("*/*/entry.json")]
     views = {text for text in identities if '"flip"' in text and "block5_pool" in text}
     assert len(views) == 2
 

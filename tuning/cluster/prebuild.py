@@ -15,9 +15,10 @@ from typing import Any
 import ray
 
 from models import vgg16
+from models.backbones import Backbone
 from tuning.cluster.resources import Resources
 from tuning.data.dataset import Split
-from tuning.features import Backbone, View
+from tuning.features import View
 from tuning.features.entry import BLOCK
 from tuning.features.forward import ForwardPass, PassResult
 from tuning.features.writer import Overflow
@@ -35,15 +36,16 @@ class Stopped(Exception):
     """The user or the clock ended it."""
 
 
-def missing(context: TrialContext, points: list[dict[str, Any]]) -> list[Reading]:
-    """The entries that are missing for trials of these hyperparameters, shallow ones first."""
+def missing(context: TrialContext, points: list[dict[str, Any]]) -> dict[Reading, int]:
+    """What trials of these hyperparameters lack, shallow depths first: number of pictures each."""
     found: dict[str, Reading] = {}
     if context.hypermodel is None:
         for point in points:
             for each in TrialReads(context, point).all():
-                found.setdefault(context.cache.key(*_key(each)), each)
-    left = [each for each in found.values() if not context.cache.holds(*_key(each))]
-    return sorted(left, key=lambda each: vgg16.FRONTIERS.index(each.frontier))
+                found.setdefault(context.cache.entry(*_key(each)).content, each)
+    shallow_first = sorted(found.values(), key=lambda e: vgg16.FRONTIERS.index(e.frontier))
+    lacking = ((each, context.cache.missing(*_key(each))) for each in shallow_first)
+    return {each: pictures for each, pictures in lacking if pictures}
 
 
 def _key(each: Reading) -> tuple[Split, Backbone, str, View]:
@@ -75,12 +77,12 @@ def build(
         views.setdefault(place, []).append(each)
     size = context.dataset.image_size
     work = sum(
-        len(deepest.split) * vgg16.flops(vgg16.PICTURE, deepest.frontier, size)
+        wanted[deepest] * vgg16.flops(vgg16.PICTURE, deepest.frontier, size)
         for *_, deepest in views.values()
     )
     if work < WORTH:
         return
-    pictures = sum(len(each.split) for each in wanted)
+    pictures = sum(wanted.values())
     with (
         _Builders(context, share, pictures, watch, stop) as builders,
         ThreadPoolExecutor(builders.passes_at_once) as pool,

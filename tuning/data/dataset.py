@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,10 @@ class Split:
         folder: The folder of the pictures' array in the cache.
         labels: int64 (N,).
         paths: The files, relative to the data folder.
-        digests: uint8 (N, 16), BLAKE2b of each picture's pixels: its identity for augmented views.
-        fingerprint: Hex SHA-256 over the digests in order: of all that is computed from the pixels.
+        digests: uint8 (N, 16), the head of the SHA-256 of each file's bytes: a picture's identity,
+            at whatever size.
+        checksums: uint8 (N, 16), BLAKE2b of each picture's pixels.
+        settings: The scale of pictures of more than 8 bits; None where training has none.
     """
 
     name: str
@@ -48,7 +50,18 @@ class Split:
     labels: np.ndarray
     paths: tuple[str, ...]
     digests: np.ndarray
-    fingerprint: str
+    checksums: np.ndarray
+    settings: DecodeSettings | None
+
+    @property
+    def whole(self) -> tuple[Split, ...]:
+        """The splits that it is part of."""
+        return (self,)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hex SHA-256 of the pixels in their order."""
+        return hashlib.sha256(self.checksums.tobytes()).hexdigest()
 
     @functools.cached_property
     def pictures(self) -> np.ndarray:
@@ -58,7 +71,7 @@ class Split:
         return array
 
     def _are_these(self, file: Path) -> bool:
-        return decoded.are(file, map(bytes, self.digests))
+        return decoded.are(file, map(bytes, self.checksums))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,7 +93,7 @@ class Dataset:
         test: Pictures to judge the final model by, None where there are none.
         fingerprint: Hex SHA-256 over relative paths, pixels and labels of all splits.
         warnings: What the user should know, a line each.
-        settings: The scale of pictures of more than 8 bits; None where training has none.
+        cache: Where decoded pictures are kept.
     """
 
     root: Path
@@ -91,7 +104,12 @@ class Dataset:
     test: Split | None
     fingerprint: str
     warnings: tuple[str, ...]
-    settings: DecodeSettings | None = None
+    cache: SharedFolder
+
+    @property
+    def settings(self) -> DecodeSettings | None:
+        """The scale of pictures of more than 8 bits; None where training has none."""
+        return self.train.settings
 
     @property
     def splits(self) -> tuple[Split | Part, ...]:
@@ -106,6 +124,40 @@ class Dataset:
             }
             for split in self.splits
         }
+
+    def at(self, image_size: int) -> Dataset:
+        """The same pictures in the same splits, at another size.
+
+        Args:
+            image_size: Side in pixels.
+
+        Raises:
+            UserError: If the files are others by now, or there is no room for their pixels.
+        """
+        if image_size == self.image_size:
+            return self
+        reader = _Reader(self.root, self.cache, image_size, self.settings)
+        again: dict[str, Split] = {}
+
+        def resized(split: Split | Part) -> Split | Part:
+            for whole in split.whole:
+                if whole.name not in again:
+                    again[whole.name] = reader.again(whole)
+            if isinstance(split, Split):
+                return again[split.name]
+            return replace(split, whole=tuple(again[whole.name] for whole in split.whole))
+
+        train, validation = resized(self.train), resized(self.validation)
+        test = self.test and resized(self.test)
+        assert test is None or isinstance(test, Split)
+        return replace(
+            self,
+            image_size=image_size,
+            train=train,
+            validation=validation,
+            test=test,
+            fingerprint=_fingerprint(self.classes, again.values()),
+        )
 
 
 def load(
@@ -167,7 +219,7 @@ def load(
         splits.get("test"),
         _fingerprint(files.classes, splits.values()),
         tuple(warnings),
-        reader.settings,
+        reader.cache,
     )
 
 
@@ -187,9 +239,15 @@ class _Reader:
         told: What was found of them, for the user.
     """
 
-    def __init__(self, root: Path, cache: SharedFolder, image_size: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        cache: SharedFolder,
+        image_size: int,
+        settings: DecodeSettings | None = None,
+    ) -> None:
         self.root, self.cache, self.image_size = root, cache, image_size
-        self.settings: DecodeSettings | None = None
+        self.settings = settings
         self.told: list[str] = []
 
     def split(self, name: str, by_class: layouts.ByClass) -> tuple[Split, dict[str, str]]:
@@ -197,30 +255,52 @@ class _Reader:
         files = [file for found in by_class.values() for file in found]
         labels = np.repeat(np.arange(len(by_class)), [len(found) for found in by_class.values()])
         paths = [file.relative_to(self.root).as_posix() for file in files]
-        folder, header = self._entry(files, of_training=name == "train")
+        contents, folder, header = self._entry(files, of_training=name == "train")
         if name == "train" and header["levels"]:
             self.settings = DecodeSettings(*header["levels"])
             self.told.append(_scale(self.settings, header["deep"], len(files)))
         reasons = header["broken"]
         kept = np.array([row for row in range(len(files)) if str(row) not in reasons], dtype=int)
-        digests = np.frombuffer(bytes.fromhex(header["digests"]), np.uint8).reshape(-1, 16)
         split = Split(
             name,
             folder,
             labels[kept],
             tuple(paths[index] for index in kept),
-            digests,
-            hashlib.sha256(digests.tobytes()).hexdigest(),
+            _digests("".join(contents[index][:32] for index in kept)),
+            _digests(header["digests"]),
+            self.settings,
         )
         return split, {paths[int(index)]: reason for index, reason in reasons.items()}
 
-    def _entry(self, files: list[Path], of_training: bool) -> tuple[SharedFolder, decoded.Header]:
-        """Where the decoded pictures lie, decoded now if need be, and what stands beside them."""
+    def again(self, split: Split) -> Split:
+        """A split that was read before, at this size and with the scale that was found then.
+
+        Raises:
+            UserError: If its files are others by now.
+        """
+        files = [self.root / path for path in split.paths]
+        contents, folder, header = self._entry(files, of_training=False)
+        digests = _digests("".join(content[:32] for content in contents))
+        if header["broken"] or not np.array_equal(digests, split.digests):
+            raise UserError(
+                f"The pictures in {self.root} have changed since they were read; start again."
+            )
+        return replace(split, folder=folder, checksums=_digests(header["digests"]))
+
+    def _entry(
+        self, files: list[Path], of_training: bool
+    ) -> tuple[list[str], SharedFolder, decoded.Header]:
+        """Decoded pictures, decoded now if need be.
+
+        Returns:
+            Hashes of the files' bytes, where the pixels lie, and what stands beside them.
+        """
         # Hashing and decoding release Python's lock, so threads do.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             known = None if self.settings is None else astuple(self.settings)
+            contents = list(pool.map(_content, files))
             identity = {
-                "files": list(pool.map(_content, files)),
+                "files": contents,
                 "image_size": self.image_size,
                 "levels": "its own" if of_training else known,
                 "format": decoded.FORMAT,
@@ -240,7 +320,12 @@ class _Reader:
             for part in (decoded.PIXELS, decoded.HEADER):  # the last says that all is there
                 if folder.place is not None and (is_new or not (folder.place / part).exists()):
                     folder.send(part)
-        return folder, header
+        return contents, folder, header
+
+
+def _digests(text: str) -> np.ndarray:
+    """uint8 (N, 16) of hex digits."""
+    return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
 
 
 def _scale(settings: DecodeSettings, deep: int, total: int) -> str:
@@ -252,10 +337,12 @@ def _scale(settings: DecodeSettings, deep: int, total: int) -> str:
 
 
 def _content(file: Path) -> str:
+    """Hex SHA-256 of a file's bytes, or of why they cannot be read."""
     try:
-        return hashlib.sha256(file.read_bytes()).hexdigest()
+        content = file.read_bytes()
     except OSError as error:
-        return f"unreadable: {error.strerror}"
+        content = f"unreadable: {error.strerror}".encode()
+    return hashlib.sha256(content).hexdigest()
 
 
 def _broken(reasons: dict[str, str], total: int, root: Path) -> list[str]:
@@ -276,11 +363,12 @@ def _broken(reasons: dict[str, str], total: int, root: Path) -> list[str]:
 
 
 def _shared(one: Split, other: Split) -> list[str]:
-    first = {digest.tobytes(): path for digest, path in zip(one.digests, one.paths, strict=True)}
+    # By their pixels: a picture that was saved anew is the same one.
+    first = {bytes(known): path for known, path in zip(one.checksums, one.paths, strict=True)}
     twins = [
-        (first[digest.tobytes()], path)
-        for digest, path in zip(other.digests, other.paths, strict=True)
-        if digest.tobytes() in first
+        (first[bytes(known)], path)
+        for known, path in zip(other.checksums, other.paths, strict=True)
+        if bytes(known) in first
     ]
     if not twins:
         return []

@@ -12,6 +12,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from tuning.data.dataset import Split
+    from tuning.data.decoding import DecodeSettings
 
 
 class Rows:
@@ -23,7 +24,8 @@ class Rows:
     """
 
     def __init__(self, arrays: Sequence[np.ndarray], rows: np.ndarray) -> None:
-        self.arrays, self.rows = arrays, rows
+        # Memory maps make an object of their own kind of whatever is taken from them.
+        self.arrays, self.rows = [np.asarray(array) for array in arrays], rows
         self.ends = np.cumsum([len(array) for array in arrays])
         self.shape = (len(rows), *arrays[0].shape[1:])
         self.dtype = np.result_type(*(array.dtype for array in arrays))
@@ -33,6 +35,9 @@ class Rows:
 
     def __getitem__(self, index: Any) -> np.ndarray:
         rows = self.rows[index]
+        if len(self.arrays) == 1:
+            only: np.ndarray = self.arrays[0][rows]
+            return only
         found = np.empty((len(rows), *self.shape[1:]), self.dtype)
         start = 0
         for array, end in zip(self.arrays, self.ends, strict=True):
@@ -71,10 +76,16 @@ class Part:
         digests: np.ndarray = np.concatenate([split.digests for split in self.whole])[self.rows]
         return digests
 
+    @property
+    def settings(self) -> DecodeSettings | None:
+        """The scale of pictures of more than 8 bits."""
+        return self.whole[0].settings
+
     @cached_property
     def fingerprint(self) -> str:
-        """Hex SHA-256 of the pictures in their order."""
-        return hashlib.sha256(self.digests.tobytes()).hexdigest()
+        """Hex SHA-256 of the pixels in their order."""
+        checksums = np.concatenate([split.checksums for split in self.whole])[self.rows]
+        return hashlib.sha256(checksums.tobytes()).hexdigest()
 
     @property
     def pictures(self) -> Rows:

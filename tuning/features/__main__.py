@@ -10,6 +10,7 @@ from pathlib import Path
 from tuning.data.decoded import verify
 from tuning.errors import UserError
 from tuning.features import maintenance
+from tuning.features.maintenance import Kept
 from tuning.files.shared_folder import SharedFolder, default_cache
 from tuning.options import kinds
 from tuning.options.command_line import argument_type
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         "verify",
         help="compare features and decoded pictures with checksums; damaged ones are removed",
     )
-    prune = actions.add_parser("prune", help="remove the least recently used entries")
+    prune = actions.add_parser("prune", help="remove the least recently used features")
     prune.add_argument(
         "--limit",
         type=argument_type(kinds.SIZE),
@@ -59,11 +60,11 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _list(folder: Path) -> int:
-    found = maintenance.entries(folder)
+    found = maintenance.segments(folder)
     for each in found:
         age = duration(max(0.0, time.time() - each.used))
-        print(f"{each.folder.name[:12]}  {size(each.bytes):>10}  used {age:>12} ago  {each.label}")
-    print(f"{count(len(found), 'entry', 'entries')}, {size(sum(each.bytes for each in found))}")
+        print(f"{each.name:19}  {size(each.bytes):>10}  used {age:>12} ago  {each.label}")
+    print(_sum(found))
     return 0
 
 
@@ -72,7 +73,7 @@ def _verify(folder: Path, pictures: Path) -> int:
     for each, fault in maintenance.verify(folder):
         if fault:
             damaged += 1
-        print(f"{each.folder.name[:12]}  {each.label}: {'removed, ' + fault if fault else 'whole'}")
+        print(f"{each.name}  {each.label}: {'removed, ' + fault if fault else 'whole'}")
     for entry, fault in verify(pictures):
         if fault:
             damaged += 1
@@ -85,13 +86,12 @@ def _verify(folder: Path, pictures: Path) -> int:
 
 def _prune(folder: Path, limit: int) -> int:
     removed = maintenance.prune(folder, limit)
-    left = maintenance.entries(folder)
-    print(
-        f"removed {count(len(removed), 'entry', 'entries')}, "
-        f"{size(sum(each.bytes for each in removed))}; "
-        f"left {count(len(left), 'entry', 'entries')}, {size(sum(each.bytes for each in left))}"
-    )
+    print(f"removed {_sum(removed)}; left {_sum(maintenance.segments(folder))}")
     return 0
+
+
+def _sum(segments: list[Kept]) -> str:
+    return f"{count(len(segments), 'segment')}, {size(sum(each.bytes for each in segments))}"
 
 
 if __name__ == "__main__":

@@ -5,21 +5,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models import vgg16
+from models.backbones import Backbone
 from tuning.data.dataset import Split
 from tuning.data.parts import Part, Rows
 from tuning.errors import UserError
-from tuning.features.entry import PLAIN, Backbone, Damaged, Entry, Stored, View, digest, identify
-from tuning.features.forward import ForwardPass, PassResult
+from tuning.features.entry import (
+    BLOCK,
+    PLAIN,
+    Entry,
+    Segment,
+    View,
+    digest,
+    identify,
+)
+from tuning.features.forward import ForwardPass, PassResult, SourceLost
 from tuning.features.locks import BuildLocks, FileLocks
+from tuning.features.segments import Found, find
 from tuning.features.stores import EntryStore, LocalStore, ObjectStore
-from tuning.features.writer import EntryWriter, Overflow
+from tuning.features.writer import Overflow, SegmentWriter
 from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import SharedFolder
 from tuning.records.event_log import EventSink
@@ -27,6 +37,8 @@ from tuning.records.event_log import EventSink
 # Frontiers kept whenever a forward pass goes through them: 2 % of the pass's time in writing buys
 # that no later trial, which unfreezes more layers, starts again at the picture.
 KEPT_IN_PASSING = ("block3_pool", "block4_pool", "block5_pool")
+# Each batch is gathered from as many places; beyond these they are made one.
+MOST_SEGMENTS = 8
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +70,7 @@ class FeatureCache:
     verify: bool = False
     events: EventSink | None = None
     locks: BuildLocks | None = None
-    _open: dict[str, Stored] = field(default_factory=dict, repr=False)
+    _open: dict[str, Found] = field(default_factory=dict, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
         # Travels to workers as paths; maps would travel as their contents.
@@ -79,48 +91,37 @@ class FeatureCache:
         """The frozen network's output at `frontier` for all pictures of `split`.
 
         Returns:
-            (N, H, W, C) in the entry's number type: a read-only memory map, or of a part the rows
-            of several.
+            (N, H, W, C) in the entry's number type: a read-only memory map, or rows of several.
 
         Raises:
             UserError: If the disk has no room for them.
         """
-        if isinstance(split, Part):
-            # A picture's features are those of any fold.
-            found = [self._mapped(each, backbone, frontier, view) for each in split.whole]
-            return Rows(found, split.rows)
-        return self._mapped(split, backbone, frontier, view)
-
-    def _mapped(self, split: Split, backbone: Backbone, frontier: str, view: View) -> np.ndarray:
-        entry = self._entry(split, backbone, frontier, view)
-        stored, hit = self._open.get(entry.key) or self._read(entry), True
-        if stored is None:
-            hit = self._build_once(entry, backbone)
-            stored = self.store.read(entry)
-        self._open[entry.key] = stored
-        self._log("use", entry, hit=hit, seconds=stored.seconds, bytes=stored.bytes)
-        return stored.array
+        entry = self.entry(split, backbone, frontier, view)
+        found, hit = self._open.get(entry.content), True
+        if found is None:
+            found, hit = self._ensure(entry, backbone)
+            self._open[entry.content] = found
+        read = {"bytes": sum(found.bytes.values()), "segments": found.bytes}
+        self._log("use", entry, hit=hit, seconds=found.seconds, **read)
+        return found.array
 
     def build(
         self, split: Split, backbone: Backbone, frontier: str, view: View, runner: Runner
     ) -> None:
         """Makes sure that the features are there, letting `runner` do the work if they are not."""
-        entry = self._entry(split, backbone, frontier, view)
-        if not self._has(entry):
-            self._build_once(entry, backbone, runner)
+        if self.missing(split, backbone, frontier, view):
+            self._build_once(self.entry(split, backbone, frontier, view), backbone, runner)
 
-    def holds(self, split: Split, backbone: Backbone, frontier: str, view: View) -> bool:
-        """Whether the features are there, and look whole."""
-        return self._has(self._entry(split, backbone, frontier, view))
+    def missing(self, split: Split, backbone: Backbone, frontier: str, view: View = PLAIN) -> int:
+        """The number of pictures whose features are not there, or do not look whole."""
+        entry = self.entry(split, backbone, frontier, view)
+        return len(find(self.store, entry, entry.pictures, headers_only=True).missing)
 
-    def key(
+    def entry(
         self, split: Split | Part, backbone: Backbone, frontier: str, view: View = PLAIN
-    ) -> str:
-        """Hex SHA-256 over the canonical JSON of all that the features' bytes depend on."""
-        if isinstance(split, Part):
-            keys = [self.key(each, backbone, frontier, view) for each in split.whole]
-            return digest({"keys": keys, "pictures": split.fingerprint})
-        return self._entry(split, backbone, frontier, view).key
+    ) -> Entry:
+        """What these features are and where they lie, whether they are there or not."""
+        return identify(split, backbone, frontier, view, self.dtype)
 
     def release(self) -> None:
         """Lets go of all maps, so that their entries may make room for others."""
@@ -148,99 +149,156 @@ class FeatureCache:
             ObjectStore(folder, self.limit) if folder.place else LocalStore(folder.here, self.limit)
         )
 
-    def _entry(self, split: Split, backbone: Backbone, frontier: str, view: View) -> Entry:
-        return identify(split, backbone, frontier, view, self.dtype)
+    def _find(self, entry: Entry, full: bool = False) -> Found:
+        return find(self.store, entry, entry.pictures, full=full or self.verify)
 
-    def _read(self, entry: Entry) -> Stored | None:
-        """The entry, None where there is none or it is damaged."""
-        try:
-            return self.store.read(entry, self.verify)
-        except (FileNotFoundError, Damaged):
-            return None
-
-    def _has(self, entry: Entry) -> bool:
-        try:
-            return bool(self.store.header(entry))
-        except (FileNotFoundError, Damaged):
-            return False
+    def _ensure(self, entry: Entry, backbone: Backbone) -> tuple[Found, bool]:
+        """The features, and whether we had to compute none of them."""
+        # Of a part's splits all is computed: a picture's features are those of any fold.
+        splits = [replace(entry, split=whole) for whole in entry.split.whole]
+        found, hit = self._find(entry), True
+        while len(found.missing):
+            kept = []  # lest one split's features make room for the next one's
+            for each in splits:
+                hit = self._build_once(each, backbone) and hit
+                kept.append(self._find(each))
+            found = self._find(entry)
+        if len(found.headers) > MOST_SEGMENTS:
+            for each in splits:
+                self._merge(each)
+            merged = self._find(entry)
+            found = found if len(merged.missing) else merged
+        return found, hit
 
     # --- building
 
     def _build_once(self, entry: Entry, backbone: Backbone, runner: Runner | None = None) -> bool:
-        """Whether somebody else had built the entry when our turn came."""
+        """Computes what is missing of a split; whether somebody else had done so by our turn."""
         # One lock for all depths of a view, so that what a pass keeps in passing has one builder.
         with self.lock(digest({**entry.identity, "frontier": None})):
-            try:
-                self.store.read(entry, self.verify)
-                return True
-            except FileNotFoundError:
-                pass
-            except Damaged as fault:
-                self._log("damaged", entry, reason=str(fault))
-                log.warning("The features of %s are damaged and built again: %s", entry, fault)
-            self._build(entry, backbone, runner or _here)
-            return False
+            # Who lets others do the work does not read either.
+            self._remove_damaged(entry, headers_only=runner is not None)
+            built, wide = False, set[str]()  # frontiers whose values float16 cannot hold
+            while job := self._plan(entry, backbone, wide):
+                self._build(job, backbone, runner or _here, wide)
+                built = True
+            return not built
 
-    def _build(self, entry: Entry, backbone: Backbone, runner: Runner) -> None:
-        """Runs the frozen layers from the nearest stored frontier and stores what is asked for."""
-        wide: set[str] = set()  # frontiers whose values float16 cannot hold
-        while True:
-            job = self._plan(entry, backbone, wide)
-            try:
-                self.store.reserve(entry, job.bytes)
-                self._log("building", entry, start=job.start)
-                for writer in job.writers:
-                    writer.create()
-                self._publish(job, backbone, runner(job, backbone))
-                return
-            except Overflow as overflow:
-                self._log("overflow", entry, at=overflow.frontier)
-                log.warning(
-                    "%s has values beyond float16's and is kept as float32", overflow.frontier
-                )
-                wide.add(overflow.frontier)
-            except OSError as error:
-                if self.shared.place is not None:
-                    raise  # a store may come back
-                raise UserError(
-                    f"The features of {entry} cannot be written to {self.root}: "
-                    f"{error.strerror or error}."
-                ) from error
-            finally:
-                for writer in job.writers:
-                    writer.discard()
+    def _remove_damaged(self, entry: Entry, headers_only: bool = False) -> None:
+        found = find(self.store, entry, entry.pictures, headers_only=headers_only, full=self.verify)
+        for name, fault in found.faults.items():
+            self._log("damaged", entry, segment=name, reason=fault)
+            log.warning("Features of %s are damaged and computed again: %s", entry, fault)
+            self.store.remove(entry, name)
 
-    def _plan(self, entry: Entry, backbone: Backbone, wide: set[str]) -> ForwardPass:
+    def _plan(self, entry: Entry, backbone: Backbone, wide: set[str]) -> ForwardPass | None:
+        """Of what is missing all that can start at the same depth, the nearest first."""
         order = vgg16.FRONTIERS.index
+        missing = find(self.store, entry, entry.pictures, headers_only=True).missing
+        if not len(missing):
+            return None
         start, source = vgg16.PICTURE, None
         for frontier in reversed(vgg16.FRONTIERS[order(self.lowest) : order(entry.frontier)]):
-            candidate = self._entry(entry.split, backbone, frontier, entry.view)
-            if self._has(candidate):
-                start, source = frontier, candidate
+            candidate = self._at(frontier, entry, backbone)
+            wanted = [entry.pictures[row] for row in missing]
+            lacks = find(self.store, candidate, wanted, headers_only=True).missing
+            if len(lacks) < len(missing):
+                start, source, missing = frontier, candidate, np.delete(missing, lacks)
                 break
         above = max(order(start) + 1, order(self.lowest))
         passed = [f for f in KEPT_IN_PASSING if above <= order(f) < order(entry.frontier)]
-        writers: list[EntryWriter] = []
+        writers: list[SegmentWriter] = []
         for frontier in (*passed, entry.frontier):
-            target = self._entry(entry.split, backbone, frontier, entry.view)
+            target = self._at(frontier, entry, backbone)
+            segment = Segment(target, tuple(entry.pictures[row] for row in missing))
             dtype = "float32" if frontier in wide else self.dtype
-            writers.append(self.store.writer(target, dtype))
-        return ForwardPass(start, source, tuple(writers), self.store)
+            writers.append(self.store.writer(segment, dtype))
+        return ForwardPass(missing, start, source, tuple(writers), self.store)
+
+    def _at(self, frontier: str, entry: Entry, backbone: Backbone) -> Entry:
+        return self.entry(entry.split, backbone, frontier, entry.view)
+
+    def _build(self, job: ForwardPass, backbone: Backbone, runner: Runner, wide: set[str]) -> None:
+        """Runs the frozen layers and stores what comes out, or finds out why it cannot."""
+        entry = job.target
+        try:
+            self.store.reserve(entry, job.bytes)
+            if job.source and len(self._source(job).missing):
+                return  # what made room was what it should start from
+            self._log("building", entry, start=job.start)
+            for writer in job.writers:
+                writer.create()
+            self._publish(job, backbone, runner(job, backbone))
+        except SourceLost:
+            assert job.source
+            self._remove_damaged(job.source)
+            if not len(self._source(job).missing):
+                raise  # it can be read here, but not where it was needed
+        except Overflow as overflow:
+            self._log("overflow", entry, at=overflow.frontier)
+            log.warning("%s has values beyond float16's and is kept as float32", overflow.frontier)
+            wide.add(overflow.frontier)
+        except OSError as error:
+            if self.shared.place is not None:
+                raise  # a store may come back
+            raise UserError(
+                f"The features of {entry} cannot be written to {self.root}: "
+                f"{error.strerror or error}."
+            ) from error
+        finally:
+            for writer in job.writers:
+                writer.discard()
+
+    def _source(self, job: ForwardPass) -> Found:
+        assert job.source
+        wanted = job.writers[-1].segment.pictures
+        return find(self.store, job.source, wanted, headers_only=True)
 
     def _publish(self, job: ForwardPass, backbone: Backbone, written: PassResult) -> None:
-        before = 0.0
-        if job.source is not None:
-            before = float(self.store.header(job.source)["seconds_from_picture"])
+        before = self._source(job).seconds if job.source else 0.0
         total = vgg16.flops(job.start, job.target.frontier, backbone.image_size)
         for index, writer in enumerate(job.writers):
-            end = writer.entry.frontier
+            end = writer.segment.entry.frontier
             share = vgg16.flops(job.start, end, backbone.image_size) / total if total else 1.0
             checksums = [block[index] for block in written.blocks]
             size = writer.publish(checksums, before + share * written.seconds)
             # One pass made them all: its time is counted once, with the deepest.
             spent = written.seconds if writer is job.writers[-1] else 0.0
-            how = {"start": job.start, "dtype": writer.dtype, "hosts": sorted(written.hosts)}
-            self._log("build", writer.entry, seconds=spent, bytes=size, **how)
+            self._log(
+                "build",
+                writer.segment.entry,
+                segment=writer.segment.name,
+                pictures=len(job.pictures),
+                seconds=spent,
+                bytes=size,
+                start=job.start,
+                dtype=writer.dtype,
+                hosts=sorted(written.hosts),
+            )
+
+    def _merge(self, entry: Entry) -> None:
+        """Makes one segment of many, if there is room for it."""
+        whole = Segment(entry, tuple(dict.fromkeys(entry.pictures)))
+        with self.lock(digest({**entry.identity, "frontier": None})):
+            found = find(self.store, entry, whole.pictures, full=True)
+            if len(found.missing) or len(found.headers) <= MOST_SEGMENTS:
+                return
+            writer = self.store.writer(whole, found.array.dtype.name)
+            try:
+                self.store.reserve(entry, writer.bytes)
+                writer.create()
+                blocks = range(0, len(whole.pictures), BLOCK)
+                checksums = [writer.write(at, found.array[at : at + BLOCK]) for at in blocks]
+                writer.publish(checksums, found.seconds)
+            except UserError:
+                return  # many segments serve as well, if more slowly
+            finally:
+                writer.discard()
+            held = set(whole.pictures)
+            spare = [n for n, each in found.headers.items() if held.issuperset(each.pictures)]
+            del found  # and its locks with it
+            for name in spare:
+                self.store.retire(entry, name)
 
     def _log(self, event: str, entry: Entry, **facts: Any) -> None:
         if self.events:
@@ -248,12 +306,11 @@ class FeatureCache:
                 event=event,
                 key=entry.key,
                 split=entry.split.name,
-                pictures=len(entry.split),
                 frontier=entry.frontier,
                 view=str(entry.view),
-                **facts,
+                **{"pictures": len(entry.split), **facts},
             )
 
 
 def _here(job: ForwardPass, backbone: Backbone) -> PassResult:
-    return job.run(backbone, range(len(job.target.split)))
+    return job.run(backbone, range(len(job.pictures)))

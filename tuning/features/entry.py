@@ -1,29 +1,29 @@
-"""One entry: a folder with the features and a header that says what they are.
+"""What an entry of the cache is: features of one kind, which pictures are added to.
 
-Who maps an entry holds a shared lock on its header, so that nobody removes it; whoever finds it
-damaged says why.
+Its key says all that a picture's features depend on but the picture. They lie in segments, each
+for some pictures, which are never changed: who needs more adds one.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
-from io import BufferedReader
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from models import vgg16
-from models.weights import Weights
+from models.backbones import Backbone
+from tuning.data import decoded
 from tuning.data.dataset import Split
+from tuning.data.parts import Part
 
-FORMAT = 2  # part of every key: raised when entries or augmentation policies change their meaning
-BLOCK = 64  # pictures of a forward pass and of a checksum; part of what an entry's bytes depend on
+FORMAT = 3  # part of every key: raised when entries or augmentation policies change their meaning
+BLOCK = 64  # pictures of a forward pass and of a checksum; part of what a segment's bytes depend on
+DIGEST = 16  # bytes of a picture's identity
 
 
 @dataclass(frozen=True)
@@ -41,27 +41,18 @@ PLAIN = View()  # the pictures as they are
 
 
 @dataclass(frozen=True)
-class Backbone:
-    """The frozen network: VGG16's weights, what pixels go through before it, and their size."""
-
-    weights: Weights
-    preprocessing: str
-    image_size: int
-
-
-@dataclass(frozen=True)
 class Entry:
-    """What one entry is, whether it is there or not.
+    """Features of one kind, and the pictures that somebody needs them of.
 
     Attributes:
-        identity: All that its bytes depend on.
-        split: The pictures, a row each.
+        identity: All that a picture's features depend on.
+        split: The pictures.
         view: The view of them.
         frontier: The frontier whose output it holds.
     """
 
     identity: dict[str, Any]
-    split: Split
+    split: Split | Part
     view: View
     frontier: str
 
@@ -70,142 +61,82 @@ class Entry:
         """Hex SHA-256 of the identity: the name of its folder."""
         return digest(self.identity)
 
+    @cached_property
+    def pictures(self) -> tuple[bytes, ...]:
+        """The identity of each of the split's pictures, in their order."""
+        return pictures(self.split.digests.tobytes())
+
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of all features, (N, H, W, C)."""
-        size = self.identity["image_size"]
-        return (len(self.split), *vgg16.output_shape(self.frontier, size))
+    def content(self) -> str:
+        """Hex SHA-256 of all that the split's features depend on, in their order."""
+        return hashlib.sha256(self.key.encode() + b"".join(self.pictures)).hexdigest()
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape of one picture's features, (H, W, C)."""
+        return tuple(vgg16.output_shape(self.frontier, self.identity["image_size"]))
 
     def __str__(self) -> str:
         return f"{self.frontier} of {self.split.name}, view {self.view}"
 
 
-def identify(split: Split, backbone: Backbone, frontier: str, view: View, dtype: str) -> Entry:
+@dataclass(frozen=True)
+class Segment:
+    """Some pictures' features of an entry.
+
+    Attributes:
+        entry: The entry.
+        pictures: Identities of the pictures, a row each; none comes twice.
+    """
+
+    entry: Entry
+    pictures: tuple[bytes, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of its folder in the entry's."""
+        return segment_name(self.pictures)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of all features, (N, H, W, C)."""
+        return (len(self.pictures), *self.entry.row_shape)
+
+
+def identify(
+    split: Split | Part, backbone: Backbone, frontier: str, view: View, dtype: str
+) -> Entry:
     """The entry for these features."""
     identity = {
-        "pictures": split.fingerprint,
-        "image_size": backbone.image_size,
-        "preprocessing": backbone.preprocessing,
+        "backbone": backbone.name,
         "weights": backbone.weights.checksum,
+        "preprocessing": backbone.preprocessing,
+        "image_size": backbone.image_size,
+        "decoding": [decoded.FORMAT, list(astuple(split.settings)) if split.settings else None],
         "frontier": frontier,
         "policy": view.policy,
         "view": view.number,
         "dtype": dtype,
+        "precision": "float32",
         "format": FORMAT,
     }
     return Entry(identity, split, view, frontier)
 
 
-def digest(identity: dict[str, Any]) -> str:
+def digest(facts: dict[str, Any]) -> str:
     """Hex SHA-256 of the canonical JSON."""
-    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-# --- reading
+def pictures(digests: bytes) -> tuple[bytes, ...]:
+    """The identities that stand one after the other."""
+    return tuple(digests[at : at + DIGEST] for at in range(0, len(digests), DIGEST))
 
 
-class Damaged(Exception):
-    """An entry that is not what it says; why, in a few words."""
-
-
-@dataclass
-class Stored:
-    """An entry, mapped; nobody removes it as long as this lives.
-
-    Attributes:
-        array: Read-only memory map, (N, H, W, C).
-        header: The facts that stand beside it.
-        lock: The open header, under a shared lock.
-    """
-
-    array: np.ndarray
-    header: dict[str, Any]
-    lock: BufferedReader
-
-    @property
-    def seconds(self) -> float:
-        """The seconds of forward pass from the picture that reading it spares."""
-        return float(self.header["seconds_from_picture"])
-
-    @property
-    def bytes(self) -> int:
-        """The size of the features' file."""
-        return int(self.header["bytes"])
-
-
-def read(
-    folder: Path,
-    identity: dict[str, Any] | None = None,
-    *,
-    full: bool = False,
-    use: bool = True,
-) -> Stored:
-    """Maps an entry.
-
-    Its size, shape and times are looked at; its content only where the file was touched since it
-    was written, or where `full` asks for it.
-
-    Args:
-        folder: The entry's.
-        identity: The identity that it must have; None takes any whose folder bears its digest.
-        full: Whether to compare all checksums.
-        use: Whether to note that it was used now.
-
-    Raises:
-        FileNotFoundError: If there is none.
-        Damaged: If it is not what it says.
-    """
-    lock = _open_header(folder)
-    fcntl.flock(lock, fcntl.LOCK_SH)
-    try:
-        header = json.loads(lock.read())
-        known = header["identity"]
-        array: np.ndarray = np.load(folder / "features.npy", mmap_mode="r", allow_pickle=False)
-        status = (folder / "features.npy").stat()
-        shape, dtype, size = header["shape"], header["dtype"], header["bytes"]
-        checksums, modified = header["checksums"], header["modified"]
-    except FileNotFoundError:
-        lock.close()
-        if folder.exists():
-            raise Damaged("its features are missing") from None
-        raise
-    except Exception as error:
-        # NumPy parses the head of an array as Python, which fails in as many ways.
-        lock.close()
-        raise Damaged(f"it cannot be read: {error}") from None
-    if known != identity if identity is not None else digest(known) != folder.name:
-        reason = "it holds something else than its place says"
-    elif status.st_size != size:
-        reason = f"it has {status.st_size:,} bytes instead of {size:,}"
-    elif list(array.shape) != shape or array.dtype.name != dtype:
-        reason = "its array is not the one that its header describes"
-    elif (full or status.st_mtime_ns != modified) and list(_checksums(array)) != checksums:
-        reason = "its content has changed"
-    else:
-        if use:
-            os.utime(folder / "entry.json")
-        return Stored(array, header, lock)
-    lock.close()
-    raise Damaged(reason)
-
-
-def _open_header(folder: Path) -> BufferedReader:
-    try:
-        return (folder / "entry.json").open("rb")
-    except NotADirectoryError:
-        raise Damaged("a file lies in its place") from None
-    except FileNotFoundError:
-        if folder.exists():
-            raise Damaged("it has no header") from None
-        raise
-    except OSError as error:
-        raise Damaged(f"its header cannot be read: {error.strerror}") from None
-
-
-def _checksums(array: np.ndarray) -> Iterator[str]:
-    for first in range(0, len(array), BLOCK):
-        yield checksum(array[first : first + BLOCK])
+def segment_name(of: Iterable[bytes]) -> str:
+    """The first half of the hex SHA-256 of identities of pictures."""
+    return hashlib.sha256(b"".join(of)).hexdigest()[:32]
 
 
 def checksum(rows: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""One run of frozen layers over the pictures of a split, which may be done in shards."""
+"""One run of frozen layers over pictures of a split, which may be done in shards."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import vgg16
-from tuning.features.entry import BLOCK, Backbone, Entry
+from models.backbones import Backbone
+from tuning.features.entry import BLOCK, Entry
+from tuning.features.segments import find
 from tuning.features.stores import EntryStore
-from tuning.features.writer import EntryWriter
+from tuning.features.writer import SegmentWriter
 
 if TYPE_CHECKING:
     import keras
@@ -41,26 +43,32 @@ class PassResult:
         )
 
 
+class SourceLost(Exception):
+    """What a pass should start from is not there, or damaged."""
+
+
 @dataclass(frozen=True)
 class ForwardPass:
     """Frozen layers from a stored frontier, or the picture, up to all that is to be stored.
 
     Attributes:
+        pictures: Indices of the pictures in the split, a row of the features each.
         start: The frontier whose output goes in; the picture where nothing nearer is stored.
         source: The entry that holds it, None for the picture.
         writers: What comes out, the deepest last; all of one split and view.
         store: The place where the source lies.
     """
 
+    pictures: np.ndarray
     start: str
     source: Entry | None
-    writers: tuple[EntryWriter, ...]
+    writers: tuple[SegmentWriter, ...]
     store: EntryStore
 
     @property
     def target(self) -> Entry:
         """The deepest of the entries."""
-        return self.writers[-1].entry
+        return self.writers[-1].segment.entry
 
     @property
     def bytes(self) -> int:
@@ -68,15 +76,16 @@ class ForwardPass:
         return sum(writer.bytes for writer in self.writers)
 
     def shards(self, blocks: int) -> list[range]:
-        """The pictures in runs of so many blocks."""
-        rows = len(self.target.split)
+        """The features' rows in runs of so many blocks."""
+        rows = len(self.pictures)
         return [range(f, min(f + blocks * BLOCK, rows)) for f in range(0, rows, blocks * BLOCK)]
 
     def run(self, backbone: Backbone, rows: range) -> PassResult:
         """Computes and writes some pictures' features; `rows` starts at a whole block.
 
         Raises:
-            Overflow: See `EntryWriter.write`.
+            Overflow: See `SegmentWriter.write`.
+            SourceLost: If what it starts from is not there.
         """
         began = time.perf_counter()
         blocks = [
@@ -91,7 +100,7 @@ class ForwardPass:
     def _forward(self, backbone: Backbone, rows: range) -> Iterator[tuple[int, list[np.ndarray]]]:
         """Row number and outputs (rows, H, W, C) at each writer's frontier, block by block."""
         model = _model(
-            backbone, self.start, tuple(writer.entry.frontier for writer in self.writers)
+            backbone, self.start, tuple(writer.segment.entry.frontier for writer in self.writers)
         )
         source = self._inputs()
         for first in range(rows.start, rows.stop, BLOCK):
@@ -105,16 +114,20 @@ class ForwardPass:
 
     def _inputs(self) -> Any:
         if self.source is not None:
-            stored = self.store.read(self.source)
+            stored = find(self.store, self.source, self.writers[-1].segment.pictures)
+            if len(stored.missing):
+                raise SourceLost
             return lambda rows: stored.array[rows]
         split, view = self.target.split, self.target.view
         if view.policy == "none":
-            return lambda rows: split.pictures[rows]
+            return lambda rows: split.pictures[self.pictures[rows]]
         from models.augmentation import augment
 
-        return lambda rows: augment(
-            split.pictures[rows], view.policy, view.number, split.digests[rows]
-        )
+        def transformed(rows: slice) -> np.ndarray:
+            these = self.pictures[rows]
+            return augment(split.pictures[these], view.policy, view.number, split.digests[these])
+
+        return transformed
 
 
 @lru_cache(maxsize=2)  # one trial reads at most two frontiers

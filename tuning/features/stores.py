@@ -1,37 +1,37 @@
-"""Where entries lie: on a disk, or in an object store of which each machine keeps copies."""
+"""Where segments lie: on a disk, or in an object store of which each machine keeps copies."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from tuning.errors import UserError
 from tuning.features import maintenance
-from tuning.features.entry import BLOCK, Damaged, Entry, Stored, read
-from tuning.features.writer import Content, EntryWriter
+from tuning.features.entry import BLOCK, Entry, Segment
+from tuning.features.segments import HEADER, Damaged, Header, Segments, Stored, parse, read
+from tuning.features.writer import Content, SegmentWriter, remove
 from tuning.files.object_store import ObjectPath, in_parallel
 from tuning.files.shared_folder import SharedFolder, alone
 
-HEADER = "entry.json"  # in a store it comes last: without it there is no entry
 
+class EntryStore(Segments, Protocol):
+    """Holds entries. Picklable; methods raise `FileNotFoundError` and `segments.Damaged`."""
 
-class EntryStore(Protocol):
-    """Holds entries. Picklable; methods raise `FileNotFoundError` and `entry.Damaged` as `read`."""
-
-    def read(self, entry: Entry, full: bool = False) -> Stored:
-        """Maps an entry, see `entry.read`."""
+    def writer(self, segment: Segment, dtype: str) -> SegmentWriter:
+        """A segment to be written."""
         ...
 
-    def header(self, entry: Entry) -> dict[str, Any]:
-        """What an entry says of itself, without mapping it."""
+    def remove(self, entry: Entry, name: str) -> None:
+        """Takes a segment away."""
         ...
 
-    def writer(self, entry: Entry, dtype: str) -> EntryWriter:
-        """An entry to be written."""
+    def retire(self, entry: Entry, name: str) -> None:
+        """Takes a segment away whose features lie in another one as well, unless it is in use."""
         ...
 
     def reserve(self, entry: Entry, size: int) -> None:
@@ -51,17 +51,39 @@ class LocalStore:
     folder: Path
     limit: int | None
 
-    def read(self, entry: Entry, full: bool = False) -> Stored:
-        """See `EntryStore`."""
-        return read(self.folder / entry.key, entry.identity, full=full)
+    def names(self, entry: Entry) -> Sequence[str]:
+        """See `segments.Segments`."""
+        sizes = {}
+        with suppress(OSError):
+            for each in (self.folder / entry.key).iterdir():
+                if not each.name.startswith("."):  # what is being removed
+                    header = each / HEADER
+                    sizes[each.name] = header.stat().st_size if header.exists() else 0
+        return sorted(sizes, key=lambda name: -sizes[name])
 
-    def header(self, entry: Entry) -> dict[str, Any]:
-        """See `EntryStore`."""
-        return self.read(entry).header
+    def header(self, entry: Entry, name: str) -> Header:
+        """See `segments.Segments`."""
+        return self.read(entry, name).header
 
-    def writer(self, entry: Entry, dtype: str) -> EntryWriter:
+    def read(self, entry: Entry, name: str, full: bool = False) -> Stored:
+        """See `segments.Segments`."""
+        stored = read(self.folder / entry.key / name)
+        stored.compare(full)
+        stored.touch()
+        return stored
+
+    def writer(self, segment: Segment, dtype: str) -> SegmentWriter:
         """See `EntryStore`."""
-        return EntryWriter(entry, dtype, self.folder)
+        return SegmentWriter(segment, dtype, self.folder)
+
+    def remove(self, entry: Entry, name: str) -> None:
+        """See `EntryStore`."""
+        with suppress(FileNotFoundError):
+            remove(self.folder / entry.key / name)
+
+    def retire(self, entry: Entry, name: str) -> None:
+        """See `EntryStore`."""
+        maintenance.remove_unused(self.folder / entry.key / name)
 
     def reserve(self, entry: Entry, size: int) -> None:
         """See `EntryStore`."""
@@ -79,10 +101,10 @@ class LocalStore:
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """A place in an object store; each machine that reads an entry keeps a copy.
+    """A place in an object store; each machine that reads a segment keeps a copy.
 
-    An entry is an object for each block of pictures, so that several machines can write parts of
-    it, and a header.
+    A segment is an object for each block of pictures, so that several machines can write parts of
+    it, and a header, which comes last: without it there is no segment.
 
     Attributes:
         shared: The folder of the entries.
@@ -103,67 +125,75 @@ class ObjectStore:
         assert self.shared.place is not None
         return self.shared.place
 
-    def read(self, entry: Entry, full: bool = False) -> Stored:
-        """See `EntryStore`."""
+    def names(self, entry: Entry) -> Sequence[str]:
+        """See `segments.Segments`."""
+        files = (self.place / entry.key).files()
+        sizes = {
+            file.partition("/")[0]: size
+            for file, (size, _) in files.items()
+            if file.partition("/")[2] == HEADER
+        }
+        return sorted(sizes, key=lambda name: -sizes[name])
+
+    def header(self, entry: Entry, name: str) -> Header:
+        """See `segments.Segments`."""
+        return parse((self.place / entry.key / name / HEADER).read(), entry.key, name)
+
+    def read(self, entry: Entry, name: str, full: bool = False) -> Stored:
+        """See `segments.Segments`."""
         try:
-            return self.copies.read(entry, full)
+            return self.copies.read(entry, name, full)
         except (FileNotFoundError, Damaged):
             with alone(f"copy-{entry.key}"):  # of the processes on a machine one fetches
                 try:
-                    return self.copies.read(entry, full)
+                    return self.copies.read(entry, name, full)
                 except (FileNotFoundError, Damaged):
-                    self._fetch(entry)
-            return self.copies.read(entry, full)
+                    self._fetch(entry, name)
+            return self.copies.read(entry, name, full)
 
-    def header(self, entry: Entry) -> dict[str, Any]:
+    def writer(self, segment: Segment, dtype: str) -> SegmentWriter:
         """See `EntryStore`."""
-        text = (self.place / entry.key / HEADER).read()
-        try:
-            header: dict[str, Any] = json.loads(text)
-            whole = header["identity"] == entry.identity and header["shape"] == list(entry.shape)
-            whole = whole and header["dtype"] in ("float16", "float32")
-            whole = whole and len(header["checksums"]) == len(range(0, len(entry.split), BLOCK))
-            float(header["seconds_from_picture"])
-        except (ValueError, KeyError, TypeError):
-            whole = False
-        if not whole:
-            raise Damaged(f"its header in {self.place} says something else than its place")
-        return header
+        return ObjectWriter(segment, dtype, self.shared.here, self.place / segment.entry.key)
 
-    def writer(self, entry: Entry, dtype: str) -> EntryWriter:
+    def remove(self, entry: Entry, name: str) -> None:
         """See `EntryStore`."""
-        return ObjectWriter(entry, dtype, self.shared.here, self.place / entry.key)
+        self.copies.remove(entry, name)
+        _remove(self.place / entry.key / name)
+
+    def retire(self, entry: Entry, name: str) -> None:
+        """See `EntryStore`."""
+        self.copies.retire(entry, name)
+        _remove(self.place / entry.key / name)
 
     def reserve(self, entry: Entry, size: int) -> None:
         """See `EntryStore`."""
 
-    def _fetch(self, entry: Entry) -> None:
-        header = self.header(entry)
-        writer = self.copies.writer(entry, header["dtype"])
+    def _fetch(self, entry: Entry, name: str) -> None:
+        header = self.header(entry, name)
+        writer = self.copies.writer(Segment(entry, header.pictures), header.facts["dtype"])
         self.copies.reserve(entry, writer.bytes)
+        place, checksums = self.place / entry.key / name, header.facts["checksums"]
 
         def bring(number: int) -> None:
             try:
-                content = (self.place / entry.key / _block(number * BLOCK)).read()
+                content = (place / _block(number * BLOCK)).read()
             except FileNotFoundError:
                 raise Damaged(f"its block {number} is not in {self.place}") from None
-            if hashlib.sha256(content).hexdigest() != header["checksums"][number]:
+            if hashlib.sha256(content).hexdigest() != checksums[number]:
                 raise Damaged(f"its block {number} in {self.place} has changed")
             writer.put(number * BLOCK, content)
 
         try:
             writer.create()
-            in_parallel(bring, range(len(header["checksums"])))
-            writer.publish(header["checksums"], header["seconds_from_picture"])
+            in_parallel(bring, range(len(checksums)))
+            writer.publish(checksums, header.seconds)
         finally:
             writer.discard()
 
 
 @dataclass(frozen=True)
-class ObjectWriter(EntryWriter):
-    """An entry that is being written to a store.
-
-    Blocks without a header are nothing; who builds next writes the same bytes over them.
+class ObjectWriter(SegmentWriter):
+    """A segment that is being written to a store; blocks without a header are nothing.
 
     Attributes:
         place: The entry's.
@@ -172,20 +202,29 @@ class ObjectWriter(EntryWriter):
     place: ObjectPath
 
     def create(self) -> None:
-        """See `EntryWriter`."""
+        """Removes what builders that died have left."""
+        files = [file.partition("/")[::2] for file in self.place.files()]
+        whole = {name for name, file in files if file == HEADER}
+        for name in {name for name, _ in files} - whole:
+            _remove(self.place / name)
 
     def put(self, first: int, content: Content) -> None:
-        """See `EntryWriter`."""
-        (self.place / _block(first)).write(content)
+        """See `SegmentWriter`."""
+        (self.place / self.segment.name / _block(first)).write(content)
 
     def publish(self, checksums: Sequence[str], seconds_from_picture: float) -> int:
-        """See `EntryWriter`."""
+        """See `SegmentWriter`."""
         header = self.header(checksums, seconds_from_picture)
-        (self.place / HEADER).write(json.dumps(header).encode())
+        (self.place / self.segment.name / HEADER).write(json.dumps(header).encode())
         return self.bytes
 
     def discard(self) -> None:
-        """See `EntryWriter`."""
+        """See `SegmentWriter`."""
+
+
+def _remove(segment: ObjectPath) -> None:
+    (segment / HEADER).remove()  # first: what is left then is nothing
+    in_parallel(lambda file: (segment / file).remove(), segment.files())
 
 
 def _block(first: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ class EventLog:
             keys = self.kinds[event["event"]]
             whole = all(_is(event.get(key), types) for key, types in keys.items())
             return event if whole and _holds(event) else None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
 
@@ -95,6 +96,11 @@ def _is(value: object, types: tuple[type, ...]) -> bool:
 
 def _holds(event: Mapping[str, Any]) -> bool:
     """Whether what lies deeper in an event is as readers expect it."""
+    if event["event"] == "use":
+        sizes = event.get("segments", {}).values()  # earlier versions wrote none
+        return math.isfinite(event["seconds"]) and all(_is(size, WHOLE) for size in sizes)
+    if event["event"] == "build":
+        return math.isfinite(event["seconds"])
     if event["event"] == "start":
         return _is(event["hyperparameters"].get("epochs"), WHOLE)
     if event["event"] == "epoch":

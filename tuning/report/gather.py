@@ -198,9 +198,14 @@ def cache_statistics(log: EventLog) -> Cache:
     events = log.read()
     built = [event for event in events if event["event"] == "build"]
     hits = [event for event in events if event["event"] == "use" and event["hit"]]
-    builds = Counter(event["key"] for event in built)
-    damaged = Counter(event["key"] for event in events if event["event"] == "damaged")
-    sizes = {event["key"]: event["bytes"] for event in events if "bytes" in event}
+    # An entry of earlier versions was what a segment is now.
+    builds = Counter((event["key"], event.get("segment")) for event in built)
+    damaged = Counter((e["key"], e.get("segment")) for e in events if e["event"] == "damaged")
+    sizes: dict[tuple[str, str | None], int] = {}
+    for event in events:
+        if "bytes" in event:
+            found = event.get("segments") or {event.get("segment"): event["bytes"]}
+            sizes.update(((event["key"], segment), size) for segment, size in found.items())
     return {
         "entries": len(sizes),
         "bytes": sum(sizes.values()),
@@ -211,7 +216,7 @@ def cache_statistics(log: EventLog) -> Cache:
         "passes_saved": sum(event["pictures"] for event in hits),
         "forward_seconds_spent": sum((event["seconds"] for event in built), 0.0),
         "forward_seconds_saved": sum((event["seconds"] for event in hits), 0.0),
-        "multiples": sum(max(0, n - 1 - damaged[key]) for key, n in builds.items()),
+        "multiples": sum(max(0, n - 1 - damaged[each]) for each, n in builds.items()),
     }
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from models.backbones import Backbone
 from models.weights import load as load_weights
 from tuning.data.dataset import Dataset
-from tuning.features import Backbone, FeatureCache
+from tuning.features import FeatureCache
 from tuning.files.shared_folder import fetch_file
 
 
@@ -66,9 +67,8 @@ class TrialContext:
     @cached_property
     def backbone(self) -> Backbone:
         """The frozen network of most trials, see `backbone_for`; reads the weights at first use."""
-        return Backbone(
-            load_weights(fetch_file(self.weights)), self.preprocessing, self.dataset.image_size
-        )
+        weights = load_weights(fetch_file(self.weights))
+        return Backbone("vgg16", weights, self.preprocessing, self.dataset.image_size)
 
     def backbone_for(self, hyperparameters: Mapping[str, Any]) -> Backbone:
         """The frozen network of a trial, which may have a preprocessing of its own."""

@@ -39,7 +39,7 @@ def trained_head(
     backbone = context.backbone_for(alone)
     name = digest(
         {
-            "features": context.cache.key(context.dataset.train, backbone, vgg16.TOP),
+            "features": context.cache.entry(context.dataset.train, backbone, vgg16.TOP).content,
             "labels": hashlib.sha256(context.dataset.train.labels.tobytes()).hexdigest(),
             "hyperparameters": alone,
             "seed": context.seed,

@@ -15,8 +15,8 @@ import numpy as np
 
 from models import network
 from models.augmentation import Augment
+from models.backbones import Backbone
 from tuning.data.parts import Rows
-from tuning.features import Backbone
 from tuning.training.keras_private import unshare
 
 if keras.backend.backend() == "jax":

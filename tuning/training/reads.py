@@ -11,13 +11,14 @@ from functools import cached_property
 from typing import Any
 
 from models import vgg16
+from models.backbones import Backbone
 from tuning.data.dataset import Split
 from tuning.data.parts import Part
-from tuning.features import PLAIN, Backbone, View
+from tuning.features import PLAIN, View
 from tuning.training.context import TrialContext
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reading:
     """One entry of the cache.
 

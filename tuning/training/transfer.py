@@ -106,9 +106,9 @@ class TransferTrial(Trial):
         )
 
     def _name(self, reading: Reading) -> str:
-        return self.context.cache.key(
+        return self.context.cache.entry(
             reading.split, reading.backbone, reading.frontier, reading.view
-        )
+        ).content
 
 
 def _spec(reads: TrialReads) -> NetworkSpec:
