@@ -149,26 +149,28 @@ class FeatureCache:
             ObjectStore(folder, self.limit) if folder.place else LocalStore(folder.here, self.limit)
         )
 
-    def _find(self, entry: Entry, full: bool = False) -> Found:
-        return find(self.store, entry, entry.pictures, full=full or self.verify)
+    def _find(self, entry: Entry) -> Found:
+        return find(self.store, entry, entry.pictures, full=self.verify)
 
     def _ensure(self, entry: Entry, backbone: Backbone) -> tuple[Found, bool]:
         """The features, and whether we had to compute none of them."""
         # Of a part's splits all is computed: a picture's features are those of any fold.
         splits = [replace(entry, split=whole) for whole in entry.split.whole]
-        found, hit = self._find(entry), True
-        while len(found.missing):
-            kept = []  # lest one split's features make room for the next one's
-            for each in splits:
-                hit = self._build_once(each, backbone) and hit
-                kept.append(self._find(each))
+        hit, merged = True, False
+        kept: list[Found] = []  # lest one split's features make room for the next one's
+        while True:
             found = self._find(entry)
-        if len(found.headers) > MOST_SEGMENTS:
-            for each in splits:
-                self._merge(each)
-            merged = self._find(entry)
-            found = found if len(merged.missing) else merged
-        return found, hit
+            if len(found.missing):
+                for each in splits:
+                    hit = self._build_once(each, backbone) and hit
+                    kept.append(self._find(each))
+            elif len(found.headers) > MOST_SEGMENTS and not merged:
+                del found, kept[:]  # what is in use would stay
+                for each in splits:
+                    self._merge(each)
+                merged = True  # or there was no room for it
+            else:
+                return found, hit
 
     # --- building
 
@@ -290,7 +292,7 @@ class FeatureCache:
                 blocks = range(0, len(whole.pictures), BLOCK)
                 checksums = [writer.write(at, found.array[at : at + BLOCK]) for at in blocks]
                 writer.publish(checksums, found.seconds)
-            except UserError:
+            except (UserError, OSError):
                 return  # many segments serve as well, if more slowly
             finally:
                 writer.discard()

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BufferedReader
@@ -99,13 +100,18 @@ class Stored:
         Raises:
             Damaged: If they are not those that were written.
         """
-        modified = (self.folder / FEATURES).stat().st_mtime_ns
-        if not full and modified == self.header.facts["modified"]:
+        file, told = self.folder / FEATURES, self.header.facts
+        status = file.stat()
+        touched = status.st_mtime_ns != told["modified"]
+        if not full and not touched:
             return
         blocks = range(0, len(self.array), BLOCK)
         found = [checksum(self.array[first : first + BLOCK]) for first in blocks]
-        if found != self.header.facts["checksums"]:
+        if found != told["checksums"]:
             raise Damaged("its content has changed")
+        if touched:  # copied, perhaps: it need not be compared every time
+            with suppress(OSError):
+                os.utime(file, ns=(status.st_atime_ns, told["modified"]))
 
     def touch(self) -> None:
         """Notes that it was used now."""
@@ -173,7 +179,11 @@ class Segments(Protocol):
         ...
 
     def header(self, entry: Entry, name: str) -> Header:
-        """What a segment says of itself, without mapping it."""
+        """What a segment says of itself."""
+        ...
+
+    def confirm(self, entry: Entry, name: str) -> None:
+        """Looks at a segment that will be needed, as far as that can be done without fetching."""
         ...
 
     def read(self, entry: Entry, name: str, full: bool = False) -> Stored:
@@ -258,7 +268,9 @@ def find(
             known = None if name == just and not headers_only else store.header(entry, name)
             if known and left.isdisjoint(known.pictures):
                 continue
-            if not headers_only:
+            if headers_only:
+                store.confirm(entry, name)
+            else:
                 found.stored[name] = store.read(entry, name, full)
                 known = found.stored[name].header
         except FileNotFoundError:

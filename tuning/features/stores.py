@@ -63,7 +63,11 @@ class LocalStore:
 
     def header(self, entry: Entry, name: str) -> Header:
         """See `segments.Segments`."""
-        return self.read(entry, name).header
+        return read(self.folder / entry.key / name).header
+
+    def confirm(self, entry: Entry, name: str) -> None:
+        """See `segments.Segments`."""
+        self.read(entry, name)
 
     def read(self, entry: Entry, name: str, full: bool = False) -> Stored:
         """See `segments.Segments`."""
@@ -138,6 +142,9 @@ class ObjectStore:
     def header(self, entry: Entry, name: str) -> Header:
         """See `segments.Segments`."""
         return parse((self.place / entry.key / name / HEADER).read(), entry.key, name)
+
+    def confirm(self, entry: Entry, name: str) -> None:
+        """See `segments.Segments`."""
 
     def read(self, entry: Entry, name: str, full: bool = False) -> Stored:
         """See `segments.Segments`."""
