@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from tuning.process.packages import share_names
 
 if TYPE_CHECKING:
-    from tuning.api import Options, Result, UserError, load, resume, tune
+    from tuning.api import Options, Result, UserError, extend, load, resume, tune
 
-__all__ = ["Options", "Result", "UserError", "load", "resume", "tune"]
+__all__ = ["Options", "Result", "UserError", "extend", "load", "resume", "tune"]
 
 share_names()
 

@@ -13,13 +13,13 @@ from tuning.errors import UserError
 from tuning.options import Options
 from tuning.records import facts
 from tuning.run.console import in_short
-from tuning.run.request import resumed_options
+from tuning.run.request import extended_options, resumed_options
 from tuning.search import search
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Options", "Result", "UserError", "load", "resume", "tune"]
+__all__ = ["Options", "Result", "UserError", "extend", "load", "resume", "tune"]
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,25 @@ def resume(folder: str | Path, *, progress: bool = True, **changed: Any) -> Resu
     path = Path(folder).expanduser()
     options = resumed_options(path.name, **{"runs": path.parent, **changed})
     return _run(options, True, progress)
+
+
+def extend(folder: str | Path, *, progress: bool = True, **changed: Any) -> Result:
+    """Begins a new run as an earlier one was begun, on pictures that may be others by now.
+
+    Its ten best points are tried first; none of its trials counts as observed.
+
+    Args:
+        folder: The earlier run's folder; the new one lies beside it.
+        progress: Whether the progress is shown, as in `tune`.
+        changed: The options that differ, such as `name`.
+
+    Raises:
+        UserError: If there is no such run, or none of its trials lies in the space; as `tune`.
+        KeyboardInterrupt: As `tune`.
+    """
+    path = Path(folder).expanduser()
+    options = extended_options(path.name, **{"runs": path.parent, **changed})
+    return _run(options, False, progress)
 
 
 def load(folder: str | Path) -> Result:

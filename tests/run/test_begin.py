@@ -28,7 +28,7 @@ from tuning.records.run_folder import RunFolder
 from tuning.report.gather import gather
 from tuning.run.begin import begin
 from tuning.run.prepare import prepare
-from tuning.run.request import resumed_options
+from tuning.run.request import extended_options, resumed_options
 from tuning.scheduling.tune import Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -157,6 +157,35 @@ def test_experiments_of_a_version_that_had_no_study_for_them_are_gone_on_with(as
     with begun(resumed(asked), resumed=True) as run:
         assert [each.state.name for each in run.study.trials] == ["COMPLETE", "WAITING", "WAITING"]
         assert run.study.trials[0].value == 0.5
+
+
+def test_the_best_points_of_a_run_come_first_when_it_is_extended(asked, photos):
+    folder = RunFolder(asked["runs"] / "mine")
+    with begun(Options(**asked, epochs=2, set=("network=vgg16",))) as run:
+        space = run.space
+    points = [
+        space.complete({"unfrozen": 0, "augmentation": "none", "dropout": n / 20})
+        for n in range(12)
+    ]
+    with folder.trials.path.open("a") as file:
+        for number, point in enumerate(points):
+            metrics = dict.fromkeys(CURVES, number / 20)
+            file.write(event("start", number, 1.0, hyperparameters=point))
+            file.write(event("epoch", number, 2.0, epoch=1, metrics=metrics))
+            file.write(event("end", number, 3.0, status="finished", reason=None))
+    options = extended_options("mine", runs=asked["runs"], name="more", per_class=(5, 2))
+    assert (options.epochs, options.set, options.extend) == (2, ("network=vgg16",), "mine")
+    with begun(options) as run:
+        states = {trial.state.name for trial in run.study.trials}
+        asked_for = [trial.system_attrs["fixed_params"] for trial in run.study.trials]
+        assert states == {"WAITING"}
+        # Of the ten best one is an experiment, which is tried anyway.
+        best = [point for point in points[:1:-1] if point["dropout"] != 0.5]
+        assert asked_for[2:] == [space.asked(point)[0] for point in best]
+    with pytest.raises(UserError, match=r"There is no run .*nowhere to extend"):
+        extended_options("nowhere", runs=asked["runs"])
+    with pytest.raises(UserError, match="none of its 12 trials with an epoch lies in this"):
+        prepare(extended_options("mine", runs=asked["runs"], name="x", set=("network=convnet",)))
 
 
 def test_more_folds_than_pictures_are_refused_before_anything_is_done(asked, capsys):

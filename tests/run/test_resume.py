@@ -143,6 +143,7 @@ def test_other_pictures_are_refused(killed, photos):
     code, _, err = run("search.py", "--resume", "killed", "--runs", folder.parent)
     assert code == 2
     assert "not those that the run killed began with" in err
+    assert "--extend killed" in err
     # A version that decoded otherwise did not write the number: it may be that, or the pictures.
     facts = folder / "opening.json"
     written = facts.read_text()

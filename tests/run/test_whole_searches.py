@@ -98,7 +98,7 @@ def test_points_of_the_user_and_of_an_earlier_run(search, place):
         "third",
         *("--trials", 2, "--epochs", 2, "--enqueue", points, "--warm-start", place / "runs/first"),
         *("--set", "network=vgg16", "unfrozen=0", "augmentation=none", "--sampler", "tpe"),
-        *("--confirm", "2x2", "--folds", "2", "--holdout", "0.1"),
+        *("--confirm", "2x2", "--folds", "2"),
     )
     assert code == 0, said
     study = study_of(folder)
@@ -113,6 +113,24 @@ def test_points_of_the_user_and_of_an_earlier_run(search, place):
     assert facts["confirmation"]["repeats"] == 2
     assert facts["confirmation"]["winner"] == facts["best"]["trial"]
     assert facts["cross_validation"]["folds"] == 2
+
+
+def test_a_run_is_extended_when_its_pictures_have_changed(asked, place):
+    """After `third`, of which some pictures are held out now."""
+    given = ("--extend", "third", "--name", "fourth", "--runs", place / "runs", "--holdout", "0.1")
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
+        code = main([*map(str, given), "--trials", "3", "--confirm", "1x2"])
+    assert code == 0, said.getvalue()
+    folder = place / "runs/fourth"
+    earlier, facts = facts_of(place / "runs/third"), facts_of(folder)
+    assert facts["data"]["fingerprint"] != earlier["data"]["fingerprint"]
+    study = study_of(folder)
+    assert not any("from" in trial.user_attrs for trial in study.trials)  # none is an observation
+    tried = [trial["hyperparameters"] for trial in facts["trials"]]
+    assert tried[0] == earlier["trials"][0]["hyperparameters"]  # the experiment
+    assert tried[1] == earlier["trials"][1]["hyperparameters"]  # and the other point
+    # Of the 72 pictures those alone that took the places of the ones held out.
+    assert 0 < facts["cache"]["passes_computed"] < 20
     test = facts["best"]["test"]
     assert sum(map(sum, test["confusion"])) == test["pictures"] > 0
     assert set(test["recall"]) == {"cats", "dogs"}

@@ -27,8 +27,10 @@ from tuning.scheduling.space import LeverSpace
 from tuning.scheduling.stopping import Failures
 from tuning.scheduling.storages import open_storage
 from tuning.scheduling.tune import Run, _end
+from tuning.scheduling.warm_start import take_over
 
 SPACE = LeverSpace(3, 6)
+SAME = {"fingerprint": "cafe", "image_size": 48, "weights": "1", "backbone": "vgg16"}
 
 
 def result(epoch, accuracy, **more):
@@ -114,18 +116,20 @@ def test_a_warm_start_takes_over_what_is_finished(tmp_path):
     folder = tmp_path / "earlier"
     folder.mkdir()
     earlier = new(open_storage(RunFolder(folder).storage), "earlier")
+    earlier.set_user_attr("conditions", SAME)
     play(earlier, stopped={1})
     fresh = new(open_storage(str(tmp_path / "log")))
-    assert studies.take_over(fresh, str(folder), SPACE) == 2
+    assert take_over(fresh, str(folder), SPACE, SAME) == 2
     assert [trial.value for trial in fresh.get_trials(states=(TrialState.COMPLETE,))] == [0.8]
     assert fresh.get_trials()[0].user_attrs["from"] == "earlier 0"
     assert studies.count_finished(fresh) == 0
     other = new(open_storage(str(tmp_path / "other")))
-    assert studies.take_over(other, f"sqlite:///{folder}/study.db#earlier", SPACE) == 2
+    assert take_over(other, f"sqlite:///{folder}/study.db#earlier", SPACE, SAME) == 2
 
 
 def test_a_warm_start_takes_what_lies_in_the_space(tmp_path):
     earlier = new(open_storage(f"sqlite:///{tmp_path}/study.db"), "earlier")
+    earlier.set_user_attr("conditions", SAME)
     play(earlier, stopped={1})
     first = earlier.trials[0].user_attrs["hyperparameters"]
     narrow = LeverSpace(3, 6, constraints=parse_constraints([f"network={first['network']}"]))
@@ -134,13 +138,13 @@ def test_a_warm_start_takes_what_lies_in_the_space(tmp_path):
         for trial in earlier.trials[:2]
     )
     fresh = new(optuna.storages.InMemoryStorage())
-    assert studies.take_over(fresh, f"sqlite:///{tmp_path}/study.db", narrow) == same
+    assert take_over(fresh, f"sqlite:///{tmp_path}/study.db", narrow, SAME) == same
     assert "network" not in fresh.trials[0].params  # pinned, so it is not asked for
-    LeverSearch(fresh, narrow).suggest("next")
+    LeverSearch(fresh, narrow, SAME).suggest("next")
     full = LeverSpace(3, 6, "full")
     assert (
-        studies.take_over(
-            new(optuna.storages.InMemoryStorage()), f"sqlite:///{tmp_path}/study.db", full
+        take_over(
+            new(optuna.storages.InMemoryStorage()), f"sqlite:///{tmp_path}/study.db", full, SAME
         )
         == 2
     )
@@ -154,15 +158,41 @@ def test_a_warm_start_from_nothing_is_told(tmp_path, source, said):
     new(open_storage(f"sqlite:///{tmp_path}/study.db"), "earlier")
     fresh = new(optuna.storages.InMemoryStorage())
     with pytest.raises(UserError, match=said):
-        studies.take_over(fresh, source.format(tmp_path), SPACE)
+        take_over(fresh, source.format(tmp_path), SPACE, SAME)
 
 
 def test_a_warm_start_with_other_objectives_is_told(tmp_path):
     new(open_storage(f"sqlite:///{tmp_path}/s.db"), "run", objectives=["accuracy", "parameters"])
     with pytest.raises(UserError, match="other objectives"):
-        studies.take_over(
-            new(optuna.storages.InMemoryStorage()), f"sqlite:///{tmp_path}/s.db", SPACE
-        )
+        take_over(new(optuna.storages.InMemoryStorage()), f"sqlite:///{tmp_path}/s.db", SPACE, SAME)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"fingerprint": "f00d"}, "on other pictures"),
+        ({"fingerprint": "f00d", "image_size": 64}, "at another image size, so"),
+        ({"weights": "0"}, "from other weights"),
+        ({"backbone": "another"}, "with another backbone"),
+        (None, "at another image size and from other weights and with another backbone"),
+    ],
+)
+def test_of_other_conditions_points_are_taken_over_and_no_values(tmp_path, other, said, caplog):
+    earlier = new(open_storage(f"sqlite:///{tmp_path}/study.db"), "earlier")
+    if other is not None:  # else it is of a version that did not say
+        earlier.set_user_attr("conditions", {**SAME, **other})
+    search = LeverSearch(earlier, SPACE)
+    for number in range(14):
+        search.suggest(str(number))
+        search.on_trial_complete(str(number), result(3, number / 20))
+    fresh = new(optuna.storages.InMemoryStorage())
+    assert take_over(fresh, f"sqlite:///{tmp_path}/study.db", SPACE, SAME) == 10
+    assert said in caplog.text
+    assert {trial.state for trial in fresh.trials} == {TrialState.WAITING}
+    ours = LeverSearch(fresh, SPACE)
+    tried = [ours.suggest(f"new {number}")["hyperparameters"] for number in range(10)]
+    best = [trial.user_attrs["hyperparameters"] for trial in reversed(earlier.trials)]
+    assert tried == best[:10]
 
 
 def test_a_study_that_is_there_is_not_written_over(where, tmp_path):

@@ -169,6 +169,7 @@ def load(
     holdout: float | None = None,
     per_class: tuple[int, ...] | None = None,
     split_seed: int = 0,
+    settings: DecodeSettings | None = None,
 ) -> Dataset:
     """Finds, decodes and checks the pictures under `root`.
 
@@ -183,6 +184,8 @@ def load(
         per_class: The numbers of pictures to take of each class, the first in natural order, for
             train, validation and, if given, test.
         split_seed: The seed of the split by shares.
+        settings: The scale of pictures of more than 8 bits that an earlier run found; None finds
+            it in the training split.
 
     Raises:
         UserError: What is wrong with the data, in one line.
@@ -196,7 +199,7 @@ def load(
     )
     broken: dict[str, str] = {}
     splits: dict[str, Split] = {}
-    reader = _Reader(root, SharedFolder.of(cache), image_size)
+    reader = _Reader(root, SharedFolder.of(cache), image_size, settings)
     for name in ("train", "validation", "test"):  # the first finds the scale
         by_class = getattr(files, name)
         if by_class:
@@ -204,6 +207,8 @@ def load(
             broken |= refused
     total = sum(map(len, splits.values())) + len(broken)
     warnings = _broken(broken, total, root) + reader.told
+    if settings:
+        warnings.append(f"Pictures of more than 8 bits are shown as before: {_scale(settings)}")
     for split in splits.values():
         for label, name in enumerate(files.classes):
             if not (split.labels == label).any():
@@ -255,10 +260,15 @@ class _Reader:
         files = [file for found in by_class.values() for file in found]
         labels = np.repeat(np.arange(len(by_class)), [len(found) for found in by_class.values()])
         paths = [file.relative_to(self.root).as_posix() for file in files]
-        contents, folder, header = self._entry(files, of_training=name == "train")
-        if name == "train" and header["levels"]:
+        finds_scale = name == "train" and self.settings is None
+        contents, folder, header = self._entry(files, finds_scale)
+        if finds_scale and header["levels"]:
             self.settings = DecodeSettings(*header["levels"])
-            self.told.append(_scale(self.settings, header["deep"], len(files)))
+            deep = header["deep"]
+            number = "All" if deep == len(files) else f"{deep:,} of {len(files):,}"
+            self.told.append(
+                f"{number} training pictures have more than 8 bits: {_scale(self.settings)}"
+            )
         reasons = header["broken"]
         kept = np.array([row for row in range(len(files)) if str(row) not in reasons], dtype=int)
         split = Split(
@@ -279,7 +289,7 @@ class _Reader:
             UserError: If its files are others by now.
         """
         files = [self.root / path for path in split.paths]
-        contents, folder, header = self._entry(files, of_training=False)
+        contents, folder, header = self._entry(files)
         digests = _digests("".join(content[:32] for content in contents))
         if header["broken"] or not np.array_equal(digests, split.digests):
             raise UserError(
@@ -288,7 +298,7 @@ class _Reader:
         return replace(split, folder=folder, checksums=_digests(header["digests"]))
 
     def _entry(
-        self, files: list[Path], of_training: bool
+        self, files: list[Path], finds_scale: bool = False
     ) -> tuple[list[str], SharedFolder, decoded.Header]:
         """Decoded pictures, decoded now if need be.
 
@@ -302,7 +312,7 @@ class _Reader:
             identity = {
                 "files": contents,
                 "image_size": self.image_size,
-                "levels": "its own" if of_training else known,
+                "levels": "its own" if finds_scale else known,
                 "format": decoded.FORMAT,
             }
             key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
@@ -312,7 +322,7 @@ class _Reader:
             if header is None:
                 settings = self.settings
                 facts: dict[str, Any] = {"levels": None, "deep": 0}
-                if of_training:
+                if finds_scale:
                     deep = list(itertools.compress(files, pool.map(levels.deep, files)))
                     settings = levels.find(deep)
                     facts = {"levels": settings and astuple(settings), "deep": len(deep)}
@@ -328,11 +338,10 @@ def _digests(text: str) -> np.ndarray:
     return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
 
 
-def _scale(settings: DecodeSettings, deep: int, total: int) -> str:
-    number = "All" if deep == total else f"{deep:,} of {total:,}"
+def _scale(settings: DecodeSettings) -> str:
     return (
-        f"{number} training pictures have more than 8 bits: {settings.low:,.6g} and less is shown "
-        f"black, {settings.high:,.6g} and more white, in all splits and in predictions"
+        f"{settings.low:,.6g} and less is shown black, {settings.high:,.6g} and more white, in all "
+        "splits and in predictions"
     )
 
 

@@ -167,7 +167,7 @@ class Options:
         group=SEARCH,
         many="*",
         excludes=(
-            *("set", "hypermodel", "space", "max_unfrozen", "enqueue", "warm_start"),
+            *("set", "hypermodel", "space", "max_unfrozen", "enqueue", "warm_start", "extend"),
             *("trials", "sampler", "scheduler", "objective"),
         ),
     )
@@ -205,9 +205,19 @@ class Options:
         None,
         kinds.TEXT,
         "RUN",
-        "learn from the finished trials of an earlier run: its folder, or STORAGE#STUDY",
+        "learn from the finished trials of an earlier run: its folder, or STORAGE#STUDY; if it was "
+        "on other pictures, its ten best points are tried first",
         group=SEARCH,
         secret=True,
+    )
+    extend: str | None = option(
+        None,
+        kinds.FOLDER_NAME,
+        "NAME",
+        "a run whose pictures have changed: begin anew as it was begun, but with its ten best "
+        "points first",
+        group=SEARCH,
+        excludes=("warm_start",),
     )
     seed: int = option(0, whole(0), "N", "of sampler and training", group=SEARCH)
     time_budget: float | None = option(

@@ -60,7 +60,27 @@ def from_file(path: Path, **given: Any) -> Options:
     """
     # Not by the settings: another run has another name.
     saved = {name: value for name, value in read(path).items() if name != "name"}
-    return _options(path, saved | given)
+    return _options(path, saved, given)
+
+
+def extended(folder: Path, **given: Any) -> Options:
+    """The options of a new run that begins as an earlier one did; what is given goes before it.
+
+    Args:
+        folder: The earlier run's folder.
+        given: The options that differ, `extend` among them.
+
+    Raises:
+        UserError: If there is no such run; as `Options`.
+    """
+    if not (folder / FILE).is_file():
+        raise UserError(f"There is no run {folder} to extend; {_others(folder)}.")
+    # What it was begun with is in its points.
+    own = ("name", "extend", "enqueue", "warm_start")
+    saved = {name: value for name, value in read(folder / FILE).items() if name not in own}
+    if "hypermodel" in given:
+        _must_be_the_same(saved.get("hypermodel"), given["hypermodel"])
+    return _options(folder / FILE, {"runs": folder.parent} | saved, given)
 
 
 def resumed(folder: Path, **given: Any) -> Options:
@@ -88,7 +108,7 @@ def resumed(folder: Path, **given: Any) -> Options:
         )
     # Not by the settings: a folder may have been moved, or renamed.
     given = {"runs": folder.parent} | given | {"name": folder.name}
-    return _options(folder / FILE, saved | given)
+    return _options(folder / FILE, saved, given)
 
 
 def _must_be_the_same(saved: str | None, given: Any) -> None:
@@ -99,10 +119,11 @@ def _must_be_the_same(saved: str | None, given: Any) -> None:
         )
 
 
-def _options(path: Path, values: Mapping[str, Any]) -> Options:
+def _options(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> Options:
     try:
-        return Options(**values)
+        return Options(**{**saved, **given})
     except UserError as error:
+        Options(**given)  # which says what is wrong with that alone
         raise UserError(f"{path}: {error}") from None
 
 

@@ -22,11 +22,12 @@ from tuning.records.metadata import RunMetadata
 from tuning.records.mirror import Mirror
 from tuning.records.trial_log import TrialLog
 from tuning.report.live import LiveReport
-from tuning.run.describe import describe
+from tuning.run.describe import describe, weights_of
 from tuning.run.prepare import Prepared, check_name
 from tuning.run.progress import Progress
 from tuning.scheduling.study import open_study
 from tuning.scheduling.tune import Run
+from tuning.scheduling.warm_start import Conditions
 from tuning.training.context import TrialContext
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,8 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
         for damage in folder.damage():
             log.warning("%s", damage)
         resumed = prepared.resumed or not folder.is_empty
-        study = open_study(options, prepared.space, folder, trial_log, resumed)
+        conditions = _conditions(prepared)
+        study = open_study(options, prepared.space, folder, trial_log, resumed, conditions)
         log.info(
             "%d trials of up to %d epochs; run folder %s",
             *(options.planned, options.epochs, options.folder),
@@ -105,13 +107,23 @@ def _earlier(prepared: Prepared) -> RunMetadata | None:
             raise UserError(
                 f"The run {folder.name} was begun by a version that decoded pictures otherwise, or "
                 "with other pictures; it is reported and predicted with, but for more trials start "
-                f"a new run, with --warm-start {folder.name} perhaps."
+                f"a new run from its best points: --extend {folder.name}."
             )
         raise UserError(
             f"The pictures in {prepared.dataset.root} are not those that the run {folder.name} "
-            "began with; put them back, or start a new run."
+            "began with; put them back, or start a new run from its best points: "
+            f"--extend {folder.name}."
         )
     return earlier
+
+
+def _conditions(prepared: Prepared) -> Conditions:
+    return {
+        "fingerprint": prepared.dataset.fingerprint,
+        "image_size": prepared.dataset.image_size,
+        "weights": weights_of(prepared.options, prepared.weights)["checksum"],
+        "backbone": "vgg16",
+    }
 
 
 def _context(prepared: Prepared) -> TrialContext:

@@ -11,8 +11,10 @@ import subprocess
 from dataclasses import astuple
 from pathlib import Path
 
+from models.weights import load
 from search_spaces import experiments
 from tuning.data import decoded
+from tuning.files.shared_folder import fetch_file
 from tuning.options import Options
 from tuning.options.settings import FILE as SETTINGS
 from tuning.records.facts import Weights
@@ -57,7 +59,7 @@ def describe(
             "levels": list(astuple(dataset.settings)) if dataset.settings else None,
             "warnings": list(dataset.warnings),
         },
-        "weights": _weights(options, context),
+        "weights": weights_of(options, context.weights),
         "experiments": _experiments(options),
     }
 
@@ -118,7 +120,13 @@ def _experiments(options: Options) -> list[Experiment]:
     ]
 
 
-def _weights(options: Options, context: TrialContext) -> Weights:
+def weights_of(options: Options, source: str) -> Weights:
+    """What the report says of the backbone's weights.
+
+    Args:
+        options: What the user asked for.
+        source: Where they come from.
+    """
     if options.hypermodel is not None or options.experiments == ("convnet",):
         return {"source": "none", "checksum": "", "note": None}
     notes = {
@@ -127,11 +135,11 @@ def _weights(options: Options, context: TrialContext) -> Weights:
         "can do, so these accuracies say nothing of what ImageNet weights would reach.",
     }
     other = (
-        f"VGG16 started from {Path(context.weights).name}, not from ImageNet's weights: compare "
+        f"VGG16 started from {Path(source).name}, not from ImageNet's weights: compare "
         "the article's figures with care."
     )
     return {
-        "source": context.weights,
-        "checksum": context.backbone.weights.checksum,
-        "note": notes.get(context.weights, other),
+        "source": source,
+        "checksum": load(fetch_file(source)).checksum,
+        "note": notes.get(source, other),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from models.weights import WeightsError, check, imagenet_file, load
 from tuning.data import dataset, demo
 from tuning.data.dataset import Dataset
+from tuning.data.decoding import DecodeSettings
 from tuning.data.folds import most_folds
 from tuning.errors import UserError
 from tuning.export import formats
@@ -20,10 +21,12 @@ from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import SharedFolder, fetch_file, fetch_folder
 from tuning.options import Options
 from tuning.process.native_output import import_keras
+from tuning.records import metadata
 from tuning.records.run_folder import RunFolder
 from tuning.scheduling import loggers
 from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.space import Space, build_space
+from tuning.scheduling.warm_start import best_points
 from tuning.training.context import NamedHyperModel, PickledHyperModel
 
 log = logging.getLogger(__name__)
@@ -66,7 +69,7 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
         check(fetch_file(options.weights))
     except WeightsError as error:
         raise UserError(str(error)) from error
-    data = load_data(options)
+    data = load_data(options, _scale(options, folder))
     if options.folds is not None and options.folds > (most := most_folds(data)):
         raise UserError(
             f"--folds {options.folds} wants a picture of each class in each fold, but the smallest "
@@ -80,6 +83,8 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
     weights = choose_weights(options)
     space = build_space(options, data, hypermodel)
     space.first_points(options)
+    if options.extend and not resumed:
+        best_points(options, space)
     return Prepared(options, data, weights, hypermodel, space, folder, resumed)
 
 
@@ -118,8 +123,24 @@ def _only_lock(path: Path) -> bool:
     return path.is_dir() and all(each.name == ".lock" for each in path.iterdir())
 
 
-def load_data(options: Options) -> Dataset:
+def _scale(options: Options, folder: RunFolder) -> DecodeSettings | None:
+    """The scale of pictures of more than 8 bits in the run that is extended."""
+    if options.extend is None:
+        return None
+    # What is resumed has it as well, and may be alone by now.
+    for run in (folder, RunFolder(options.folder.parent / options.extend)):
+        with suppress(UserError):
+            levels = metadata.read(run)["data"].get("levels")
+            return DecodeSettings(*levels) if levels else None
+    return None
+
+
+def load_data(options: Options, settings: DecodeSettings | None = None) -> Dataset:
     """The pictures, or the demo's; says what is wrong with some of them.
+
+    Args:
+        options: What the user asked for.
+        settings: The scale of pictures of more than 8 bits, if it is known.
 
     Raises:
         UserError: If they are no data set.
@@ -135,6 +156,7 @@ def load_data(options: Options) -> Dataset:
         holdout=options.holdout,
         per_class=options.per_class,
         split_seed=options.split_seed,
+        settings=settings,
     )
     for warning in found.warnings:
         log.warning("%s", warning)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any
 
 from tuning.errors import UserError
@@ -23,6 +24,8 @@ def read_options(arguments: list[str] | None = None) -> tuple[Options, bool]:
     name, config = given.pop("resume", None), given.pop("config", None)
     if name is not None:
         return resumed_options(name, **given), True
+    if "extend" in given and config is None:
+        return extended_options(**given), False
     return settings.from_file(config, **given) if config else Options(**given), False
 
 
@@ -37,12 +40,32 @@ def resumed_options(name: str, **given: Any) -> Options:
     Raises:
         UserError: If there is no such run, or an option cannot change.
     """
-    runs = Options(runs=given.get("runs", RUNS)).runs
-    if not isinstance(runs, ObjectPath):
-        return settings.resumed(runs / name, **given)
-    # The store's word is the last: this machine may never have seen the run.
-    folder = RunFolder(RUNS / name, runs / name)
-    Mirror(folder).bring()
+    folder, runs = _there(name, given)
+    if folder.counterpart is None:
+        return settings.resumed(folder.path, **given)
     if not folder.settings.is_file():
         raise UserError(f"There is no run {folder.counterpart} to resume.")
     return settings.resumed(folder.path, **given | {"runs": runs})
+
+
+def extended_options(extend: str, **given: Any) -> Options:
+    """The options of a new run that begins as another one did, where `given` says nothing else.
+
+    Raises:
+        UserError: If there is no such run.
+    """
+    folder, runs = _there(extend, given)
+    if folder.counterpart is not None:
+        given |= {"runs": runs}
+    return settings.extended(folder.path, **given, extend=extend)
+
+
+def _there(name: str, given: dict[str, Any]) -> tuple[RunFolder, Path | ObjectPath]:
+    """A run's folder, brought here if need be, and where runs lie."""
+    runs = Options(runs=given.get("runs", RUNS)).runs
+    if not isinstance(runs, ObjectPath):
+        return RunFolder(runs / name), runs
+    # The store's word is the last: this machine may never have seen the run.
+    folder = RunFolder(RUNS / name, runs / name)
+    Mirror(folder).bring()
+    return folder, runs

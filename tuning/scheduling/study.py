@@ -1,9 +1,8 @@
-"""The Optuna study of a run: begun, resumed, told, warm-started."""
+"""The Optuna study of a run: begun, resumed, told."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -11,17 +10,16 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
-from search_spaces.constraints import ConstraintError
 from tuning.errors import UserError
 from tuning.options import Options
 from tuning.options.choices import OBJECTIVES
-from tuning.options.option import masked
-from tuning.records.run_folder import STUDY, RunFolder
+from tuning.records.run_folder import RunFolder
 from tuning.records.trial_log import OVER, TrialLog
 from tuning.scheduling.optuna_private import set_waiting
 from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.space import Space
 from tuning.scheduling.storages import open_storage
+from tuning.scheduling.warm_start import Conditions, best_points, enqueue, take_over
 
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 STATUSES = {
@@ -32,7 +30,12 @@ STATUSES = {
 
 
 def open_study(
-    options: Options, space: Space, folder: RunFolder, trial_log: TrialLog, resumed: bool
+    options: Options,
+    space: Space,
+    folder: RunFolder,
+    trial_log: TrialLog,
+    resumed: bool,
+    conditions: Conditions,
 ) -> Study:
     """The study of a run: a new one with its first points enqueued, or the one to go on with.
 
@@ -42,6 +45,7 @@ def open_study(
         folder: The run folder.
         trial_log: What happened to trials so far; it learns what the study knows more.
         resumed: Whether the run is resumed.
+        conditions: What its trials will be trained on.
 
     Raises:
         UserError: If it cannot be had.
@@ -58,10 +62,12 @@ def open_study(
     sampler = build_sampler(options.sampler, options.seed)
     study = create(store, options.name, sampler, options.objective, begun=folder.is_empty)
     try:
-        for point in space.first_points(options):
-            study.enqueue_trial(space.asked(point)[0])
+        study.set_user_attr("conditions", dict(conditions))
+        enqueue(study, space, space.first_points(options))
+        if options.extend:
+            enqueue(study, space, best_points(options, space))
         if options.warm_start:
-            take_over(study, options.warm_start, space)
+            take_over(study, options.warm_start, space, conditions)
         # A run of experiments alone, of a version that had no study for them.
         rebuild(study, space, trial_log)
     except UserError:
@@ -163,75 +169,6 @@ def count_begun(study: Study) -> int:
 def _own(study: Study, states: tuple[TrialState, ...]) -> list[Any]:
     found = study.get_trials(deepcopy=False, states=states)
     return [trial for trial in found if "from" not in trial.user_attrs]
-
-
-def take_over(study: Study, source: str, space: Space) -> int:
-    """Adds the finished trials of an earlier study, each marked with where it is from.
-
-    Args:
-        study: The new study.
-        source: A run folder, or STORAGE#STUDY; of a storage with one study its name may be left.
-        space: The new study's space; earlier trials outside it are left out.
-
-    Returns:
-        How many trials were added.
-
-    Raises:
-        UserError: If there is no such study, it had other objectives, or none of its trials lies
-            in the space.
-    """
-    earlier = _earlier(source)
-    if earlier.directions != study.directions:
-        raise UserError(f"--warm-start {masked(source)} was searched for other objectives.")
-    states = (TrialState.COMPLETE, TrialState.PRUNED)
-    found = earlier.get_trials(deepcopy=False, states=states)
-    added = 0
-    for trial in found:
-        point = trial.user_attrs.get("hyperparameters", trial.params)
-        try:
-            parameters, distributions = space.asked(space.complete(point))
-        except ConstraintError:
-            continue
-        study.add_trial(
-            optuna.trial.create_trial(
-                state=trial.state,
-                values=trial.values,
-                params=parameters,
-                distributions=distributions,
-                user_attrs={**trial.user_attrs, "from": f"{earlier.study_name} {trial.number}"},
-                intermediate_values=trial.intermediate_values,
-            )
-        )
-        added += 1
-    if not added:
-        raise UserError(
-            f"--warm-start {masked(source)}: none of its {len(found)} finished trials lies in this "
-            "search's space."
-        )
-    return added
-
-
-def _earlier(source: str) -> Study:
-    folder = Path(source).expanduser()
-    where, _, name = source.partition("#")
-    if folder.is_dir():
-        if not (folder / STUDY).is_file():
-            raise UserError(f"--warm-start {source} has no study.db; give STORAGE#STUDY.")
-        where, name = RunFolder(folder.resolve()).storage, folder.resolve().name
-    elif "://" not in where and not Path(where).expanduser().is_file():
-        raise UserError(f"--warm-start {source}: there is no such run folder or storage.")
-    store = open_storage(where)
-    names = optuna.get_all_study_names(store)
-    if not name and len(names) == 1:
-        name = names[0]
-    if name not in names and len(names) == 1 and folder.is_dir():
-        name = names[0]  # of a folder that was renamed
-    if name not in names:
-        raise UserError(
-            f"--warm-start {masked(source)}: the storage has the studies "
-            f"{', '.join(sorted(names)) or '(none)'}; name one as STORAGE#STUDY."
-        )
-    return optuna.load_study(study_name=name, storage=store)
 
 
 def reconcile(study: Study, trial_log: TrialLog) -> None:
