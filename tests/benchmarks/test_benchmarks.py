@@ -15,7 +15,7 @@ from search_spaces import levers
 from tuning.cluster.joining import connected
 from tuning.data import dataset
 from tuning.data.demo import CLASSES, draw
-from tuning.features import FeatureCache
+from tuning.features import FeatureCache, View
 from tuning.training.context import TrialContext
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -116,6 +116,26 @@ def test_a_benchmark_prints_its_table(benchmark, name):
     arguments, constants, rows = BENCHMARKS[name]
     (table,) = benchmark(name, arguments, constants)
     assert first_cells(table) == rows
+
+
+def test_growing_prints_both_of_its_tables(benchmark):
+    constants = {"FOLDS": 2, "VIEWS": (View(), View("article", 0))}
+    changes, epochs = benchmark("growing", "--pictures 16 --more 4 --size 48 --rounds 1", constants)
+    computed = dict(row[:2] for row in changes)
+    assert [*computed] == [
+        "",
+        "16 pictures",
+        "4 more",
+        "4 less",
+        "1 with another label",
+        "another split seed",
+        "another fold",
+    ]
+    _, first, more, *others = computed.values()
+    assert first == "16"
+    assert 0 < float(more) <= 4  # a fold needs not all of them
+    assert others == ["0", "0", "0", "0"]
+    assert first_cells(epochs) == ["an epoch of a head", "1 segment", "2 segments", "8 segments"]
 
 
 @pytest.mark.slow

@@ -122,41 +122,6 @@ def test_what_is_no_number_is_black_and_floats_of_unknown_range_are_refused(tmp_
         decode(file, SIZE)
 
 
-def _tiff(bands, kind, bits):
-    """A TIFF of one pixel with so many bands: its directory lies at 8, its lists before the end."""
-    tags = {256: 1, 257: 1, 258: bits, 259: 1, 262: 1, 277: bands, 278: 1, 339: kind}
-    lists = 8 + 2 + 12 * len(tags) + 4
-    body = b""
-    for tag, value in tags.items():
-        many = tag in (258, 339) and bands > 2
-        place = struct.pack("<I", lists + 2 * bands * (tag == 339))
-        value = place if many else struct.pack("<HH", value, value if tag in (258, 339) else 0)
-        number = bands if tag in (258, 339) else 1
-        body += struct.pack("<HHI", tag, 3, number) + value
-    return (
-        b"II*\0"
-        + struct.pack("<IH", 8, len(tags))
-        + body
-        + bytes(4)
-        + struct.pack(f"<{2 * bands}H", *[bits] * bands, *[kind] * bands)
-    )
-
-
-@pytest.mark.parametrize(
-    ("bands", "kind", "bits", "told"),
-    [
-        (9, 1, 16, "a TIFF of 9 bands of 16-bit values, which Pillow does not read"),
-        (3, 3, 32, "a TIFF of 3 bands of floating-point 32-bit values"),
-        (2, 2, 16, "a TIFF of 2 bands of signed 16-bit values"),
-    ],
-)
-def test_a_tiff_that_pillow_refuses_is_told_by_its_bands(tmp_path, bands, kind, bits, told):
-    file = tmp_path / "satellite.tif"
-    file.write_bytes(_tiff(bands, kind, bits))
-    with pytest.raises(UnreadablePicture, match=told):
-        decode(file, SIZE)
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_honoured(tmp_path, orientation):
     undo = {

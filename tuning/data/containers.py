@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from PIL import PngImagePlugin, TiffImagePlugin, features
 
@@ -26,7 +26,7 @@ PACKAGES = {
 
 
 @contextmanager
-def _stream(path: Path | BinaryIO) -> Iterator[BinaryIO]:
+def stream(path: Path | BinaryIO) -> Iterator[BinaryIO]:
     """The file from its start; one that was open stands there again afterwards."""
     if isinstance(path, (str, Path)):
         with open(path, "rb") as file:
@@ -42,7 +42,7 @@ def _stream(path: Path | BinaryIO) -> Iterator[BinaryIO]:
 def kind(path: Path | BinaryIO) -> str | None:
     """PNG, TIFF, HEIC or AVIF; None for another, or a file that cannot be opened."""
     try:
-        with _stream(path) as file:
+        with stream(path) as file:
             start = file.read(64)
     except OSError:
         return None
@@ -79,7 +79,7 @@ def without_large_text(path: Path | BinaryIO) -> bytes | None:
     """
     if kind(path) != "PNG":
         return None
-    with _stream(path) as file:
+    with stream(path) as file:
         chunks = list(_png_chunks(file))
         if all(size <= HARMLESS for name, _, size in chunks if name in TEXT):
             return None
@@ -120,20 +120,37 @@ def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         place += size + 12
 
 
-def tiff_layout(path: Path | BinaryIO) -> str | None:
-    """Bands and bits of a TIFF's first picture, in words; None where that cannot be told."""
+class TiffLayout(NamedTuple):
+    """What a TIFF's first picture is made of.
+
+    Attributes:
+        bands: The number of values a pixel.
+        bits: The bits of the first of them.
+        numbers: What comes before the bits in words: `signed `, `floating-point ` or nothing.
+    """
+
+    bands: int
+    bits: int
+    numbers: str
+
+    def __str__(self) -> str:
+        words = "band" if self.bands == 1 else "bands"
+        return f"{self.bands} {words} of {self.numbers}{self.bits}-bit values"
+
+
+def tiff_layout(path: Path | BinaryIO) -> TiffLayout | None:
+    """The layout of a TIFF's first picture; None where it cannot be told."""
     try:
-        with _stream(path) as file:
+        with stream(path) as file:
             head = file.read(8)
             head += file.read(8) if 43 in head[2:4] else b""
             tags = TiffImagePlugin.ImageFileDirectory_v2(head)
             file.seek(tags.next)
             tags.load(file)
         bands = int(tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1))
-        bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+        bits = int(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0])
         form = tags.get(TiffImagePlugin.SAMPLEFORMAT, (1,))
     except Exception:
         # A broken directory has as many ways to fail as the file has bytes.
         return None
-    numbers = {2: "signed ", 3: "floating-point "}.get(form[0], "")
-    return f"{bands} {'band' if bands == 1 else 'bands'} of {numbers}{bits[0]}-bit values"
+    return TiffLayout(bands, bits, {2: "signed ", 3: "floating-point "}.get(form[0], ""))

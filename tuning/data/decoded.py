@@ -25,7 +25,7 @@ from tuning.errors import UserError
 from tuning.files.shared_folder import SharedFolder
 from tuning.wording import size as in_words
 
-FORMAT = 2  # raised when `decode` changes pixels
+FORMAT = 3  # raised when `decode` changes pixels
 PIXELS, HEADER = "pictures.npy", "entry.json"
 
 Header = dict[str, Any]

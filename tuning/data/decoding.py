@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tuning.data import containers
+from tuning.data.bands import ORIENTATION, Bands, read
 
 MAX_REASON = 200  # characters
 TRANSPOSITIONS = {
@@ -65,7 +66,7 @@ def decode(path: Path | BinaryIO, size: int, settings: DecodeSettings | None = N
 
     Args:
         path: A file, or an open one, of any format that Pillow reads, or HEIC where its package
-            is installed.
+            is installed. Of a TIFF with many bands the first three are red, green and blue.
         size: Side in pixels.
         settings: The scale of pictures of more than 8 bits. Without it 16 bits are taken to be used
             in full, and floating-point pictures are refused: nobody knows what is white.
@@ -76,14 +77,18 @@ def decode(path: Path | BinaryIO, size: int, settings: DecodeSettings | None = N
     Raises:
         UnreadablePicture: If the file cannot be read as a picture.
     """
-    with opened(path) as image:
-        image.load()
-        return _squashed(_rgb(_upright(image), settings), size)
+    with opened(path) as picture:
+        if isinstance(picture, Bands):
+            return _squashed(_shown(picture, settings), size)
+        picture.load()
+        return _squashed(_rgb(_upright(picture), settings).split(), size)
 
 
 @contextmanager
-def opened(path: Path | BinaryIO) -> Iterator[Image.Image]:
-    """Opens a picture; whatever fails until the context ends is the picture's fault.
+def opened(path: Path | BinaryIO) -> Iterator[Image.Image | Bands]:
+    """Opens a picture, as Pillow has it or as numbers.
+
+    Whatever fails until the context ends is the picture's fault.
 
     Raises:
         UnreadablePicture: If anything fails.
@@ -93,6 +98,9 @@ def opened(path: Path | BinaryIO) -> Iterator[Image.Image]:
             # Pillow warns at half of the size that it refuses; large photos are no attack.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.simplefilter("ignore", UserWarning)  # odd EXIF, palette transparency
+            if (bands := read(path)) is not None:
+                yield bands
+                return
             with _open(path) as image:
                 yield image
     except Exception as error:
@@ -125,10 +133,10 @@ def _unreadable(path: Path | BinaryIO, error: Exception) -> UnreadablePicture:
         return UnreadablePicture(f"it is {kind}, which needs a package: {extra}", package)
     if kind == "HEIC":
         return UnreadablePicture(f"it is a broken HEIC, as pillow-heif says: {reason}")
+    layout = containers.tiff_layout(path) if kind == "TIFF" else None
+    if layout and layout.bands > 1:
+        return UnreadablePicture(f"it is a TIFF of {layout} that cannot be read: {reason}")
     if isinstance(error, UnidentifiedImageError):
-        bands = containers.tiff_layout(path) if kind == "TIFF" else None
-        if bands:
-            return UnreadablePicture(f"it is a TIFF of {bands}, which Pillow does not read")
         return UnreadablePicture("it is no picture that can be read")
     return UnreadablePicture(f"it is broken: {reason}")
 
@@ -136,35 +144,57 @@ def _unreadable(path: Path | BinaryIO, error: Exception) -> UnreadablePicture:
 def _upright(image: Image.Image) -> Image.Image:
     """The picture as its EXIF orientation wants it; other EXIF, odd perhaps, is not looked at."""
     try:
-        orientation = int(image.getexif().get(0x0112, 1))
+        orientation = int(image.getexif().get(ORIENTATION, 1))
     except Exception:
         return image  # EXIF that cannot be read; the pixels can
+    return _turned(image, orientation)
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
     turn = TRANSPOSITIONS.get(orientation)
     return image if turn is None else image.transpose(turn)
 
 
-def _squashed(image: Image.Image, size: int) -> np.ndarray:
+def _squashed(bands: Sequence[Image.Image], size: int) -> np.ndarray:
     # Of whole numbers Pillow would round twice, of JPEG's draft mode it would see others: up to
     # 0.01 and 0.06 of a probability.
     small = [
         np.asarray(band.convert("F").resize((size, size), Image.Resampling.BILINEAR))
-        for band in image.split()
+        for band in bands
     ]
     return np.repeat(np.rint(np.stack(small, axis=-1)).astype(np.uint8), 3 // len(small), axis=-1)
 
 
-def is_deep(image: Image.Image) -> bool:
-    """Whether a picture has more than 8 bits: whole numbers or floating point, one band."""
+def is_deep(image: Image.Image | Bands) -> bool:
+    """Whether a picture has more than 8 bits: whole numbers or floating point."""
+    if isinstance(image, Bands):
+        return image.values.dtype != np.uint8
     return image.mode.startswith("I") or image.mode == "F"
+
+
+def _shown(picture: Bands, settings: DecodeSettings | None) -> list[Image.Image]:
+    """The bands that are seen, upright, each of floating point."""
+    values = picture.values.astype(np.float64)
+    if is_deep(picture):
+        values = _scaled(values, _settings(settings, picture.values.dtype.kind == "f"))
+    if picture.opacity is not None:
+        values = 255 + picture.opacity[..., None] * (values - 255)
+    bands = np.moveaxis(values.astype(np.float32), -1, 0)
+    return [_turned(Image.fromarray(band.copy()), picture.orientation) for band in bands]
+
+
+def _settings(settings: DecodeSettings | None, floating: bool) -> DecodeSettings:
+    if settings is None and floating:
+        raise UnreadablePicture("it has floating-point values of an unknown range")
+    return settings or FULL_RANGE
 
 
 def _rgb(image: Image.Image, settings: DecodeSettings | None) -> Image.Image:
     """The picture in RGB, or in one band that stands for all three."""
     if is_deep(image):
-        if settings is None and image.mode == "F":
-            raise UnreadablePicture("it has floating-point values of an unknown range")
         # Pillow's own conversion would clip at 255.
-        return Image.fromarray(_scaled(np.asarray(image, np.float64), settings or FULL_RANGE))
+        scale = _settings(settings, image.mode == "F")
+        return Image.fromarray(_scaled(np.asarray(image, np.float64), scale))
     if image.has_transparency_data:
         clear = image.convert("RGBA")
         white = Image.new("RGBA", clear.size, "white")

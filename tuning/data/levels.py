@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from tuning.data.bands import GDAL_NODATA, Bands, missing
 from tuning.data.decoding import DecodeSettings, UnreadablePicture, is_deep, opened
 
 PICTURES = 256  # that are looked at
 VALUES = 10_000  # of each
 SHARE = 0.1  # per cent at either end that may lie outside: dead pixels, reflections
 LARGEST = 1e30  # what is larger stands for "no value"
-GDAL_NODATA = 42113  # a TIFF tag
 
 
 def deep(path: Path) -> bool:
@@ -54,19 +53,15 @@ def _values(path: Path) -> np.ndarray:
     """Some finite values of a picture; none of one that cannot be read."""
     try:
         with opened(path) as image:
-            values: np.ndarray = np.asarray(image, np.float64).ravel()
-            missing = _missing(image)
+            if isinstance(image, Bands):
+                pixels, none = image.values, image.missing
+            else:
+                tags = getattr(image, "tag_v2", {})
+                pixels, none = np.asarray(image), missing(tags.get(GDAL_NODATA))
     except UnreadablePicture:
         return np.empty(0)
+    values: np.ndarray = pixels.astype(np.float64).ravel()
     values = values[:: max(1, len(values) // VALUES) | 1]  # an odd step meets all columns
-    is_value: np.ndarray = (np.abs(values) < LARGEST) & (values != missing)  # NaN is less than none
+    is_value: np.ndarray = (np.abs(values) < LARGEST) & (values != none)  # NaN is less than none
     found: np.ndarray = values[is_value]
     return found
-
-
-def _missing(image: Image.Image) -> float:
-    """The value that a TIFF of the earth's surface has where there is none; NaN for none."""
-    try:
-        return float(image.tag_v2[GDAL_NODATA].strip("\0 "))  # type: ignore[attr-defined]
-    except (AttributeError, KeyError, ValueError):
-        return math.nan

@@ -249,6 +249,11 @@ def _loading(facts: Facts, best: Best, folder: Path) -> list[str]:
         "With Keras alone, on any of its backends:",
         code_block(KERAS.format(file=MODEL, classes=CLASSES, reading=reading).strip()),
     ]
+    if facts["data"].get("levels"):
+        blocks.append(
+            "Pillow, which this code reads with, cuts colours of more than 8 bits and refuses many "
+            f"bands; {code('python -m tuning.predict')} shows them to the model as training did."
+        )
     for name in there:
         form = FORMATS[name]
         blocks += [f"As {form.title}:", code_block(form.loading.format(size=size).strip())]
