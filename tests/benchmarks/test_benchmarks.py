@@ -131,10 +131,9 @@ def test_growing_prints_both_of_its_tables(benchmark):
         "another split seed",
         "another fold",
     ]
-    _, first, more, *others = computed.values()
+    _, first, *later = computed.values()
     assert first == "16"
-    assert 0 < float(more) <= 4  # a fold needs not all of them
-    assert others == ["0", "0", "0", "0"]
+    assert 0 < sum(map(float, later)) <= 4  # each of the new ones at most once in each view
     assert first_cells(epochs) == ["an epoch of a head", "1 segment", "2 segments", "8 segments"]
 
 
