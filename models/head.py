@@ -6,7 +6,8 @@ import keras
 
 from models.adjustable import AdjustableDropout
 
-POOLINGS = ("flatten", "average")
+POOLINGS = ("flatten", "average", "standardised")
+STANDARDISE = "standardise"  # the layer
 
 
 def head(
@@ -26,7 +27,9 @@ def head(
     Args:
         input_shape: Height, width and channels of the features, (H, W, C).
         classes: Number of classes; two give one sigmoid unit, more a softmax.
-        pooling: `flatten` (the article) or `average` over height and width.
+        pooling: `flatten` (the article), `average` over height and width, or `standardised`: the
+            average, less the mean and by the deviation of each channel, which `network.standardise`
+            sets.
         width: Units of the dense layer, 256 in the article.
         dropout: Share of the dense layer's outputs dropped in training.
         l1: Strength of the L1 penalty on the kernels of both dense layers.
@@ -44,8 +47,13 @@ def head(
     inputs = keras.Input(input_shape, name="features")
     if pooling == "flatten":
         x = keras.layers.Flatten(name="flatten")(inputs)
-    elif pooling == "average":
+    elif pooling in POOLINGS:
         x = keras.layers.GlobalAveragePooling2D(name="average")(inputs)
+        if pooling == "standardised":
+            # Not trainable, it goes by what it is given, in training as well. It is one of Keras'
+            # own layers, with variables, so that a compiled network takes other numbers.
+            fixed = {"center": False, "scale": False, "epsilon": 1e-7, "trainable": False}
+            x = keras.layers.BatchNormalization(name=STANDARDISE, **fixed)(x)
     else:
         raise ValueError(f"The value of `pooling` is {pooling!r}, but must be one of {POOLINGS}.")
     outputs = classifier(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from models import vgg16
 from models.adjustable import AdjustableDropout
 from models.convnet import convnet
-from models.head import head
+from models.head import STANDARDISE, head
 
 
 def frontier(hyperparameters: Mapping[str, Any]) -> str:
@@ -102,6 +103,39 @@ def restart(
             drawn = keras.initializers.GlorotUniform(seed=layer.kernel_initializer.seed + seed)
             layer.kernel.assign(drawn(layer.kernel.shape))
             layer.bias.assign(keras.ops.zeros(layer.bias.shape))
+
+
+def kept(model: keras.Model) -> list[keras.Variable]:
+    """All that a trial's network has of its own: what is trained, and what its head goes by.
+
+    The head's come last, alike for any number of unfrozen layers.
+    """
+    fixed = [each.non_trainable_variables for each in _flat(model) if each.name == STANDARDISE]
+    return [*model.trainable_variables, *itertools.chain.from_iterable(fixed)]
+
+
+def standardise(model: keras.Model, mean: np.ndarray, variance: np.ndarray) -> None:
+    """Sets what a head with `standardised` pooling goes by, (C,) each."""
+    layer = next(each for each in _flat(model) if each.name == STANDARDISE)
+    layer.moving_mean.assign(mean)
+    layer.moving_variance.assign(variance)
+
+
+def factors(model: keras.Model, layer_decay: float) -> list[float]:
+    """What the learning rate of each trained variable is multiplied by.
+
+    Args:
+        model: What `trainable` built.
+        layer_decay: The factor from one conv layer to the one below; the top one's is 1, as the
+            head's.
+    """
+    below = {name: depth for depth, name in enumerate(reversed(vgg16.CONVS))}
+    of = {
+        id(variable): float(layer_decay ** below.get(layer.name, 0))
+        for layer in _flat(model)
+        for variable in layer.trainable_variables
+    }
+    return [of[id(each)] for each in model.trainable_variables]
 
 
 def levers(model: keras.Model) -> AdjustableDropout:

@@ -36,6 +36,7 @@ class Experiment:
     ) -> dict[str, Any]:
         """All hyperparameters of the experiment as a trial of `epochs` epochs; see `levers`."""
         point = dict(self.point)
+        space = "article" if space == "levers" else space  # in which it does not lie
         if point.get("unfrozen"):
             point["head_epochs"] = epochs
         return levers.complete(point, epochs, space=space, preprocessing=preprocessing)
@@ -69,6 +70,8 @@ NAMES = tuple(experiment.name for experiment in EXPERIMENTS)
 
 def named(hyperparameters: dict[str, Any], epochs: int) -> str | None:
     """The experiment that these hyperparameters are, None if they are none of the three."""
+    if "warmup" in hyperparameters:
+        return None  # on today's recipe
     space = "full" if "optimizer" in hyperparameters else "article"
     # As the article's, if the search's pixels go through something else.
     preprocessing = hyperparameters.get("preprocessing")

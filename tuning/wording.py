@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from search_spaces import levers
+
 MISSING = "–"
 
 _NETWORKS = {"vgg16": "VGG16", "convnet": "small convnet"}
@@ -50,15 +52,19 @@ def in_words(hyperparameters: Mapping[str, Any]) -> str:
 
 
 def _beyond_the_article(hyperparameters: Mapping[str, Any]) -> list[str]:
-    """What is not as in the article, of the levers that only space `full` has."""
-    article = {
+    """What is not as in the article, or as today's recipe has it."""
+    usual: dict[str, object] = {
         "width": 64 if hyperparameters["network"] == "convnet" else 256,
         "pooling": "flatten",
         "preprocessing": "rescale",
         "optimizer": "sgd" if hyperparameters.get("unfrozen") else "rmsprop",
         "batch_size": 16,
         "label_smoothing": 0.0,
+        "layer_decay": None,
     }
+    on_recipe = "warmup" in hyperparameters
+    if on_recipe:
+        usual |= levers.RECIPE
     phrases = {
         "width": "a head of {} units",
         "pooling": "{} pooling",
@@ -66,11 +72,12 @@ def _beyond_the_article(hyperparameters: Mapping[str, Any]) -> list[str]:
         "optimizer": "{}",
         "batch_size": "batches of {}",
         "label_smoothing": "label smoothing {}",
+        "layer_decay": "rates falling by {} a layer",
     }
-    return [
+    return ["today's recipe"] * on_recipe + [
         phrases[name].format(value(_OPTIMIZERS.get(hyperparameters[name], hyperparameters[name])))
-        for name, usual in article.items()
-        if hyperparameters.get(name, usual) != usual
+        for name in phrases
+        if hyperparameters.get(name, usual[name]) != usual[name]
     ]
 
 

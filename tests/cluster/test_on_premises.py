@@ -246,7 +246,8 @@ def test_a_search_outlives_a_worker(cluster, photos, tmp_path):
     # Computed once, whichever host needed it.
     assert facts["cache"]["multiples"] == 0
     assert facts["cache"]["builds"] > 0
-    built = [e["key"] for e in EventLog(folder / "cache.jsonl").read() if e["event"] == "build"]
+    events = EventLog(folder / "cache.jsonl").read()
+    built = [(e["key"], e["segment"]) for e in events if e["event"] == "build"]
     assert len(built) == len(set(built))
 
 

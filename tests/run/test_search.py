@@ -103,7 +103,7 @@ def test_each_feature_entry_was_computed_once(searched):
     assert cache["builds"] > 0
     assert cache["hits"] > 0
     events = [json.loads(line) for line in (folder / "cache.jsonl").read_text().splitlines()]
-    built = [event["key"] for event in events if event["event"] == "build"]
+    built = [(e["key"], e["segment"]) for e in events if e["event"] == "build"]
     assert len(built) == len(set(built))
 
 

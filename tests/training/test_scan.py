@@ -12,6 +12,7 @@ if keras.backend.backend() != "jax":
 import jax
 from jax import monitoring
 
+from search_spaces import levers
 from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset
 from tuning.data.folds import fold
@@ -25,6 +26,8 @@ FULL = BOTTLENECK | {
     **{"optimizer": "adam", "width": 32, "pooling": "average", "label_smoothing": 0.1},
     **{"regularization": "both", "l1": 1e-5, "l2": 1e-4, "weight_decay": 1e-4},
 }
+RECIPE = levers.complete({"unfrozen": 0, "augmentation": "none"}, 2, space="levers")
+RECIPE |= {"batch_size": 8}
 
 
 @pytest.fixture
@@ -53,6 +56,7 @@ def epochs(context, point, number=2):
     [
         pytest.param(BOTTLENECK, id="head"),
         pytest.param(FULL, id="head-full"),
+        pytest.param(RECIPE, id="recipe"),
         pytest.param(FINE_TUNE | {"head_epochs": 1, "augmentation": "none"}, id="top"),
         pytest.param(FINE_TUNE | {"head_epochs": 1, "augmentation": "flip"}, id="top-views"),
         pytest.param(CONVNET, id="convnet-augmented"),
@@ -71,7 +75,11 @@ def test_a_scanned_epoch_is_the_one_of_single_steps(context, point, monkeypatch)
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-@pytest.mark.parametrize("point", [BOTTLENECK, FULL, CONVNET], ids=["head", "full", "convnet"])
+@pytest.mark.parametrize(
+    "point",
+    [BOTTLENECK, FULL, CONVNET, RECIPE],
+    ids=["head", "full", "convnet", "recipe"],
+)
 def test_twenty_points_of_a_shape_compile_once(context, point):
     compiled = []
     monitoring.register_event_duration_secs_listener(

@@ -86,7 +86,8 @@ def _whole(
         weights=backbone,
         preprocessing=preprocessing,
     )
-    trained.set_weights(weights)
+    for variable, value in zip(network.kept(trained), weights, strict=True):
+        variable.assign(value)
     return network.whole(
         hyperparameters,
         trained,

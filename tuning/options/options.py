@@ -131,8 +131,8 @@ class Options:
         "article",
         one_of(SPACES),
         "SPACE",
-        f"{' or '.join(SPACES)}: the article's four levers, or also head, preprocessing, batch, "
-        "optimizer, …",
+        f"{', '.join(SPACES)}: the article's four levers, the same on today's recipe, or the "
+        "article's and also head, preprocessing, batch, optimizer, …",
         group=SPACE,
     )
     set: tuple[str, ...] = option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from search_spaces.constraints import (
     parse_constraints,
 )
 from search_spaces.experiments import EXPERIMENTS, NAMES, named
+from search_spaces.portfolio import PORTFOLIO
 from tuning.errors import UserError
 from tuning.options import Options
 
@@ -70,14 +72,19 @@ class Space(ABC):
         return points.complete(self.declare, wanted, self.constraints)
 
     def first_points(self, options: Options) -> list[dict[str, Any]]:
-        """The points that are tried first: the experiments, then the user's own.
+        """The points that are tried first: the experiments or the portfolio, then the user's own.
 
         Raises:
             UserError: If the user's are no points of this space.
         """
         if options.experiments is not None:
             return self.experiments(options.experiments)
-        return self.experiments() + (self.points(options.enqueue) if options.enqueue else [])
+        own = self.points(options.enqueue) if options.enqueue else []
+        return self.experiments() + self.portfolio() + own
+
+    def portfolio(self) -> list[dict[str, Any]]:
+        """Points known to be good, as far as they lie in the space."""
+        return []
 
     def experiments(self, names: Sequence[str] = NAMES) -> list[dict[str, Any]]:
         """Some of the article's experiments, as far as they lie in the space."""
@@ -139,7 +146,7 @@ class LeverSpace(Space):
     Attributes:
         epochs: The epochs of a trial that is not stopped early.
         max_unfrozen: The most conv layers of VGG16 that are trained.
-        name: `article` or `full`.
+        name: One of `levers.SPACES`.
         preprocessing: What the pixels of the article's experiments go through in this search.
         constraints: What the user pinned or narrowed.
     """
@@ -156,13 +163,25 @@ class LeverSpace(Space):
 
     def experiments(self, names: Sequence[str] = NAMES) -> list[dict[str, Any]]:
         """Some of the article's experiments, as far as they lie in the space."""
-        found = []
+        found: list[dict[str, Any]] = []
+        if self.name == "levers":
+            return found  # on whose recipe they are not
         for each in EXPERIMENTS:
             if each.name not in names:
                 continue
             point = each.hyperparameters(self.epochs, self.name, self.preprocessing)
             if self.constraints.allows(point) and point.get("unfrozen", 0) <= self.max_unfrozen:
                 found.append(point)
+        return found
+
+    def portfolio(self) -> list[dict[str, Any]]:
+        """Points known to be good, as far as they lie in the space."""
+        found: list[dict[str, Any]] = []
+        for each in PORTFOLIO if self.name == "levers" else ():
+            with suppress(ConstraintError):
+                point = self.complete(each.point)
+                if self.constraints.allows(point):
+                    found.append(point)
         return found
 
     def is_experiment(self, hyperparameters: dict[str, Any]) -> bool:

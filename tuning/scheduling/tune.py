@@ -194,8 +194,10 @@ def _tidy(run: Run) -> None:
 
 
 def _pending(run: Run) -> list[dict[str, Any]]:
-    """Points that are known now and not over yet."""
-    first = run.space.first_points(run.options)[: run.options.planned]
+    """Points to build features ahead for: those that have begun, and the first to come."""
+    # The article's experiments, or one: the first result shall not wait for others' views.
+    ahead = min(len(run.space.experiments()) or 1, run.options.planned)
+    first = run.space.first_points(run.options)[:ahead]
     trials = run.trial_log.trials
     over = [each.hyperparameters for each in trials if each.status in OVER]
     begun = [each.hyperparameters for each in trials if each.status not in OVER]

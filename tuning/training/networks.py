@@ -6,7 +6,8 @@ import functools
 import gc
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from models import network
 from models.augmentation import Augment
 from models.backbones import Backbone
+from models.optimizer import scheduled
 from tuning.data.parts import Rows
 from tuning.training.keras_private import unshare
 
@@ -112,19 +114,46 @@ class CompiledNetwork:
         ]
 
     def begin(
-        self, user: object, hyperparameters: Mapping[str, Any], rate: float, seed: int
+        self,
+        user: object,
+        hyperparameters: Mapping[str, Any],
+        rate: float,
+        seed: int,
+        *,
+        steps: int = 0,
+        moments: tuple[np.ndarray, np.ndarray] | None = None,
+        head: Sequence[np.ndarray] = (),
     ) -> None:
         """Becomes the network of a new trial, as if it had just been built.
 
         Args:
             user: The trial.
             hyperparameters: The trial's, of a network of this shape.
-            rate: The learning rate.
+            rate: The learning rate, the highest where there is a schedule.
             seed: The seed of initial weights and dropout.
+            steps: The number of steps of the whole training, for a schedule.
+            moments: Mean and variance (C,) of what the head takes, where it standardises.
+            head: What `weights` were of a trial of the same head alone, to begin with.
         """
         self.user = user
         network.restart(self.model, hyperparameters, self._weights, seed)
+        if moments is not None:
+            network.standardise(self.model, *moments)
+        if head:
+            for variable, value in zip(self._kept()[-len(head) :], head, strict=True):
+                variable.assign(value)
         optimizer = self._training.optimizer
+        if self._averages is not None:
+            optimizer.restart(
+                peak=rate,
+                warmup=hyperparameters["warmup"],
+                steps=steps,
+                decay=hyperparameters["weight_decay"],
+                clip=hyperparameters["clip"],
+                average=hyperparameters["average"],
+                factors=network.factors(self.model, hyperparameters.get("layer_decay", 1.0)),
+            )
+            return
         for variable, counter in zip(optimizer.variables, self._counters, strict=True):
             # NumPy's, since JAX gives the memory of its own arrays away in a step.
             variable.assign(np.zeros(variable.shape) if counter is None else counter)
@@ -139,13 +168,17 @@ class CompiledNetwork:
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """Copies of what is trained, in the order of `network.trainable`."""
-        return [np.array(keras.ops.convert_to_numpy(v)) for v in self.model.trainable_variables]
+        """Copies of what the trial's network is made again of, in the order of `network.kept`.
+
+        Averaged where the optimizer averages.
+        """
+        fixed = self._kept()[len(self.model.trainable_variables) :]
+        return _copies([*(self._averages or self.model.trainable_variables), *fixed])
 
     @property
     def state(self) -> list[np.ndarray]:
         """Copies of all that training changes, for `restore`; in a process of the same backend."""
-        return [np.array(keras.ops.convert_to_numpy(v)) for v in self._changing()]
+        return _copies(self._changing())
 
     def restore(self, state: Sequence[np.ndarray]) -> None:
         """Goes on from where `state` was taken, in this process or another."""
@@ -156,11 +189,31 @@ class CompiledNetwork:
         masks = network.levers(self.model).seed_generator.state
         return [*self.model.trainable_variables, *self._training.optimizer.variables, masks]
 
-    def set_head(self, weights: Sequence[np.ndarray]) -> None:
-        """Gives the classifier on top these weights."""
-        variables = self.model.trainable_variables[-len(weights) :]
-        for variable, value in zip(variables, weights, strict=True):
-            variable.assign(value)
+    def _kept(self) -> list[Any]:
+        return network.kept(self.model)
+
+    @property
+    def _averages(self) -> list[Any] | None:
+        """The averages of what is trained, None where the optimizer keeps none."""
+        return getattr(self._training.optimizer, "averages", None)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The network has the averaged weights in this context."""
+        if self._averages is None:
+            yield
+            return
+        raw = [keras.ops.copy(variable) for variable in self.model.trainable_variables]
+        try:
+            for variable, average in zip(
+                self.model.trainable_variables, self._averages, strict=True
+            ):
+                # A copy, since JAX gives the memory of what a model has away in a call.
+                variable.assign(keras.ops.copy(average))
+            yield
+        finally:
+            for variable, value in zip(self.model.trainable_variables, raw, strict=True):
+                variable.assign(value)
 
     def epoch(self, batches: Batches) -> dict[str, float]:
         """Trains once on every batch, in order; returns mean `loss` and `accuracy`."""
@@ -184,8 +237,9 @@ class CompiledNetwork:
             inputs: (N, …), a memory map perhaps.
             name: The name of their content.
         """
-        said = self._scan.probabilities((name, inputs)) if self._scan and name else None
-        return probabilities(self.model, inputs) if said is None else _of_all_classes(said)
+        with self._averaged():
+            said = self._scan.probabilities((name, inputs)) if self._scan and name else None
+            return probabilities(self.model, inputs) if said is None else _of_all_classes(said)
 
 
 def probabilities(model: keras.Model, inputs: np.ndarray | Rows) -> np.ndarray:
@@ -265,12 +319,17 @@ def _augmented(model: keras.Model) -> keras.Model:
     return keras.Model([pictures, affine, colour], model(views), name="augmented")
 
 
+def _copies(variables: Sequence[Any]) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(each)) for each in variables]
+
+
 OPTIMIZERS = {
     "rmsprop": keras.optimizers.RMSprop,
     # With the article's momentum.
     "sgd": functools.partial(keras.optimizers.SGD, momentum=0.9),
     # With weight decay it is AdamW: the decay does not go through the moments.
     "adam": keras.optimizers.Adam,
+    "adamw": scheduled(keras.optimizers.Adam),
 }
 
 

@@ -79,13 +79,14 @@ class TrialReads:
 
     @property
     def head(self) -> Reading | None:
-        """The entry on which the head is trained alone, before layers below it move."""
-        if self.backbone is None or not self.hyperparameters["unfrozen"]:
+        """The entry on which the head is trained alone, and by which it standardises."""
+        standardised = self.hyperparameters.get("pooling") == "standardised"
+        if self.backbone is None or not (self.hyperparameters["unfrozen"] or standardised):
             return None
         return Reading(self.context.dataset.train, self.backbone, vgg16.TOP, PLAIN)
 
     def all(self) -> Iterator[Reading]:
-        """Each entry once."""
+        """Each entry; one may come twice."""
         views = min(self.context.views, self.hyperparameters["epochs"]) if self.augmented else 1
         for each in (self.head, self.validation, *map(self.training, range(views))):
             if each is not None:

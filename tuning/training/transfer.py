@@ -14,6 +14,7 @@ from tuning.data.parts import Part, Rows
 from tuning.features import PLAIN
 from tuning.training.context import TrialContext
 from tuning.training.heads import trained_head
+from tuning.training.moments import pooled_moments
 from tuning.training.networks import Batches, NetworkSpec, compiled_network
 from tuning.training.reads import Reading, TrialReads
 from tuning.training.trial import Trial
@@ -42,9 +43,24 @@ class TransferTrial(Trial):
             head = trained_head(context, hyperparameters, self._train_head)
         self._network = compiled_network(_spec(self.reads))
         rate = hyperparameters["fine_tune_rate" if head else "head_rate"]
-        self._network.begin(self, hyperparameters, rate, context.seed)
-        if head:
-            self._network.set_head(head)
+        steps = -(-len(self.order(size := hyperparameters["batch_size"])) // size)
+        self._network.begin(
+            self,
+            hyperparameters,
+            rate,
+            context.seed,
+            steps=steps * hyperparameters["epochs"],
+            moments=self._moments(),
+            head=head or (),
+        )
+
+    def _moments(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of pooled features as they are, where the head standardises them."""
+        if self.hyperparameters.get("pooling") != "standardised":
+            return None
+        assert self.reads.backbone is not None
+        plain = Reading(self.context.dataset.train, self.reads.backbone, vgg16.TOP, PLAIN)
+        return pooled_moments(self._features(plain), self._name(plain))
 
     def _train_head(self, hyperparameters: dict[str, Any]) -> list[np.ndarray]:
         trial = TransferTrial(self.context, hyperparameters)
@@ -54,7 +70,7 @@ class TransferTrial(Trial):
 
     @property
     def weights(self) -> list[np.ndarray]:
-        """What is trained, as it is now, in the order of `network.trainable`."""
+        """Copies of what the network is made again of; see `CompiledNetwork.weights`."""
         return self._network.weights
 
     @property
@@ -114,7 +130,9 @@ class TransferTrial(Trial):
 def _spec(reads: TrialReads) -> NetworkSpec:
     hyperparameters, context = reads.hyperparameters, reads.context
     unfrozen = hyperparameters.get("unfrozen", 0)
-    kinds = {"l1": "l1", "l2": "l2", "weight_decay": "decay"}
+    kinds = {"l1": "l1", "l2": "l2"}
+    if "warmup" not in hyperparameters:  # a schedule decays by itself
+        kinds["weight_decay"] = "decay"
     return NetworkSpec(
         network=hyperparameters["network"],
         unfrozen=unfrozen,

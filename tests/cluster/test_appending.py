@@ -58,6 +58,7 @@ def split(cache: FeatureCache, folder: Path, seed: int) -> dataset.Dataset:
     return dataset.load(folder, cache=cache.root, image_size=SIZE, holdout=0.4, split_seed=seed)
 
 
+@pytest.mark.parametrize("object_store", ["s3"], indirect=True)
 def test_each_picture_is_computed_once_whoever_needs_it(object_store, machine, photos, tmp_path):
     for name in ("cats", "dogs"):
         (tmp_path / "data" / name).mkdir(parents=True)
