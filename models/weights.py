@@ -20,6 +20,8 @@ from models.vgg16 import CONVS, LAYERS
 IMAGENET_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 IMAGENET_MD5 = "6d6bbae143d832006294945121d1f1fc"
 IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{IMAGENET_FILE}"
+# `Weights.checksum` of these weights, whatever file holds them.
+IMAGENET = "320e3b7cd884662671f3b9c981c0b7d66b4cab7bf5ce3f82a388982b9002120c"
 SUFFIXES = (".h5", ".npz")
 
 

@@ -5,8 +5,8 @@ learning rates, and how long the head is trained before layers below it are unfr
 as in the article.
 
 Space `levers`: the same four on today's recipe, see `models.optimizer`. What pixels go through
-before VGG16 is what its weights were trained with, the head stands on averaged features that are
-standardised, rates warm up, fall along a cosine, and from layer to layer.
+before VGG16 is what its weights were trained with, the head stands on averaged features, rates warm
+up, fall along a cosine, and from layer to layer.
 
 Space `full`: the article's, and also the head's width and pooling, what pixels go through before
 VGG16, batch size, optimizer, label smoothing and decoupled weight decay. By default they are as in
@@ -35,6 +35,7 @@ SPACES = ("article", "levers", "full")
 BATCH_SIZES = (8, 16, 32, 64)
 WIDTHS = (32, 64, 128, 256, 512)
 POOLINGS = ("flatten", "average")
+POOLINGS_TODAY = ("average", "standardised")
 PREPROCESSINGS = ("rescale", "imagenet")
 OPTIMIZERS = ("rmsprop", "sgd", "adam")
 
@@ -46,7 +47,6 @@ RECIPE = {
     "weight_decay": 1e-2,
     "average": 0.99,
     "clip": 1.0,
-    "pooling": "standardised",
     "preprocessing": "imagenet",
 }
 
@@ -129,6 +129,7 @@ def _on_todays_recipe(
         "epochs": hp.Fixed("epochs", epochs),
         "unfrozen": hp.Int("unfrozen", 0, max_unfrozen),
         "label_smoothing": hp.Float("label_smoothing", 0.0, 0.2, step=0.05),
+        "pooling": hp.Choice("pooling", list(POOLINGS_TODAY)),
         **{name: hp.Fixed(name, value) for name, value in RECIPE.items()},
     }
     values |= _penalties(hp)

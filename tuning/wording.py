@@ -64,7 +64,7 @@ def _beyond_the_article(hyperparameters: Mapping[str, Any]) -> list[str]:
     }
     on_recipe = "warmup" in hyperparameters
     if on_recipe:
-        usual |= levers.RECIPE
+        usual |= levers.RECIPE | {"pooling": "average"}
     phrases = {
         "width": "a head of {} units",
         "pooling": "{} pooling",

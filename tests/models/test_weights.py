@@ -13,10 +13,13 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
 from models.vgg16 import CONVS
-from models.weights import IMAGENET_FILE, WeightsError, load, shapes
+from models.weights import IMAGENET, IMAGENET_FILE, WeightsError, load, shapes
+from tuning.options import Options
+from tuning.run.describe import weights_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SURROGATE = ROOT.parent / "shared" / "weights" / "vgg16_surrogate.npz"
+REAL = SURROGATE.with_name("vgg16_imagenet.npz")
 RANDOM = "33ea8c932bdad52c4f21daa7a12e561d3ab1d8d0b318566150d993a9304704b8"
 
 
@@ -277,3 +280,19 @@ except WeightsError as error:
         "--weights random",
     ):
         assert way_out in said
+
+
+def test_imagenet_s_are_known_whatever_file_holds_them(tmp_path):
+    found = load(str(REAL))
+    assert found.checksum == IMAGENET
+    model = keras.applications.VGG16(include_top=False, weights=None)
+    for name in CONVS:
+        kernel, bias = found.arrays[f"{name}/kernel"], found.arrays[f"{name}/bias"]
+        model.get_layer(name).set_weights([kernel, bias])
+    model.save_weights(tmp_path / "same.weights.h5")
+    source = str(tmp_path / "same.weights.h5")
+    assert load(source).checksum == IMAGENET
+    told = weights_of(Options(weights=source), source)
+    assert (told["source"], told["note"]) == ("imagenet", None)
+    other = weights_of(Options(weights=str(SURROGATE)), str(SURROGATE))
+    assert "not from ImageNet's weights" in other["note"]

@@ -139,6 +139,24 @@ def test_a_run_is_extended_when_its_pictures_have_changed(place):
     assert set(test["recall"]) == {"cats", "dogs"}
 
 
+def test_todays_recipe_begins_with_its_portfolio(search):
+    folder, code, said = search(
+        "recipe",
+        *("--space", "levers", "--trials", 4, "--epochs", 2, "--views", 2),
+        *("--set", "unfrozen=0", "augmentation=none,medium"),
+    )
+    assert code == 0, said
+    facts = facts_of(folder)
+    tried = [trial["hyperparameters"] for trial in facts["trials"]]
+    assert [each["augmentation"] for each in tried[:2]] == ["none", "medium"]
+    assert {each["preprocessing"] for each in tried} == {"imagenet"}
+    assert all(trial["experiment"] is None for trial in facts["trials"])
+    # What is fixed is no lever: the sampler never sees it.
+    assert not set(study_of(folder).trials[-1].params) & {"clip", "warmup", "optimizer"}
+    assert "today's recipe" in (folder / "report.md").read_text()
+    assert (folder / "best/model.keras").exists()
+
+
 def test_several_objectives_give_a_front(search):
     folder, code, said = search(
         "front",

@@ -155,8 +155,8 @@ def test_the_names_are_those_that_the_networks_know():
     from tuning.training import networks
 
     assert levers.PREPROCESSINGS == vgg16.PREPROCESSING
-    assert levers.POOLINGS == head.POOLINGS
-    assert tuple(networks.OPTIMIZERS) == levers.OPTIMIZERS
+    assert {*levers.POOLINGS, *levers.POOLINGS_TODAY} == set(head.POOLINGS)
+    assert tuple(networks.OPTIMIZERS) == (*levers.OPTIMIZERS, levers.RECIPE["optimizer"])
 
 
 @pytest.mark.parametrize("preprocessing", levers.PREPROCESSINGS)
@@ -179,5 +179,5 @@ def test_nothing_may_be_unfrozen(space):
     for seed in range(20):
         assert sampled(seed, space=space, max_unfrozen=0).get("unfrozen", 0) == 0
     point = levers.complete({}, 20, max_unfrozen=0, space=space)
-    assert point.get("optimizer", "rmsprop") == "rmsprop"
-    assert "fine_tune_rate" not in point
+    assert point.get("optimizer", "rmsprop") == ("adamw" if space == "levers" else "rmsprop")
+    assert not {"fine_tune_rate", "layer_decay", "head_epochs"} & point.keys()

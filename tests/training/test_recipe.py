@@ -25,7 +25,7 @@ def context(photos, cache):
 
 def point(given, epochs=3, **more):
     whole = levers.complete({**given, "augmentation": "none"}, epochs, space="levers")
-    return whole | {"batch_size": 8, **more}
+    return whole | {"batch_size": 8, "pooling": "standardised", **more}
 
 
 @pytest.mark.parametrize("given", [HEAD, BLOCK | {"unfrozen": 1}], ids=["head", "a layer"])

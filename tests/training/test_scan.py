@@ -27,7 +27,7 @@ FULL = BOTTLENECK | {
     **{"regularization": "both", "l1": 1e-5, "l2": 1e-4, "weight_decay": 1e-4},
 }
 RECIPE = levers.complete({"unfrozen": 0, "augmentation": "none"}, 2, space="levers")
-RECIPE |= {"batch_size": 8}
+RECIPE |= {"batch_size": 8, "pooling": "standardised"}
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from tuning.data.parts import Part
 from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import SharedFolder
+from tuning.wording import count
 
 MAX_BROKEN = 0.05
 NAMED = 10  # broken files that get a warning of their own
@@ -381,7 +382,8 @@ def _shared(one: Split, other: Split) -> list[str]:
     ]
     if not twins:
         return []
+    are = "is" if len(twins) == 1 else "are"
     return [
-        f"{len(twins)} pictures of {other.name} are in {one.name} as well, which inflates the "
-        f"score: {twins[0][1]} is {twins[0][0]}, for one"
+        f"{count(len(twins), 'picture')} of {other.name} {are} in {one.name} as well, which "
+        f"inflates the score: {twins[0][1]} is {twins[0][0]}, for one"
     ]

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import astuple
 from pathlib import Path
 
-from models.weights import load
+from models.weights import IMAGENET, load
 from search_spaces import experiments
 from tuning.data import decoded
 from tuning.files.shared_folder import fetch_file
@@ -125,7 +125,7 @@ def weights_of(options: Options, source: str) -> Weights:
 
     Args:
         options: What the user asked for.
-        source: Where they come from.
+        source: Where they come from; a file that holds ImageNet's is as good as Keras' own.
     """
     if options.hypermodel is not None or options.experiments == ("convnet",):
         return {"source": "none", "checksum": "", "note": None}
@@ -138,8 +138,6 @@ def weights_of(options: Options, source: str) -> Weights:
         f"VGG16 started from {Path(source).name}, not from ImageNet's weights: compare "
         "the article's figures with care."
     )
-    return {
-        "source": source,
-        "checksum": load(fetch_file(source)).checksum,
-        "note": notes.get(source, other),
-    }
+    checksum = load(fetch_file(source)).checksum
+    known = "imagenet" if checksum == IMAGENET else source
+    return {"source": known, "checksum": checksum, "note": notes.get(known, other)}
