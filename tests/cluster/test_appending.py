@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
+from object_store import Amazon
 from ray import cloudpickle
 
 from models.backbones import Backbone
@@ -58,7 +59,7 @@ def split(cache: FeatureCache, folder: Path, seed: int) -> dataset.Dataset:
     return dataset.load(folder, cache=cache.root, image_size=SIZE, holdout=0.4, split_seed=seed)
 
 
-@pytest.mark.parametrize("object_store", ["s3"], indirect=True)
+@pytest.mark.parametrize("object_store", [Amazon], ids=["s3"], indirect=True)
 def test_each_picture_is_computed_once_whoever_needs_it(object_store, machine, photos, tmp_path):
     for name in ("cats", "dogs"):
         (tmp_path / "data" / name).mkdir(parents=True)

@@ -76,7 +76,7 @@ def facts_of(folder):
 
 def test_one_trial_at_a_time_a_seed_gives_the_same_search(search):
     few_shapes = ("network=vgg16", "unfrozen=0:1", "regularization=none")
-    one_at_a_time = ("--trials", 6, "--epochs", 2, "--cpus-per-trial", len(os.sched_getaffinity(0)))
+    one_at_a_time = ("--trials", 4, "--epochs", 2, "--cpus-per-trial", len(os.sched_getaffinity(0)))
     found = []
     for name in ("first", "second"):
         folder, code, said = search(name, *one_at_a_time, "--seed", 3, "--set", *few_shapes)
@@ -98,7 +98,7 @@ def test_points_of_the_user_and_of_an_earlier_run(search, place):
         "third",
         *("--trials", 2, "--epochs", 2, "--enqueue", points, "--warm-start", place / "runs/first"),
         *("--set", "network=vgg16", "unfrozen=0", "augmentation=none", "--sampler", "tpe"),
-        *("--confirm", "2x2", "--folds", "2"),
+        *("--confirm", "1x2", "--folds", "2"),
     )
     assert code == 0, said
     study = study_of(folder)
