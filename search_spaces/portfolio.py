@@ -29,6 +29,10 @@ PORTFOLIO = (
         "can give",
     ),
     Point(
+        {"unfrozen": 0, "augmentation": "none", "pooling": "standardised"},
+        "where there are few pictures: a head on standardised features has learned after few steps",
+    ),
+    Point(
         {"unfrozen": 0, "augmentation": "medium"},
         "the same on views, which the head cannot learn by heart",
     ),

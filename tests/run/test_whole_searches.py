@@ -148,7 +148,8 @@ def test_todays_recipe_begins_with_its_portfolio(search):
     assert code == 0, said
     facts = facts_of(folder)
     tried = [trial["hyperparameters"] for trial in facts["trials"]]
-    assert [each["augmentation"] for each in tried[:2]] == ["none", "medium"]
+    assert [each["augmentation"] for each in tried[:3]] == ["none", "none", "medium"]
+    assert [each["pooling"] for each in tried[:3]] == ["average", "standardised", "average"]
     assert {each["preprocessing"] for each in tried} == {"imagenet"}
     assert all(trial["experiment"] is None for trial in facts["trials"])
     # What is fixed is no lever: the sampler never sees it.

@@ -14,7 +14,7 @@ from tuning.training.networks import probabilities
 from tuning.training.transfer import TransferTrial
 from tuning.training.trial import score
 
-HEAD, _, BLOCK, *_ = (each.point for each in PORTFOLIO)
+HEAD, _, _, BLOCK, *_ = (each.point for each in PORTFOLIO)
 
 
 @pytest.fixture
