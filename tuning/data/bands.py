@@ -76,13 +76,14 @@ def _png(path: Path | BinaryIO) -> Bands | None:
 
     # Pillow looks at size and EXIF, and reads no pixel.
     with Image.open(io.BytesIO(content)) as image:
-        orientation = _orientation(image)
+        turn = orientation(image)
     values = imagecodecs.png_decode(content)
     opacity = values[..., -1] / 65535.0 if colours in PNG_ALPHA else None
-    return Bands(values[..., :-1] if colours in PNG_ALPHA else values, opacity, orientation)
+    return Bands(values[..., :-1] if colours in PNG_ALPHA else values, opacity, turn)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """EXIF's, 1 to 8; other EXIF, odd perhaps, is not looked at."""
     try:
         return int(image.getexif().get(ORIENTATION, 1))
     except Exception:

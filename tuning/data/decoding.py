@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tuning.data import containers
-from tuning.data.bands import ORIENTATION, Bands, read
+from tuning.data.bands import Bands, orientation, read
 
 MAX_REASON = 200  # characters
 TRANSPOSITIONS = {
@@ -81,7 +81,7 @@ def decode(path: Path | BinaryIO, size: int, settings: DecodeSettings | None = N
         if isinstance(picture, Bands):
             return _squashed(_shown(picture, settings), size)
         picture.load()
-        return _squashed(_rgb(_upright(picture), settings).split(), size)
+        return _squashed(_rgb(_turned(picture, orientation(picture)), settings).split(), size)
 
 
 @contextmanager
@@ -139,15 +139,6 @@ def _unreadable(path: Path | BinaryIO, error: Exception) -> UnreadablePicture:
     if isinstance(error, UnidentifiedImageError):
         return UnreadablePicture("it is no picture that can be read")
     return UnreadablePicture(f"it is broken: {reason}")
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The picture as its EXIF orientation wants it; other EXIF, odd perhaps, is not looked at."""
-    try:
-        orientation = int(image.getexif().get(ORIENTATION, 1))
-    except Exception:
-        return image  # EXIF that cannot be read; the pixels can
-    return _turned(image, orientation)
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:

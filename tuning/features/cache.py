@@ -199,10 +199,10 @@ class FeatureCache:
         missing = find(self.store, entry, entry.pictures, headers_only=True).missing
         if not len(missing):
             return None
+        wanted = [entry.pictures[row] for row in missing]
         start, source = vgg16.PICTURE, None
         for frontier in reversed(vgg16.FRONTIERS[order(self.lowest) : order(entry.frontier)]):
             candidate = self._at(frontier, entry, backbone)
-            wanted = [entry.pictures[row] for row in missing]
             lacks = find(self.store, candidate, wanted, headers_only=True).missing
             if len(lacks) < len(missing):
                 start, source, missing = frontier, candidate, np.delete(missing, lacks)

@@ -199,7 +199,7 @@ class Found:
         wanted: Identities of the pictures, in the order of the features.
         headers: The segments that hold them, by name.
         stored: The same, mapped; empty where only headers were asked for.
-        places: Of each picture that was found, its segment and its row there.
+        places: Segment, and row there, of each picture that was found.
         faults: What is wrong with segments that are damaged, by name.
     """
 
@@ -215,7 +215,7 @@ class Found:
         first = {each: row for row, each in reversed(list(enumerate(self.wanted)))}
         return np.array(sorted(row for e, row in first.items() if e not in self.places), int)
 
-    @property
+    @cached_property
     def seconds(self) -> float:
         """The seconds of forward pass from the picture that reading the features spares."""
         each = {
@@ -254,7 +254,7 @@ def find(
     Args:
         store: Where to look.
         entry: Which features.
-        wanted: Of which pictures.
+        wanted: Identities of the pictures.
         headers_only: Whether to believe the headers, and map nothing.
         full: Whether to compare all checksums.
     """

@@ -75,8 +75,8 @@ def extended(folder: Path, **given: Any) -> Options:
     """
     if not (folder / FILE).is_file():
         raise UserError(f"There is no run {folder} to extend; {_others(folder)}.")
-    # What it was begun with is in its points.
-    own = ("name", "extend", "enqueue", "warm_start")
+    # Where its points came from does not matter to who takes the best of them.
+    own = ("name", "extend", "enqueue", "warm_start", "experiments")
     saved = {name: value for name, value in read(folder / FILE).items() if name not in own}
     if "hypermodel" in given:
         _must_be_the_same(saved.get("hypermodel"), given["hypermodel"])
