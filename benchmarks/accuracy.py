@@ -25,6 +25,7 @@ from tuning.process.native_output import import_keras
 import_keras(Path(os.devnull))
 
 from search_spaces import levers
+from search_spaces.experiments import EXPERIMENTS
 from search_spaces.portfolio import PORTFOLIO
 from tuning.data import dataset
 from tuning.features import FeatureCache
@@ -55,13 +56,10 @@ def train(context: TrialContext, point: dict[str, Any]) -> tuple[float, float]:
     return max(found), found[-1]
 
 
-def article(context: TrialContext, epochs: int) -> dict[str, Any]:
-    """The article's bottleneck experiment on the same preprocessing."""
-    return levers.complete(
-        {"network": "vgg16", "augmentation": "none", "unfrozen": 0, "preprocessing": "imagenet"},
-        epochs,
-        space="full",
-    )
+def article(epochs: int) -> dict[str, Any]:
+    """The article's bottleneck experiment, on the preprocessing that today's recipe has."""
+    (bottleneck,) = (each for each in EXPERIMENTS if each.name == "bottleneck")
+    return bottleneck.hyperparameters(epochs) | {"preprocessing": "imagenet"}
 
 
 def main() -> None:
@@ -77,7 +75,7 @@ def main() -> None:
         context = TrialContext(data, FeatureCache(cache), options.weights)
         first = levers.complete(PORTFOLIO[0].point, options.epochs, space="levers")
         points = {name: first | off for name, off in OFF.items()}
-        points["the article's recipe"] = article(context, options.epochs)
+        points["the article's recipe"] = article(options.epochs)
         rows = []
         for name, point in points.items():
             began = time.perf_counter()

@@ -50,6 +50,7 @@ def spec(point: Point, size: int) -> NetworkSpec:
         width=None,
         pooling="flatten",
         optimizer="sgd" if point.get("unfrozen") else "rmsprop",
+        scheduled=False,
         batch_size=BATCH,
         image_size=size,
         classes=2,

@@ -123,6 +123,7 @@ def epochs(backbone: Backbone, count: int, rounds: int) -> list[tuple[object, ..
             width=None,
             pooling="flatten",
             optimizer="rmsprop",
+            scheduled=False,
             batch_size=BATCH,
             image_size=backbone.image_size,
             classes=2,

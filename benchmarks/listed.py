@@ -9,7 +9,6 @@ from typing import Any
 
 from ray import tune
 
-from search_spaces.levers import MAX_UNFROZEN
 from tuning.files.shared_folder import SharedFolder
 from tuning.records.run_folder import RunFolder
 from tuning.scheduling import study as studies
@@ -88,7 +87,7 @@ def run_points(
 ) -> list[Outcome]:
     """Runs trials of these hyperparameters as a search of this project does, in one worker."""
     folder.mkdir(parents=True)
-    levers = LeverSpace(points[0]["epochs"], MAX_UNFROZEN)
+    levers = LeverSpace(points[0]["epochs"])
     storage = open_storage(RunFolder(folder).storage)
     study = studies.create(storage, "listed", build_sampler("tpe", 0), ["accuracy"])
     for point in points:

@@ -27,7 +27,6 @@ import optuna
 import ray
 
 from benchmarks.machine import describe, table
-from search_spaces.levers import MAX_UNFROZEN
 from tuning.cluster.resources import Resources
 from tuning.process.native_output import import_keras
 from tuning.records.event_log import CURVES
@@ -77,10 +76,10 @@ def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, fl
     """Seconds until all workers train, from there to the search's end, and the driver's CPU's."""
     folder.mkdir()
     run_folder = RunFolder(folder)
-    levers, trials = LeverSpace(epochs, MAX_UNFROZEN), gpus * rounds
+    levers, trials = LeverSpace(epochs), gpus * rounds
     storage = open_storage(run_folder.storage)
     study = studies.create(storage, "scale", build_sampler("tpe", 0), ["accuracy"])
-    scheduler = build_scheduler("none", epochs, lambda hyperparameters: True)
+    scheduler = build_scheduler("none", epochs)
     trial_log = TrialLog(run_folder.trials)
     callback = _Noting(trial_log, scheduler.endings, run_folder.shared)
     searcher = LeverSearch(study, levers, scheduler.endings, capacity=lambda: gpus)

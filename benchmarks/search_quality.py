@@ -102,7 +102,7 @@ def best_after(way: str, seed: int, epochs: int) -> float:
             reduction_factor=REDUCTION,
         )
     else:
-        halving = build_scheduler("asha", EPOCHS, lambda levers: False)
+        halving = build_scheduler("asha", EPOCHS)
         search._endings = halving.endings
     stock = way == "stock OptunaSearch"
     halving.set_search_properties("validation_accuracy" if stock else "best_accuracy", "max")

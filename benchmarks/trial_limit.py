@@ -52,6 +52,7 @@ def suffix(unfrozen: int, pictures: int, backbone: Backbone) -> Callable[[], obj
             width=None,
             pooling="flatten",
             optimizer="sgd" if unfrozen else "rmsprop",
+            scheduled=False,
             batch_size=BATCH,
             image_size=SIZE,
             classes=2,

@@ -6,6 +6,8 @@ import keras
 
 from models.head import classifier
 
+CHANNELS = (32, 32, 64)
+
 
 def convnet(
     image_size: int,
@@ -39,7 +41,7 @@ def convnet(
     """
     inputs = keras.Input((image_size, image_size, 3), name="picture")
     x = keras.layers.Rescaling(1 / 255, name="rescale")(inputs)
-    for index, channels in enumerate((32, 32, 64), start=1):
+    for index, channels in enumerate(CHANNELS, start=1):
         x = keras.layers.Conv2D(
             channels,
             3,
@@ -60,3 +62,13 @@ def convnet(
         adjustable=adjustable,
     )
     return keras.Model(inputs, outputs, name="convnet")
+
+
+def flops(image_size: int) -> int:
+    """Floating point operations of the convolutions on one picture; see `vgg16.flops`."""
+    total, side, below = 0, image_size, 3
+    for channels in CHANNELS:
+        side -= 2
+        total += 2 * 3 * 3 * below * channels * side * side
+        side, below = side // 2, channels
+    return total

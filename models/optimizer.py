@@ -30,8 +30,8 @@ def scheduled(base: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.O
     """
 
     class Scheduled(base):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__(learning_rate=self._rate)
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(learning_rate=self._rate, **settings)
 
         def build(self, variables: Sequence[keras.Variable]) -> None:
             if self.built:

@@ -1,4 +1,4 @@
-"""The article's three experiments as fixed points of the space of levers.
+"""The article's three experiments, faithful to it in every space: no sampler sees them.
 
 "Building powerful image classification models using very little data" (F. Chollet, 2016). The
 figures are the article's own words, and the best validation accuracy in the printed runs of its
@@ -31,15 +31,12 @@ class Experiment:
     article_accuracy: float
     point: dict[str, Any]
 
-    def hyperparameters(
-        self, epochs: int, space: str = "article", preprocessing: str = "rescale"
-    ) -> dict[str, Any]:
-        """All hyperparameters of the experiment as a trial of `epochs` epochs; see `levers`."""
+    def hyperparameters(self, epochs: int) -> dict[str, Any]:
+        """All of them, as a trial of `epochs` epochs has them in space `article`."""
         point = dict(self.point)
-        space = "article" if space == "levers" else space  # in which it does not lie
         if point.get("unfrozen"):
             point["head_epochs"] = epochs
-        return levers.complete(point, epochs, space=space, preprocessing=preprocessing)
+        return levers.complete(point, epochs)
 
 
 EXPERIMENTS = (
@@ -66,18 +63,3 @@ EXPERIMENTS = (
     ),
 )
 NAMES = tuple(experiment.name for experiment in EXPERIMENTS)
-
-
-def named(hyperparameters: dict[str, Any], epochs: int) -> str | None:
-    """The experiment that these hyperparameters are, None if they are none of the three."""
-    if "warmup" in hyperparameters:
-        return None  # on today's recipe
-    space = "full" if "optimizer" in hyperparameters else "article"
-    # As the article's, if the search's pixels go through something else.
-    preprocessing = hyperparameters.get("preprocessing")
-    if preprocessing not in levers.PREPROCESSINGS:
-        preprocessing = "rescale"
-    for experiment in EXPERIMENTS:
-        if experiment.hyperparameters(epochs, space, preprocessing) == hyperparameters:
-            return experiment.name
-    return None

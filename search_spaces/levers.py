@@ -8,9 +8,8 @@ Space `levers`: the same four on today's recipe, see `models.optimizer`. What pi
 before VGG16 is what its weights were trained with, the head stands on averaged features, rates warm
 up, fall along a cosine, and from layer to layer.
 
-Space `full`: the article's, and also the head's width and pooling, what pixels go through before
-VGG16, batch size, optimizer, label smoothing and decoupled weight decay. By default they are as in
-the article, so every point of space `article` is one of space `full`.
+Space `full`: that recipe, with all of it for levers: also the head's width and pooling, what pixels
+go through before VGG16, batch size, optimizer and weight decay.
 
 Mixup is no lever: on cached features it would mix what stands at the frontier, so that it was
 another method at every number of unfrozen layers.
@@ -18,9 +17,11 @@ another method at every number of unfrozen layers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from models.vgg16 import CONVS
 from search_spaces.constraints import WHOLE, Constraints
 
 if TYPE_CHECKING:
@@ -29,15 +30,14 @@ if TYPE_CHECKING:
 NETWORKS = ("vgg16", "convnet")
 AUGMENTATIONS = ("none", "flip", "article", "medium", "strong")
 REGULARIZATIONS = ("none", "l1", "l2", "both")
-DECAY = "decay"  # a kind of regularization in space `full`
-MAX_UNFROZEN = 6
-SPACES = ("article", "levers", "full")
+# Of each space, by its name: a study goes on in the one that it began with.
+VERSIONS = {"article": 1, "levers": 1, "full": 2}
+SPACES = tuple(VERSIONS)
 BATCH_SIZES = (8, 16, 32, 64)
 WIDTHS = (32, 64, 128, 256, 512)
-POOLINGS = ("flatten", "average")
-POOLINGS_TODAY = ("average", "standardised")
-PREPROCESSINGS = ("rescale", "imagenet")
-OPTIMIZERS = ("rmsprop", "sgd", "adam")
+POOLINGS = ("average", "standardised")
+PREPROCESSINGS = ("imagenet", "rescale")
+OPTIMIZERS = ("adamw", "sgd", "rmsprop")
 
 # What space `levers` holds fast: for what warmup, average and clip do see `models.optimizer`.
 RECIPE = {
@@ -47,16 +47,15 @@ RECIPE = {
     "weight_decay": 1e-2,
     "average": 0.99,
     "clip": 1.0,
-    "preprocessing": "imagenet",
 }
 
 
 def declare(
     hp: keras_tuner.HyperParameters,
     epochs: int,
-    max_unfrozen: int = MAX_UNFROZEN,
+    max_unfrozen: int = len(CONVS),
     space: str = "article",
-    preprocessing: str = "rescale",
+    networks: Sequence[str] = NETWORKS,
 ) -> dict[str, Any]:
     """Asks `hp` for every hyperparameter of one trial.
 
@@ -65,47 +64,98 @@ def declare(
         epochs: Epochs of a trial that is not stopped early.
         max_unfrozen: The most conv layers of VGG16 that are trained, of 13.
         space: One of `SPACES`.
-        preprocessing: The article's experiments' in this search, the default of the lever.
+        networks: Those of `NETWORKS` that space `levers` chooses from.
 
     Returns:
         The active hyperparameters by name, plain and JSON-able. Those that do not matter in this
         trial (the strength of a penalty that is off, say) are absent.
     """
-    if space == "levers":
-        return _active(_on_todays_recipe(hp, epochs, max_unfrozen))
-    full = space == "full"
-    # The small convnet is a choice beside VGG16, because it wins where the weights know nothing of
-    # the pictures.
-    network = hp.Choice("network", list(NETWORKS))
-    penalties = [*REGULARIZATIONS, DECAY] if full else list(REGULARIZATIONS)
+    if space == "article":
+        values = _as_in_the_article(hp, epochs, max_unfrozen)
+    else:
+        full = space == "full"
+        values = _on_todays_recipe(hp, epochs, max_unfrozen, NETWORKS if full else networks, full)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _as_in_the_article(
+    hp: keras_tuner.HyperParameters, epochs: int, max_unfrozen: int
+) -> dict[str, Any]:
+    """None for what does not matter, here and below."""
     values: dict[str, Any] = {
-        "network": network,
-        "augmentation": hp.Choice("augmentation", list(AUGMENTATIONS)),
-        "dropout": hp.Float("dropout", 0.0, 0.8, step=0.05, default=0.5),
-        "regularization": hp.Choice("regularization", penalties),
-        "head_rate": hp.Float("head_rate", 1e-5, 1e-2, sampling="log", default=1e-3),
+        # The small convnet is a choice beside VGG16, because it wins where the weights know nothing
+        # of the pictures.
+        "network": hp.Choice("network", list(NETWORKS)),
+        **_levers(hp, 1e-5, 1e-2),
         "epochs": hp.Fixed("epochs", epochs),
+        "batch_size": hp.Fixed("batch_size", 16),
+        **_penalties(hp),
     }
-    if not full:
-        values["batch_size"] = hp.Fixed("batch_size", 16)
-    values |= _penalties(hp)
     with hp.conditional_scope("network", ["vgg16"]):
         values["unfrozen"] = hp.Int("unfrozen", 0, max_unfrozen)
-        # KerasTuner wants a value, if it never occurs.
-        with hp.conditional_scope("unfrozen", list(range(1, max_unfrozen + 1)) or [1]):
+        with _fine_tuning(hp, max_unfrozen):
             values["fine_tune_rate"] = hp.Float(
                 "fine_tune_rate", 1e-6, 1e-3, sampling="log", default=1e-4
             )
-            # A head trained for long overfits before the layers below it move. Few values, so
-            # that trials can share their heads.
             values["head_epochs"] = hp.Choice("head_epochs", _shares(epochs), default=epochs)
+    return values
+
+
+def _on_todays_recipe(
+    hp: keras_tuner.HyperParameters,
+    epochs: int,
+    max_unfrozen: int,
+    networks: Sequence[str],
+    full: bool,
+) -> dict[str, Any]:
+    """The four levers, rates, and the recipe's settings: fixed, or in space `full` levers too."""
+    recipe: dict[str, Any] = {}
+    poolings, preprocessings = list(POOLINGS), [PREPROCESSINGS[0]]
     if full:
-        values |= _beyond_the_article(hp, network, bool(values["unfrozen"]), preprocessing)
-    return _active(values)
+        # SGD wants higher rates than the others.
+        levers, fine_tune = _levers(hp, 1e-5, 1e-1), (1e-6, 1e-2)
+        poolings, preprocessings = [*POOLINGS, "flatten"], list(PREPROCESSINGS)
+        recipe = {
+            "optimizer": hp.Choice("optimizer", list(OPTIMIZERS)),
+            "batch_size": hp.Choice("batch_size", list(BATCH_SIZES), default=32),
+            "weight_decay": hp.Float("weight_decay", 1e-4, 1.0, sampling="log", default=1e-2),
+            "width": hp.Choice("width", list(WIDTHS), default=256),
+        }
+    else:
+        levers, fine_tune = _levers(hp, 1e-4, 1e-2), (1e-5, 5e-4)
+    recipe |= {name: hp.Fixed(name, RECIPE[name]) for name in RECIPE if name not in recipe}
+    values: dict[str, Any] = {
+        "network": _one_of(hp, "network", networks),
+        **levers,
+        "epochs": hp.Fixed("epochs", epochs),
+        "label_smoothing": hp.Float("label_smoothing", 0.0, 0.2, step=0.05),
+        **recipe,
+        **_penalties(hp),
+    }
+    with hp.conditional_scope("network", ["vgg16"]):
+        values["unfrozen"] = hp.Int("unfrozen", 0, max_unfrozen)
+        values["pooling"] = hp.Choice("pooling", poolings)
+        values["preprocessing"] = _one_of(hp, "preprocessing", preprocessings)
+        with _fine_tuning(hp, max_unfrozen):
+            low, high = fine_tune
+            values["fine_tune_rate"] = hp.Float(
+                "fine_tune_rate", low, high, sampling="log", default=5e-5
+            )
+            values["head_epochs"] = hp.Choice(
+                "head_epochs", _shares(epochs), default=_shares(epochs)[0]
+            )
+            values["layer_decay"] = hp.Float("layer_decay", 0.5, 1.0, step=0.05, default=0.8)
+    return values
 
 
-def _active(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+def _levers(hp: keras_tuner.HyperParameters, low: float, high: float) -> dict[str, Any]:
+    """Those of the head, whose learning rate lies between `low` and `high`."""
+    return {
+        "augmentation": hp.Choice("augmentation", list(AUGMENTATIONS)),
+        "dropout": hp.Float("dropout", 0.0, 0.8, step=0.05, default=0.5),
+        "regularization": hp.Choice("regularization", list(REGULARIZATIONS)),
+        "head_rate": hp.Float("head_rate", low, high, sampling="log", default=1e-3),
+    }
 
 
 def _penalties(hp: keras_tuner.HyperParameters) -> dict[str, Any]:
@@ -116,55 +166,23 @@ def _penalties(hp: keras_tuner.HyperParameters) -> dict[str, Any]:
     return found
 
 
-def _on_todays_recipe(
-    hp: keras_tuner.HyperParameters, epochs: int, max_unfrozen: int
-) -> dict[str, Any]:
-    """The four levers, rates, and the recipe's settings, most of them fixed."""
-    values: dict[str, Any] = {
-        "network": hp.Fixed("network", "vgg16"),
-        "augmentation": hp.Choice("augmentation", list(AUGMENTATIONS)),
-        "dropout": hp.Float("dropout", 0.0, 0.8, step=0.05, default=0.5),
-        "regularization": hp.Choice("regularization", list(REGULARIZATIONS)),
-        "head_rate": hp.Float("head_rate", 1e-4, 1e-2, sampling="log", default=1e-3),
-        "epochs": hp.Fixed("epochs", epochs),
-        "unfrozen": hp.Int("unfrozen", 0, max_unfrozen),
-        "label_smoothing": hp.Float("label_smoothing", 0.0, 0.2, step=0.05),
-        "pooling": hp.Choice("pooling", list(POOLINGS_TODAY)),
-        **{name: hp.Fixed(name, value) for name, value in RECIPE.items()},
-    }
-    values |= _penalties(hp)
-    with hp.conditional_scope("unfrozen", list(range(1, max_unfrozen + 1)) or [1]):
-        values["fine_tune_rate"] = hp.Float(
-            "fine_tune_rate", 1e-5, 5e-4, sampling="log", default=5e-5
-        )
-        values["head_epochs"] = hp.Choice(
-            "head_epochs", _shares(epochs), default=_shares(epochs)[0]
-        )
-        values["layer_decay"] = hp.Float("layer_decay", 0.5, 1.0, step=0.05, default=0.8)
-    return values
+def _fine_tuning(
+    hp: keras_tuner.HyperParameters, max_unfrozen: int
+) -> AbstractContextManager[None]:
+    """The scope of what matters with unfrozen layers alone.
+
+    Among it is how long the head is trained before: one trained for long overfits before the layers
+    below it move. It has few values, so that trials can share their heads.
+    """
+    # KerasTuner wants a value, if it never occurs.
+    scope: AbstractContextManager[None] = hp.conditional_scope(
+        "unfrozen", list(range(1, max_unfrozen + 1)) or [1]
+    )
+    return scope
 
 
-def _beyond_the_article(
-    hp: keras_tuner.HyperParameters, network: str, fine_tunes: bool, preprocessing: str
-) -> dict[str, Any]:
-    """What only space `full` has; None for what does not matter."""
-    # The article's width and optimizer depend on the network, so the defaults do.
-    width = 64 if network == "convnet" else 256
-    optimizer = "sgd" if fine_tunes else "rmsprop"
-    values: dict[str, Any] = {
-        "batch_size": hp.Choice("batch_size", list(BATCH_SIZES), default=16),
-        "label_smoothing": hp.Float("label_smoothing", 0.0, 0.2, step=0.05),
-        "width": hp.Choice("width", list(WIDTHS), default=width),
-        "optimizer": hp.Choice("optimizer", list(OPTIMIZERS), default=optimizer),
-    }
-    with hp.conditional_scope("regularization", [DECAY]):
-        values["weight_decay"] = hp.Float("weight_decay", 1e-4, 1.0, sampling="log", default=1e-2)
-    with hp.conditional_scope("network", ["vgg16"]):
-        values["pooling"] = hp.Choice("pooling", list(POOLINGS))
-        values["preprocessing"] = hp.Choice(
-            "preprocessing", list(PREPROCESSINGS), default=preprocessing
-        )
-    return values
+def _one_of(hp: keras_tuner.HyperParameters, name: str, values: Sequence[str]) -> Any:
+    return hp.Choice(name, list(values)) if len(values) > 1 else hp.Fixed(name, values[0])
 
 
 def _shares(epochs: int) -> list[int]:
@@ -174,9 +192,9 @@ def _shares(epochs: int) -> list[int]:
 def complete(
     point: Mapping[str, Any],
     epochs: int,
-    max_unfrozen: int = MAX_UNFROZEN,
+    max_unfrozen: int = len(CONVS),
     space: str = "article",
-    preprocessing: str = "rescale",
+    networks: Sequence[str] = NETWORKS,
     constraints: Constraints = WHOLE,
 ) -> dict[str, Any]:
     """All hyperparameters of a trial of which `point` fixes some; the others take defaults.
@@ -188,5 +206,5 @@ def complete(
     from search_spaces import points
 
     return points.complete(
-        lambda hp: declare(hp, epochs, max_unfrozen, space, preprocessing), point, constraints
+        lambda hp: declare(hp, epochs, max_unfrozen, space, networks), point, constraints
     )

@@ -1,4 +1,4 @@
-"""Points of space `levers` that are known to be good, tried before anything is proposed.
+"""Points on today's recipe that are known to be good, tried before anything is proposed.
 
 The cheapest come first: the first result is there within minutes, and is hard to beat.
 """
@@ -53,5 +53,9 @@ PORTFOLIO = (
     Point(
         {"unfrozen": 3, "augmentation": "strong", "fine_tune_rate": 1e-4, "label_smoothing": 0.1},
         "where the pictures vary more than what the views of the others show",
+    ),
+    Point(
+        {"network": "convnet", "augmentation": "medium"},
+        "where the weights know nothing of the pictures",
     ),
 )

@@ -11,7 +11,7 @@ from search_spaces import levers
 MISSING = "–"
 
 _NETWORKS = {"vgg16": "VGG16", "convnet": "small convnet"}
-_OPTIMIZERS = {"adam": "Adam", "rmsprop": "RMSprop", "sgd": "SGD"}
+_OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
 _LABELS = {
     "epochs": "Epochs at most",
     "fine_tune_rate": "Fine-tuning rate",
@@ -64,7 +64,8 @@ def _beyond_the_article(hyperparameters: Mapping[str, Any]) -> list[str]:
     }
     on_recipe = "warmup" in hyperparameters
     if on_recipe:
-        usual |= levers.RECIPE | {"pooling": "average"}
+        usual |= levers.RECIPE
+        usual |= {"pooling": "average", "preprocessing": levers.PREPROCESSINGS[0], "width": 256}
     phrases = {
         "width": "a head of {} units",
         "pooling": "{} pooling",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.vgg16 import CONVS, FRONTIERS, PREPROCESSING
 from search_spaces.experiments import NAMES
-from search_spaces.levers import MAX_UNFROZEN, SPACES
+from search_spaces.levers import SPACES
 from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import default_cache
@@ -89,8 +89,8 @@ class Options:
         "rescale",
         one_of(PREPROCESSING),
         "HOW",
-        f"{' or '.join(PREPROCESSING)}: pixels / 255 as the article, or as the ImageNet weights "
-        "were trained",
+        f"{' or '.join(PREPROCESSING)}: pixels / 255, or as the ImageNet weights were trained; of "
+        "the article's space and experiments",
         group=NETWORK,
     )
     views: int = option(
@@ -128,11 +128,12 @@ class Options:
         resumable=True,
     )
     space: str = option(
-        "article",
+        None,
         one_of(SPACES),
         "SPACE",
-        f"{', '.join(SPACES)}: the article's four levers, the same on today's recipe, or the "
-        "article's and also head, preprocessing, batch, optimizer, …",
+        f"{', '.join(SPACES)}: the article's four levers with all else as in the article, the same "
+        "levers on today's recipe, or these and also head, preprocessing, batch, optimizer, … "
+        "(default levers)",
         group=SPACE,
     )
     set: tuple[str, ...] = option(
@@ -143,11 +144,12 @@ class Options:
         group=SPACE,
         many="+",
     )
-    max_unfrozen: int = option(
-        MAX_UNFROZEN,
+    max_unfrozen: int | None = option(
+        None,
         whole(0, len(CONVS)),
         "N",
-        "the most conv layers of VGG16 that are trained, 0 to 13",
+        "the most conv layers of VGG16 that are trained, 0 to 13 (default: those for which a trial "
+        "takes a tenth of the time, at the speed of this machine)",
         group=SPACE,
     )
     hypermodel: Any = option(
@@ -370,6 +372,9 @@ class Options:
             # In the article's order: fine-tuning starts from the head of the bottleneck experiment.
             chosen = self.experiments or NAMES
             self._put("experiments", tuple(name for name in NAMES if name in chosen))
+        # The experiments lie in the article's; of a HyperModel it means nothing.
+        others = self.experiments is not None or self.hypermodel is not None
+        usual["space"] = "article" if others else "levers"
         usual["objective"] = ("accuracy",)
         for name in ("log", "export", "objective"):
             self._put(name, tuple(dict.fromkeys(getattr(self, name) or usual[name])))
@@ -406,6 +411,11 @@ class Options:
             raise UserError(
                 f"--scheduler {self.scheduler} goes by one objective, but there are "
                 f"{len(self.objective)}; leave it away."
+            )
+        if self.preprocessing != "rescale" and self.space != "article":
+            raise UserError(
+                f"--preprocessing {self.preprocessing} is of the article's space and experiments; "
+                f"in space {self.space} it is what the weights were trained with, or a lever."
             )
         if self.sampler == "grid" and len(self.objective) > 1:
             raise UserError("--sampler grid goes with one --objective.")

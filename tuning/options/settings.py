@@ -77,7 +77,10 @@ def extended(folder: Path, **given: Any) -> Options:
         raise UserError(f"There is no run {folder} to extend; {_others(folder)}.")
     # Where its points came from does not matter to who takes the best of them.
     own = ("name", "extend", "enqueue", "warm_start", "experiments")
-    saved = {name: value for name, value in read(folder / FILE).items() if name not in own}
+    began = _saved(folder)
+    saved = {name: value for name, value in began.items() if name not in own}
+    if "experiments" in began:
+        saved["space"] = "article"  # in which they lie
     if "hypermodel" in given:
         _must_be_the_same(saved.get("hypermodel"), given["hypermodel"])
     return _options(folder / FILE, {"runs": folder.parent} | saved, given)
@@ -95,7 +98,7 @@ def resumed(folder: Path, **given: Any) -> Options:
     """
     if not (folder / FILE).is_file():
         raise UserError(f"There is no run {folder} to resume; {_others(folder)}.")
-    saved = read(folder / FILE)
+    saved = _saved(folder)
     resumable = [each.name for each in fields(Options) if about(each).resumable]
     if "hypermodel" in given:
         _must_be_the_same(saved.get("hypermodel"), given["hypermodel"])
@@ -109,6 +112,16 @@ def resumed(folder: Path, **given: Any) -> Options:
     # Not by the settings: a folder may have been moved, or renamed.
     given = {"runs": folder.parent} | given | {"name": folder.name}
     return _options(folder / FILE, saved, given)
+
+
+def _saved(folder: Path) -> dict[str, Any]:
+    """The settings of a run, without defaults of its version that have no meaning in it."""
+    saved = read(folder / FILE)
+    for each in fields(Options):
+        if saved.get(each.name) not in (None, False):
+            for other in about(each).excludes:
+                saved.pop(other, None)
+    return saved
 
 
 def _must_be_the_same(saved: str | None, given: Any) -> None:

@@ -102,7 +102,8 @@ def _holds(event: Mapping[str, Any]) -> bool:
     if event["event"] == "build":
         return math.isfinite(event["seconds"])
     if event["event"] == "start":
-        return _is(event["hyperparameters"].get("epochs"), WHOLE)
+        named = _is(event.get("experiment"), (str, NoneType))
+        return named and _is(event["hyperparameters"].get("epochs"), WHOLE)
     if event["event"] == "epoch":
         metrics = event["metrics"]
         shares = 0 <= metrics["validation_accuracy"] <= 1

@@ -75,6 +75,16 @@ class Data(Decoding):
     warnings: Sequence[str]  # broken files, pictures that are in two splits
 
 
+class Space(TypedDict):
+    """What a study chooses from, fixed before its first proposal."""
+
+    name: str  # `article`, `levers` or `full`; `hypermodel` for a user's
+    version: int
+    limits: Sequence[str]  # what the machine's speed rules out, as `--set` has it
+    rate: float | None  # FLOP/s of a large matrix product by which that was decided
+    experiments: Sequence[str]  # the article's that the run is to have
+
+
 class Weights(TypedDict):
     """What VGG16 starts from."""
 

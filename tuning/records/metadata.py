@@ -11,7 +11,7 @@ from typing import Any, TypedDict, cast
 from tuning.errors import UserError
 from tuning.files import atomic
 from tuning.records import shapes
-from tuning.records.facts import Data, Hardware, Weights
+from tuning.records.facts import Data, Hardware, Space, Weights
 from tuning.records.run_folder import RunFolder
 
 
@@ -25,7 +25,13 @@ class Experiment(TypedDict):
     hyperparameters: dict[str, Any]
 
 
-class RunMetadata(TypedDict):
+class _Since(TypedDict, total=False):
+    """What runs of earlier versions do not have."""
+
+    space: Space
+
+
+class RunMetadata(_Since):
     """The whole of ``opening.json``."""
 
     name: str

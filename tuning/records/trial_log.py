@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -27,6 +27,7 @@ class RunEnding:
         at_once: The number of trials that ran side by side.
         gpus: The GPUs of each trial.
         cpus: The CPUs of each trial.
+        notes: What a budget made of the article's experiments, a sentence each.
     """
 
     ended: str | None
@@ -34,6 +35,7 @@ class RunEnding:
     at_once: int
     gpus: float
     cpus: int
+    notes: Sequence[str] = ()
 
     @property
     def interrupted(self) -> bool:
@@ -41,8 +43,13 @@ class RunEnding:
         return self.ended is not None
 
     def device_hours(self, records: Iterable[TrialRecord]) -> float:
-        """GPU hours of these trials; where trials have no GPU, hours of a trial."""
-        return sum(record.seconds for record in records) * (self.gpus or 1.0) / 3600
+        """See `device_hours`."""
+        return device_hours(records, self.gpus)
+
+
+def device_hours(records: Iterable[TrialRecord], gpus: float) -> float:
+    """GPU hours of trials of so many GPUs each; where they have none, hours of a trial."""
+    return sum(record.seconds for record in records) * (gpus or 1.0) / 3600
 
 
 @dataclass
@@ -57,6 +64,8 @@ class TrialRecord:
         reason: The reason why it failed, one line.
         curve: Per epoch, the metrics of `CURVES`.
         seconds: Its time up to its last event, waiting for a search to be resumed not counted.
+        experiment: The name of the article's experiment that it is; None for others, and in runs of
+            earlier versions.
         started: Seconds since the epoch of Unix.
         worker: The machine and process that ran its last epoch.
         retries: The number of times it went on after its process or its machine had died.
@@ -71,6 +80,7 @@ class TrialRecord:
     seconds: float = 0.0
     worker: str | None = None
     retries: int = 0
+    experiment: str | None = None
     last: float = 0.0  # time of its last event
 
     @property
@@ -128,9 +138,14 @@ class TrialLog:
         """Notes that the run begins, or is resumed."""
         self.events.write(event="session", at=time.time())
 
-    def start(self, number: int, hyperparameters: dict[str, Any]) -> None:
+    def start(
+        self, number: int, hyperparameters: dict[str, Any], experiment: str | None = None
+    ) -> None:
         """Notes that a trial begins, or goes on after its search or its worker was interrupted."""
-        record = self._event("start", number, hyperparameters=hyperparameters)
+        facts: dict[str, Any] = {"hyperparameters": hyperparameters}
+        if experiment:
+            facts["experiment"] = experiment
+        record = self._event("start", number, **facts)
         for each in self.callbacks:
             each.start(record)
 
@@ -207,6 +222,7 @@ def _apply(records: dict[int, TrialRecord], event: dict[str, Any]) -> None:
     if event["event"] == "start":
         record = records.setdefault(number, TrialRecord(number, event["hyperparameters"], at))
         record.status, record.reason = "running", None
+        record.experiment = event.get("experiment")
     else:
         record = records[number]
         record.seconds += at - record.last

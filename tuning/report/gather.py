@@ -46,10 +46,7 @@ def gather(folder: RunFolder) -> Facts:
         "hardware": known["hardware"],
         "data": known["data"],
         "weights": known["weights"],
-        "experiments": [
-            _experiment(each, trials, _pictures(known, "validation"))
-            for each in known["experiments"]
-        ],
+        "experiments": [_experiment(each, trials, known) for each in known["experiments"]],
         "best": _best(trials, found, known),
         "confirmation": found.confirmation if found else None,
         "cross_validation": found.cross_validation if found else None,
@@ -90,10 +87,10 @@ def _pictures(known: RunMetadata, split: str) -> int:
 
 
 def _experiment(
-    experiment: metadata.Experiment, trials: list[TrialRecord], pictures: int
+    experiment: metadata.Experiment, trials: list[TrialRecord], known: RunMetadata
 ) -> Experiment:
-    alike = experiment["hyperparameters"]
-    record = next((r for r in trials if r.epochs and r.hyperparameters == alike), None)
+    name, pictures = experiment["name"], _pictures(known, "validation")
+    record = next((r for r in trials if r.epochs and _name(r, known) == name), None)
     accuracy = record.best_accuracy if record else None
     return {
         "name": experiment["name"],
@@ -108,6 +105,15 @@ def _experiment(
         "epochs": record.epochs if record else None,
         "seconds": record.seconds if record else None,
     }
+
+
+def _name(record: TrialRecord, known: RunMetadata) -> str | None:
+    """The article's experiment that a trial is."""
+    if "space" in known:
+        return record.experiment
+    # Of a version that knew them by their hyperparameters.
+    alike = (e for e in known["experiments"] if e["hyperparameters"] == record.hyperparameters)
+    return next((each["name"] for each in alike), None)
 
 
 def _best(trials: list[TrialRecord], found: RunOutcome | None, known: RunMetadata) -> Best | None:
@@ -156,14 +162,7 @@ def _trial(record: TrialRecord, known: RunMetadata, clock: Clock, running: bool)
         "number": record.number,
         "status": status,
         "reason": record.reason,
-        "experiment": next(
-            (
-                e["name"]
-                for e in known["experiments"]
-                if e["hyperparameters"] == record.hyperparameters
-            ),
-            None,
-        ),
+        "experiment": _name(record, known),
         "hyperparameters": record.hyperparameters,
         "epochs": record.epochs,
         "best_epoch": record.best_epoch,

@@ -10,22 +10,26 @@ from rich.console import Console
 
 from tuning.cluster.joining import connected
 from tuning.cluster.leases import LeasedLocks
+from tuning.cluster.rate import matrix_rate
 from tuning.cluster.remote_events import RemoteEventLog
+from tuning.cluster.resources import resources_per_trial
 from tuning.data import decoded
 from tuning.errors import UserError
 from tuning.features import FeatureCache, cost
 from tuning.files.shared_folder import SharedFolder
-from tuning.options import settings
+from tuning.options import Options, settings
 from tuning.process.interrupt import gentle
 from tuning.records import metadata, outcome
 from tuning.records.metadata import RunMetadata
 from tuning.records.mirror import Mirror
 from tuning.records.trial_log import TrialLog
 from tuning.report.live import LiveReport
+from tuning.run.choice import check_version, choose, experiments_of, within
 from tuning.run.describe import describe, weights_of
 from tuning.run.prepare import Prepared, check_name
 from tuning.run.progress import Progress
-from tuning.scheduling.study import open_study
+from tuning.scheduling.limits import Machine
+from tuning.scheduling.study import count_finished, open_study
 from tuning.scheduling.tune import Run
 from tuning.scheduling.warm_start import Conditions
 from tuning.training.context import TrialContext
@@ -58,30 +62,36 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
         for damage in folder.damage():
             log.warning("%s", damage)
         resumed = prepared.resumed or not folder.is_empty
-        conditions = _conditions(prepared)
-        study = open_study(options, prepared.space, folder, trial_log, resumed, conditions)
-        log.info(
-            "%d trials of up to %d epochs; run folder %s",
-            *(options.planned, options.epochs, options.folder),
-        )
         interrupt = stack.enter_context(gentle(log.info))
         dashboard = stack.enter_context(connected(options.address, options.dashboard))
         if dashboard:
             log.info("Ray's dashboard: %s", dashboard)
         context = _context(prepared)
-        metadata.write(describe(options, context, command, earlier), folder)
+        machine = _machine(context, options)
+        chosen = earlier.get("space") if earlier else choose(prepared, machine)
+        metadata.write(describe(options, context, chosen, command, earlier), folder)
+        space = within(prepared.space, chosen)
+        study = open_study(options, space, folder, trial_log, resumed, _conditions(prepared))
+        if resumed and count_finished(study) < options.planned:
+            check_version(options, chosen)
+        log.info(
+            "%d trials of up to %d epochs; run folder %s",
+            *(options.planned, options.epochs, options.folder),
+        )
         trial_log.session()
         progress.open()
         stack.callback(trial_log.close)
         yield Run(
             options=options,
-            space=prepared.space,
+            space=space,
             study=study,
             context=context,
             folder=folder,
             trial_log=trial_log,
             watch=progress.ahead,
             interrupted=lambda: interrupt.raised,
+            experiments=experiments_of(chosen),
+            machine=machine,
         )
 
 
@@ -115,6 +125,15 @@ def _earlier(prepared: Prepared) -> RunMetadata | None:
             f"--extend {folder.name}."
         )
     return earlier
+
+
+def _machine(context: TrialContext, options: Options) -> Machine | None:
+    """The machine that trials run on, None where nothing is chosen by it."""
+    if context.hypermodel is not None or options.experiments is not None:
+        return None
+    share = resources_per_trial(options.gpus_per_trial, options.cpus_per_trial)
+    rate = matrix_rate(share)
+    return Machine(rate, context.dataset, context.views, context.cache.lowest)
 
 
 def _conditions(prepared: Prepared) -> Conditions:

@@ -17,7 +17,7 @@ from tuning.data import decoded
 from tuning.files.shared_folder import fetch_file
 from tuning.options import Options
 from tuning.options.settings import FILE as SETTINGS
-from tuning.records.facts import Weights
+from tuning.records.facts import Space, Weights
 from tuning.records.metadata import Experiment, RunMetadata
 from tuning.training.context import TrialContext
 
@@ -25,13 +25,18 @@ PACKAGES = ("keras", "tensorflow", "jax", "ray", "optuna", "keras-tuner", "numpy
 
 
 def describe(
-    options: Options, context: TrialContext, command: str, earlier: RunMetadata | None
+    options: Options,
+    context: TrialContext,
+    space: Space | None,
+    command: str,
+    earlier: RunMetadata | None,
 ) -> RunMetadata:
     """What is known now; a run that is resumed keeps how and when it began.
 
     Args:
         options: What the user asked for.
         context: What all trials share.
+        space: What the study chooses from; None where a version began it that did not say.
         command: What the user typed, without passwords.
         earlier: What was written when the run began, None for a new one.
     """
@@ -60,7 +65,8 @@ def describe(
             "warnings": list(dataset.warnings),
         },
         "weights": weights_of(options, context.weights),
-        "experiments": _experiments(options),
+        **({"space": space} if space else {}),  # type: ignore[typeddict-item]
+        "experiments": earlier["experiments"] if earlier else _experiments(options),
     }
 
 
@@ -112,9 +118,7 @@ def _experiments(options: Options) -> list[Experiment]:
             "title": each.title,
             "article": each.article,
             "article_accuracy": each.article_accuracy,
-            "hyperparameters": each.hyperparameters(
-                options.epochs, options.space, options.preprocessing
-            ),
+            "hyperparameters": each.hyperparameters(options.epochs),
         }
         for each in experiments.EXPERIMENTS
     ]

@@ -27,6 +27,7 @@ from tuning.report.render import write
 from tuning.run.console import in_short
 from tuning.run.progress import Progress
 from tuning.scheduling import tune
+from tuning.scheduling.optuna_private import proposed
 from tuning.scheduling.tune import Run
 from tuning.training.best import load_arrays
 from tuning.training.networks import probabilities
@@ -70,7 +71,7 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
     crossed = _cross_validate(run, winner, ending, console)
     found = RunOutcome(
         ending,
-        warnings=_unfinished(run, confirmed, crossed),
+        warnings=[*ending.notes, *_unfinished(run, confirmed, crossed)],
         **_of_the_study(run),
     )
     if winner:
@@ -184,6 +185,6 @@ def _of_the_study(run: Run) -> dict[str, Any]:
         return {}  # three points chosen by hand say nothing of levers
     own = set(run.trial_log.records)
     return {
-        "importances": importances(run.study),
+        "importances": importances(proposed(run.study)),
         "front": pareto_front(run.study, run.options.objective, own),
     }

@@ -81,7 +81,7 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
     build_sampler(options.sampler, options.seed)
     hypermodel = pickle_hypermodel(options.hypermodel)
     weights = choose_weights(options)
-    space = build_space(options, data, hypermodel)
+    space = build_space(options, data, weights, hypermodel)
     space.first_points(options)
     if options.extend and not resumed:
         best_points(options, space)

@@ -40,7 +40,7 @@ class LogCallback(tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Called by Ray Tune, as all methods."""
-        self.trial_log.start(trial.config["number"], trial.config["hyperparameters"])
+        self._start(trial)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -85,7 +85,11 @@ class LogCallback(tune.Callback):  # type: ignore[misc]
     def _make_known(self, trial: Any) -> None:
         # A worker may be lost before Ray tells that its trial has started.
         if trial.config["number"] not in self.trial_log.records:
-            self.trial_log.start(trial.config["number"], trial.config["hyperparameters"])
+            self._start(trial)
+
+    def _start(self, trial: Any) -> None:
+        config = trial.config
+        self.trial_log.start(config["number"], config["hyperparameters"], config.get("experiment"))
 
     def _end(self, number: int, status: str, reason: str | None = None) -> None:
         self.trial_log.end(number, status, reason)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +22,29 @@ BRACKETS = 3  # of HyperBand: first rungs at 1, 3 and 9 times ASHA's
 
 
 class _Protecting:
-    """Lets some trials run to their end, and remembers which others were stopped or lost.
+    """Stops none of the article's experiments, and remembers which others were stopped or lost.
 
-    The article's experiments are what every other trial is compared with, so they count at each
-    rung, but are not stopped there.
+    Their rates are constant, so that what they have at a rung cannot be compared with what trials
+    have there whose rates are about to fall: they do not count at rungs either.
     """
 
-    def protect(self, protects: Callable[[dict[str, Any]], bool]) -> None:
-        """Sets which hyperparameters' trials run to their end."""
-        self.protects = protects
+    def begin(self) -> None:
+        """Called before the first trial."""
         self.endings = TrialEndings()
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Whether the trial goes on."""
-        decision: str = super().on_trial_result(tune_controller, trial, result)  # type: ignore[misc]
-        if decision != TrialScheduler.STOP or result.get("done"):
-            return decision
-        if self.protects(trial.config["hyperparameters"]):
+        if trial.config.get("experiment"):
             return str(TrialScheduler.CONTINUE)
-        self.endings.stopped.add(trial.config["number"])
+        decision: str = super().on_trial_result(tune_controller, trial, result)  # type: ignore[misc]
+        if decision == TrialScheduler.STOP and not result.get("done"):
+            self.endings.stopped.add(trial.config["number"])
         return decision
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Takes in the last result; a failed trial has none to compare with."""
+        if "epoch" in result and not trial.config.get("experiment"):
+            super().on_trial_complete(tune_controller, trial, result)  # type: ignore[misc]
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """Takes in that a trial has failed."""
@@ -62,6 +64,8 @@ class _Protecting:
         """Takes in the trials of a run that is resumed."""
         self.set_search_properties("best_accuracy", "max")
         for record in records:
+            if record.experiment:
+                continue
             trial = _Earlier(record)
             self.on_trial_add(None, trial)  # type: ignore[attr-defined]
             best = 0.0
@@ -103,11 +107,6 @@ class Median(_Protecting, MedianStoppingRule):  # type: ignore[misc]
     def _on_insufficient_samples(self, tune_controller: Any, trial: Any, time: float) -> str:
         return str(TrialScheduler.CONTINUE)
 
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Takes in the last result; a failed trial has none to compare with."""
-        if "epoch" in result:
-            super().on_trial_complete(tune_controller, trial, result)
-
 
 class Patient(_Protecting, FIFOScheduler):  # type: ignore[misc]
     """Stops no trial."""
@@ -116,15 +115,12 @@ class Patient(_Protecting, FIFOScheduler):  # type: ignore[misc]
         """There is nothing to take in."""
 
 
-def build_scheduler(
-    kind: str, epochs: int, protects: Callable[[dict[str, Any]], bool]
-) -> Halving | Median | Patient:
+def build_scheduler(kind: str, epochs: int) -> Halving | Median | Patient:
     """The scheduler of a name in `choices.SCHEDULERS`.
 
     Args:
         kind: The scheduler's name.
         epochs: The epochs of a trial that is not stopped.
-        protects: The test of hyperparameters whose trial runs to its end in any case.
     """
     first = max(1, round(FIRST_RUNG * epochs))
     found: Halving | Median | Patient
@@ -140,5 +136,5 @@ def build_scheduler(
         found = Median(time_attr="epoch", grace_period=first)
     else:
         found = Patient()
-    found.protect(protects)
+    found.begin()
     return found

@@ -7,8 +7,10 @@ from typing import Any
 
 import optuna
 from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from tuning.errors import UserError
+from tuning.scheduling.optuna_private import EXPERIMENT, proposed
 
 NEEDED = {"gp": ("scipy", "torch"), "cmaes": ("cmaes",), "qmc": ("scipy",)}
 
@@ -19,10 +21,14 @@ def build_sampler(kind: str, seed: int) -> optuna.samplers.BaseSampler:
     Raises:
         UserError: If it needs a package that is not installed.
     """
-    samplers = optuna.samplers
     for package in NEEDED.get(kind, ()):
         if importlib.util.find_spec(package) is None:
             raise UserError(f"--sampler {kind} needs the package {package}: pip install {package}")
+    return Proposer(_sampler(kind, seed))
+
+
+def _sampler(kind: str, seed: int) -> optuna.samplers.BaseSampler:
+    samplers = optuna.samplers
     if kind == "gp":
         return samplers.GPSampler(seed=seed)
     if kind == "cmaes":
@@ -39,6 +45,61 @@ def build_sampler(kind: str, seed: int) -> optuna.samplers.BaseSampler:
 def set_up_logging() -> None:
     """Lets Optuna set up its logger, so that what a run changes of it can be put back."""
     optuna.logging.get_verbosity()
+
+
+class Proposer(optuna.samplers.BaseSampler):
+    """A sampler that does not see the article's experiments, see `optuna_private.proposed`.
+
+    Args:
+        sampler: The one that proposes.
+    """
+
+    def __init__(self, sampler: optuna.samplers.BaseSampler) -> None:
+        self.sampler = sampler
+        self._seen: tuple[int, Study] | None = None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is nothing left to propose."""
+        return bool(getattr(self.sampler, "exhausted", False))
+
+    def reseed_rng(self) -> None:
+        """See Optuna, as for all methods."""
+        self.sampler.reseed_rng()
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        """The parameters that are proposed together."""
+        return self.sampler.infer_relative_search_space(self._of(study, trial), trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Proposes these."""
+        return self.sampler.sample_relative(self._of(study, trial), trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: Any
+    ) -> Any:
+        """Proposes one alone."""
+        return self.sampler.sample_independent(
+            self._of(study, trial), trial, param_name, param_distribution
+        )
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """A trial has been asked for."""
+        if EXPERIMENT not in trial.user_attrs:
+            self.sampler.before_trial(proposed(study), trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: Any, values: Any) -> None:
+        """A trial is told."""
+        if EXPERIMENT not in trial.user_attrs:
+            self.sampler.after_trial(proposed(study), trial, state, values)
+
+    def _of(self, study: Study, trial: FrozenTrial) -> Study:
+        # One for all parameters of a trial: with it goes what Optuna keeps of a storage's answers.
+        if self._seen is None or self._seen[0] != trial.number:
+            self._seen = trial.number, proposed(study)
+        return self._seen[1]
 
 
 class Grid(optuna.samplers.BruteForceSampler):

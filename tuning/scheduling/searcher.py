@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from tuning.options.choices import OBJECTIVES
-from tuning.scheduling.optuna_private import set_waiting
+from tuning.scheduling.optuna_private import EXPERIMENT, set_waiting
+from tuning.scheduling.turns import Turns
 
 # What a trial reports for each objective, of its best epoch or as a whole.
 METRICS = {
@@ -38,7 +39,7 @@ class TrialEndings:
 
 
 class LeverSearch(Searcher):  # type: ignore[misc]
-    """Proposes `{"number", "hyperparameters"}` and tells Optuna how each trial ended.
+    """Proposes `{"number", "hyperparameters", "experiment"}` and tells Optuna how each trial ended.
 
     Ray's own `OptunaSearch` tells an early stop as COMPLETE with the last value, leaves a trial
     RUNNING when telling fails, and keeps its state in a pickle. Here a trial that ran all its
@@ -53,6 +54,7 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         objectives: Some of `choices.OBJECTIVES`, in the order of the study's directions.
         capacity: The number of trials that may run at once, asked each time; None: as many as Tune
             wants.
+        turns: The article's experiments, which come beside what the study proposes.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         endings: TrialEndings | None = None,
         objectives: Sequence[str] = ("accuracy",),
         capacity: Callable[[], int] | None = None,
+        turns: Turns | None = None,
     ) -> None:
         super().__init__(
             metric=METRICS[objectives[0]],
@@ -72,6 +75,7 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         self._trials: dict[str, optuna.Trial] = {}
         self._endings = endings or TrialEndings()
         self._capacity = capacity
+        self._turns = turns
         self._live: set[str] = set()
         self._objectives = [METRICS[each] for each in objectives]
         self._epochs: dict[str, int] = {}
@@ -80,16 +84,28 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         """The next trial's number and hyperparameters; None while there is no room for it."""
         if self._capacity and len(self._live) >= self._capacity():
             return None
-        if getattr(self._study.sampler, "exhausted", False):
-            finished: str = Searcher.FINISHED
-            return finished
-        trial = self._study.ask()
+        exhausted = getattr(self._study.sampler, "exhausted", False)
+        trial = self._turns.next(exhausted) if self._turns else None
+        if trial is None:
+            if exhausted:
+                finished: str = Searcher.FINISHED
+                return finished
+            trial = self._study.ask()
         self._trials[trial_id] = trial
         self._live.add(trial_id)
-        hyperparameters = self._space(trial)
-        trial.set_user_attr("hyperparameters", hyperparameters)  # also those that are pinned
+        attributes = trial.user_attrs
+        experiment = attributes.get(EXPERIMENT)
+        if experiment:
+            hyperparameters = attributes["hyperparameters"]
+        else:
+            hyperparameters = self._space(trial)
+            trial.set_user_attr("hyperparameters", hyperparameters)  # also those that are pinned
         self._epochs[trial_id] = hyperparameters["epochs"]
-        return {"number": trial.number, "hyperparameters": hyperparameters}
+        return {
+            "number": trial.number,
+            "hyperparameters": hyperparameters,
+            "experiment": experiment,
+        }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """An epoch is over."""

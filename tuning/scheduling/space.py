@@ -6,10 +6,11 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.vgg16 import CONVS
 from search_spaces import levers
 from search_spaces.constraints import (
     WHOLE,
@@ -18,7 +19,7 @@ from search_spaces.constraints import (
     check_constraints,
     parse_constraints,
 )
-from search_spaces.experiments import EXPERIMENTS, NAMES, named
+from search_spaces.experiments import EXPERIMENTS, NAMES, Experiment
 from search_spaces.portfolio import PORTFOLIO
 from tuning.errors import UserError
 from tuning.options import Options
@@ -72,27 +73,22 @@ class Space(ABC):
         return points.complete(self.declare, wanted, self.constraints)
 
     def first_points(self, options: Options) -> list[dict[str, Any]]:
-        """The points that are tried first: the experiments or the portfolio, then the user's own.
+        """The points that are tried first: those known to be good, then the user's own.
 
         Raises:
             UserError: If the user's are no points of this space.
         """
         if options.experiments is not None:
-            return self.experiments(options.experiments)
-        own = self.points(options.enqueue) if options.enqueue else []
-        return self.experiments() + self.portfolio() + own
+            return []
+        return self.portfolio() + (self.points(options.enqueue) if options.enqueue else [])
 
     def portfolio(self) -> list[dict[str, Any]]:
         """Points known to be good, as far as they lie in the space."""
         return []
 
-    def experiments(self, names: Sequence[str] = NAMES) -> list[dict[str, Any]]:
-        """Some of the article's experiments, as far as they lie in the space."""
+    def experiments(self, names: Sequence[str] = NAMES) -> list[Experiment]:
+        """Those of the article's experiments that nothing that the user pinned rules out."""
         return []
-
-    def is_experiment(self, hyperparameters: dict[str, Any]) -> bool:
-        """Whether it is one of them."""
-        return False
 
     def points(self, file: Path) -> list[dict[str, Any]]:
         """The points of a JSON file, each completed by defaults.
@@ -147,46 +143,44 @@ class LeverSpace(Space):
         epochs: The epochs of a trial that is not stopped early.
         max_unfrozen: The most conv layers of VGG16 that are trained.
         name: One of `levers.SPACES`.
-        preprocessing: What the pixels of the article's experiments go through in this search.
-        constraints: What the user pinned or narrowed.
+        networks: The networks that space `levers` chooses from.
+        constraints: What the user pinned or narrowed, and what the machine's speed does.
     """
 
     epochs: int
-    max_unfrozen: int
+    max_unfrozen: int = len(CONVS)
     name: str = "article"
-    preprocessing: str = "rescale"
+    networks: tuple[str, ...] = levers.NETWORKS
     constraints: Constraints = field(default=WHOLE)
 
     def declare(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         """See `levers.declare`."""
-        return levers.declare(hp, self.epochs, self.max_unfrozen, self.name, self.preprocessing)
+        return levers.declare(hp, self.epochs, self.max_unfrozen, self.name, self.networks)
 
-    def experiments(self, names: Sequence[str] = NAMES) -> list[dict[str, Any]]:
-        """Some of the article's experiments, as far as they lie in the space."""
-        found: list[dict[str, Any]] = []
-        if self.name == "levers":
-            return found  # on whose recipe they are not
-        for each in EXPERIMENTS:
-            if each.name not in names:
-                continue
-            point = each.hyperparameters(self.epochs, self.name, self.preprocessing)
-            if self.constraints.allows(point) and point.get("unfrozen", 0) <= self.max_unfrozen:
-                found.append(point)
-        return found
+    def experiments(self, names: Sequence[str] = NAMES) -> list[Experiment]:
+        """Those of the article's experiments that nothing that the user pinned rules out."""
+        return [
+            each
+            for each in EXPERIMENTS
+            if each.name in names
+            and self.constraints.allows(point := each.hyperparameters(self.epochs))
+            and point.get("unfrozen", 0) <= self.max_unfrozen
+        ]
 
     def portfolio(self) -> list[dict[str, Any]]:
         """Points known to be good, as far as they lie in the space."""
         found: list[dict[str, Any]] = []
-        for each in PORTFOLIO if self.name == "levers" else ():
+        for each in PORTFOLIO if self.name != "article" else ():
             with suppress(ConstraintError):
                 point = self.complete(each.point)
-                if self.constraints.allows(point):
+                if self.constraints.allows(point) and point not in found:
                     found.append(point)
         return found
 
-    def is_experiment(self, hyperparameters: dict[str, Any]) -> bool:
-        """Whether it is one of them."""
-        return named(hyperparameters, self.epochs) is not None
+    def within(self, limits: Sequence[str]) -> LeverSpace:
+        """The part of it that the machine can pay for, see `limits.limits`."""
+        also = parse_constraints(limits).by_name
+        return replace(self, constraints=Constraints({**also, **self.constraints.by_name}))
 
 
 @dataclass(frozen=True)
@@ -214,6 +208,7 @@ class HyperModelSpace(Space):
 def build_space(
     options: Options,
     dataset: Dataset,
+    weights: str,
     source: NamedHyperModel | PickledHyperModel | None = None,
 ) -> Space:
     """The space that the user asked for.
@@ -221,6 +216,7 @@ def build_space(
     Args:
         options: What the user asked for.
         dataset: The pictures.
+        weights: The source of VGG16's weights.
         source: The HyperModel that is searched in place of the levers.
 
     Raises:
@@ -239,9 +235,11 @@ def build_space(
         hypermodel_trial.check(hypermodel, dataset)
         found = HyperModelSpace(hypermodel, options.epochs, constraints)
     else:
-        found = LeverSpace(
-            options.epochs, options.max_unfrozen, options.space, options.preprocessing, constraints
-        )
+        # A network from scratch wins where the weights know nothing, and else nowhere.
+        both = weights == "random" or "network" in constraints.by_name
+        networks = levers.NETWORKS if both else levers.NETWORKS[:1]
+        deepest = len(CONVS) if options.max_unfrozen is None else options.max_unfrozen
+        found = LeverSpace(options.epochs, deepest, options.space, networks, constraints)
     try:
         check_constraints(found.declare, constraints)
     except ConstraintError as error:

@@ -10,6 +10,9 @@ from typing import Any
 
 from ray import tune
 
+from tuning.options import Options
+from tuning.records.trial_log import TrialLog, device_hours
+
 ALIKE = 5  # failures in a row that share a cause
 
 
@@ -54,7 +57,31 @@ class SearchEnd(tune.Stopper):  # type: ignore[misc]
         return {}  # Tune pickles its set-up
 
 
-def deadline(seconds: float | None) -> Callable[[], bool]:
-    """Whether so many seconds have passed since now."""
-    end = time.monotonic() + (float("inf") if seconds is None else seconds)
-    return lambda: time.monotonic() > end
+class Spending:
+    """How much of its budgets a search has spent.
+
+    Args:
+        options: What the user asked for.
+        trial_log: What happened to trials so far, in the sessions before too.
+        gpus: The GPUs of a trial.
+    """
+
+    def __init__(self, options: Options, trial_log: TrialLog, gpus: float) -> None:
+        self._options = options
+        self._log = trial_log
+        self._gpus = gpus
+        self._began = time.monotonic() - trial_log.elapsed
+
+    @property
+    def time(self) -> float:
+        """The share of the time budget; 0 without one."""
+        budget = self._options.time_budget
+        return (time.monotonic() - self._began) / budget if budget else 0.0
+
+    @property
+    def money(self) -> float:
+        """The share of the budget of GPU hours, or of money; 0 without one."""
+        if self._options.budget is None:
+            return 0.0
+        hours = device_hours(self._log.records.values(), self._gpus)
+        return hours * (self._options.price or 1.0) / self._options.budget

@@ -10,6 +10,7 @@ import optuna
 from ray import tune
 from ray.tune.search import Searcher
 
+from search_spaces.experiments import Experiment
 from tuning.cluster import prebuild
 from tuning.cluster.resources import Capacity, Resources, resources_per_trial
 from tuning.evaluation.repeats import Repeat
@@ -17,13 +18,15 @@ from tuning.options import Options
 from tuning.process.interrupt import BY_USER
 from tuning.records.run_folder import RunFolder, checkpoint_file
 from tuning.records.trial_log import OVER, RunEnding, TrialLog
-from tuning.scheduling import loggers, stopping
+from tuning.scheduling import loggers
 from tuning.scheduling import study as studies
 from tuning.scheduling.callbacks import LogCallback
 from tuning.scheduling.early_stopping import build_scheduler
+from tuning.scheduling.limits import Machine, available
 from tuning.scheduling.searcher import LeverSearch, ListedSearch
 from tuning.scheduling.space import Space
-from tuning.scheduling.stopping import ALIKE, Failures, SearchEnd
+from tuning.scheduling.stopping import ALIKE, Failures, SearchEnd, Spending
+from tuning.scheduling.turns import EARLY, LATE, Allowance, Turns
 from tuning.scheduling.worker import Worker
 from tuning.training.best import load_arrays
 from tuning.training.context import TrialContext
@@ -48,6 +51,8 @@ class Run:
         watch: The listener that is told of the pictures whose features are built ahead of the first
             trial.
         interrupted: Whether the user wants it to end.
+        experiments: The article's experiments that it is to have beside what is proposed.
+        machine: The machine and what trials cost on it; None where it does not matter.
     """
 
     options: Options
@@ -58,10 +63,12 @@ class Run:
     trial_log: TrialLog
     watch: Watch
     interrupted: Callable[[], bool]
+    experiments: Sequence[Experiment] = ()
+    machine: Machine | None = None
 
 
 def search(run: Run) -> RunEnding:
-    """Searches the space; the article's experiments are the first points tried, or all.
+    """Searches the space; the article's experiments are trained beside what is proposed, or alone.
 
     Ray is connected to.
 
@@ -70,19 +77,23 @@ def search(run: Run) -> RunEnding:
     """
     options, trial_log, study = run.options, run.trial_log, run.study
     share = resources_per_trial(options.gpus_per_trial, options.cpus_per_trial)
-    scheduler = build_scheduler(options.scheduler, options.epochs, run.space.is_experiment)
+    scheduler = build_scheduler(options.scheduler, options.epochs)
     scheduler.replay([each for each in trial_log.trials if each.status != "failed"])
     capacity = Capacity(share, fixed=options.address is None)
-    searcher = LeverSearch(study, run.space, scheduler.endings, options.objective, capacity)
+    spending = Spending(options, trial_log, share.gpus)
+    turns = _turns(run, share, spending)
+    searcher = LeverSearch(study, run.space, scheduler.endings, options.objective, capacity, turns)
     callback = LogCallback(trial_log, scheduler.endings, run.folder.shared)
-    end = _end(run, share, callback.failures)
+    end = _end(run, spending, callback.failures)
 
     def left() -> int:
         return options.planned - studies.count_finished(study)
 
     if left() > 0:
         _drop_ahead(run)
-        prebuild.build(run.context, _pending(run), share, run.watch, end.stop_all)
+        prebuild.build(
+            run.context, _pending(run, turns, share.at_once), share, run.watch, end.stop_all
+        )
         loop = TrialLoop(run.context, run.folder, share, scheduler, end, callback)
         try:
             loop.run(searcher, left, loggers.callbacks(options.log, run.folder))
@@ -91,7 +102,9 @@ def search(run: Run) -> RunEnding:
             _tidy(run)
     trial_log.close()
     failing = callback.failures.row >= ALIKE
-    return RunEnding(end.reason, failing, capacity.most, share.gpus, share.cpus)
+    return RunEnding(
+        end.reason, failing, capacity.most, share.gpus, share.cpus, notes=turns.notes()
+    )
 
 
 def repeat(repeats: list[Repeat], run: Run, trial_log: TrialLog, folder: RunFolder) -> None:
@@ -109,7 +122,7 @@ def repeat(repeats: list[Repeat], run: Run, trial_log: TrialLog, folder: RunFold
     configs = [each.config(n) for n, each in enumerate(repeats) if n not in over]
     if not configs:
         return
-    scheduler = build_scheduler("none", options.epochs, lambda hyperparameters: True)
+    scheduler = build_scheduler("none", options.epochs)
     callback = LogCallback(trial_log, scheduler.endings, folder.shared)
     listed = ListedSearch(configs)
     end = SearchEnd([(run.interrupted, BY_USER)])
@@ -193,32 +206,47 @@ def _tidy(run: Run) -> None:
             run.folder.shared.remove(checkpoint_file(record.number))
 
 
-def _pending(run: Run) -> list[dict[str, Any]]:
-    """Points to build features ahead for: those that have begun, and the first to come."""
-    # The article's experiments, or one: the first result shall not wait for others' views.
-    ahead = min(len(run.space.experiments()) or 1, run.options.planned)
-    first = run.space.first_points(run.options)[:ahead]
+def _pending(run: Run, turns: Turns, at_once: int) -> list[dict[str, Any]]:
+    """Points to build features ahead for: those that have begun, and those that begin at once.
+
+    No others: the first result shall not wait for views that are needed later.
+    """
     trials = run.trial_log.trials
-    over = [each.hyperparameters for each in trials if each.status in OVER]
+    known = [each.hyperparameters for each in trials]
     begun = [each.hyperparameters for each in trials if each.status not in OVER]
-    return [each for each in first if each not in over and each not in begun] + begun
+    listed = [each.hyperparameters(run.options.epochs) for each in turns.to_come()]
+    first = listed
+    if run.options.experiments is None:
+        points = run.space.first_points(run.options)
+        early = [each for each in turns.to_come() if each.name == EARLY][: bool(points)]
+        second = [each.hyperparameters(run.options.epochs) for each in early]
+        first = [*points[:1], *second, *points[1:]][:at_once]
+    return begun + [each for each in first if each not in known]
 
 
-def _end(run: Run, share: Resources, failures: Failures) -> SearchEnd:
-    options, trial_log = run.options, run.trial_log
+def _turns(run: Run, share: Resources, spending: Spending) -> Turns:
+    """When the article's experiments come."""
+    options = run.options
+    allowance, seconds = None, available(options)
+    if seconds is not None and run.machine is not None:
+        late = sum(each.name != EARLY for each in run.experiments)
+        # Of GPU hours each takes its own, whether there is another beside it or not.
+        beside = 1 if options.time_budget is None else min(share.at_once, late)
+        each = LATE * seconds * max(1, beside) / max(1, late)
+        allowance = Allowance(each, lambda: max(spending.time, spending.money), run.machine.seconds)
+    alone = options.experiments is not None
+    return Turns(run.study, run.experiments, options.planned, options.epochs, alone, allowance)
+
+
+def _end(run: Run, spending: Spending, failures: Failures) -> SearchEnd:
+    options = run.options
     conditions: list[tuple[Callable[[], bool], str]] = [(run.interrupted, BY_USER)]
     if options.time_budget is not None:
-        over = stopping.deadline(options.time_budget - trial_log.elapsed)
         reason = f"the time budget of {duration(options.time_budget)} was spent"
-        conditions.append((over, reason))
+        conditions.append((lambda: spending.time >= 1, reason))
     if options.budget is not None:
-        limit, price = options.budget, options.price or 1.0
-        ending = RunEnding(None, False, share.at_once, share.gpus, share.cpus)
-        what = f"{limit:g} at {price:g} an hour" if options.price else f"{limit:g} GPU hours"
-
-        def spent() -> bool:
-            return ending.device_hours(trial_log.records.values()) * price >= limit
-
-        conditions.append((spent, f"the budget of {what} was spent"))
+        limit, price = options.budget, options.price
+        what = f"{limit:g} at {price:g} an hour" if price else f"{limit:g} GPU hours"
+        conditions.append((lambda: spending.money >= 1, f"the budget of {what} was spent"))
     conditions.append((lambda: failures.row >= ALIKE, f"{ALIKE} trials in a row failed alike"))
     return SearchEnd(conditions)

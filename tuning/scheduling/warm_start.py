@@ -23,6 +23,7 @@ from tuning.records import metadata
 from tuning.records.metadata import RunMetadata
 from tuning.records.run_folder import STUDY, RunFolder
 from tuning.records.trial_log import rank, read_trials
+from tuning.scheduling.optuna_private import proposed
 from tuning.scheduling.space import Space
 from tuning.scheduling.storages import open_storage
 from tuning.wording import count
@@ -111,7 +112,7 @@ def take_over(study: Study, source: str, space: Space, conditions: Conditions) -
     if earlier.directions != study.directions:
         raise UserError(f"--warm-start {masked(source)} was searched for other objectives.")
     states = (TrialState.COMPLETE, TrialState.PRUNED)
-    found = earlier.get_trials(deepcopy=False, states=states)
+    found = proposed(earlier).get_trials(deepcopy=False, states=states)
     differences = _differences(_conditions(earlier, source), conditions)
     if differences:
         points = _fitting(space, map(_point, _ranked(found, earlier.directions[0])))[:BEST]

@@ -6,7 +6,7 @@ import functools
 import gc
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +41,8 @@ class NetworkSpec:
         penalties: Those that there are, of `l1`, `l2` and `decay` (of weights, decoupled).
         width: Units of the dense layer, None for the article's.
         pooling: The head's pooling, see `models.head`.
-        optimizer: A name of `OPTIMIZERS`.
+        optimizer: A name of `SCHEDULED` or `CONSTANT`.
+        scheduled: Whether its rate follows a schedule.
         batch_size: Pictures a step.
         image_size: Side of the pictures in pixels.
         classes: Number of classes.
@@ -56,6 +57,7 @@ class NetworkSpec:
     width: int | None
     pooling: str
     optimizer: str
+    scheduled: bool
     batch_size: int
     image_size: int
     classes: int
@@ -93,7 +95,7 @@ class CompiledNetwork:
         )
         self._training = _augmented(self.model) if spec.augmented else self.model
         self._training.compile(
-            optimizer=_optimizer(spec.optimizer),
+            optimizer=_optimizer(spec),
             loss=network.levers(self.model).cross_entropy,
             metrics=["accuracy"],
             # On CPU, XLA gains TensorFlow 15 % on a head after a second of compiling, loses as much
@@ -323,18 +325,23 @@ def _copies(variables: Sequence[Any]) -> list[np.ndarray]:
     return [np.array(keras.ops.convert_to_numpy(each)) for each in variables]
 
 
-OPTIMIZERS = {
+MOMENTUM = 0.9  # of SGD, as in the article
+CONSTANT: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "rmsprop": keras.optimizers.RMSprop,
-    # With the article's momentum.
-    "sgd": functools.partial(keras.optimizers.SGD, momentum=0.9),
-    # With weight decay it is AdamW: the decay does not go through the moments.
+    "sgd": functools.partial(keras.optimizers.SGD, momentum=MOMENTUM),
+    # Of space `full` before version 2. With weight decay it is AdamW: the decay does not go through
+    # the moments.
     "adam": keras.optimizers.Adam,
+}
+SCHEDULED: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "adamw": scheduled(keras.optimizers.Adam),
+    "sgd": lambda: scheduled(keras.optimizers.SGD)(momentum=MOMENTUM),
+    "rmsprop": scheduled(keras.optimizers.RMSprop),
 }
 
 
-def _optimizer(name: str) -> keras.optimizers.Optimizer:
-    optimizer = OPTIMIZERS[name]()
+def _optimizer(spec: NetworkSpec) -> keras.optimizers.Optimizer:
+    optimizer = (SCHEDULED if spec.scheduled else CONSTANT)[spec.optimizer]()
     unshare(optimizer)
     return optimizer
 

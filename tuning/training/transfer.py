@@ -130,8 +130,9 @@ class TransferTrial(Trial):
 def _spec(reads: TrialReads) -> NetworkSpec:
     hyperparameters, context = reads.hyperparameters, reads.context
     unfrozen = hyperparameters.get("unfrozen", 0)
+    on_todays_recipe = "warmup" in hyperparameters
     kinds = {"l1": "l1", "l2": "l2"}
-    if "warmup" not in hyperparameters:  # a schedule decays by itself
+    if not on_todays_recipe:  # whose optimizer decays by itself
         kinds["weight_decay"] = "decay"
     return NetworkSpec(
         network=hyperparameters["network"],
@@ -143,6 +144,7 @@ def _spec(reads: TrialReads) -> NetworkSpec:
         pooling=hyperparameters.get("pooling", "flatten"),
         # The article's: RMSprop for what is trained from scratch, SGD to fine-tune.
         optimizer=hyperparameters.get("optimizer", "sgd" if unfrozen else "rmsprop"),
+        scheduled=on_todays_recipe,
         batch_size=hyperparameters["batch_size"],
         image_size=context.dataset.image_size,
         classes=len(context.dataset.classes),
