@@ -21,12 +21,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from models.vgg16 import CONVS
 from search_spaces.constraints import WHOLE, Constraints
 
 if TYPE_CHECKING:
     import keras_tuner
 
+DEEPEST = 13  # conv layers of VGG16
 NETWORKS = ("vgg16", "convnet")
 AUGMENTATIONS = ("none", "flip", "article", "medium", "strong")
 REGULARIZATIONS = ("none", "l1", "l2", "both")
@@ -53,7 +53,7 @@ RECIPE = {
 def declare(
     hp: keras_tuner.HyperParameters,
     epochs: int,
-    max_unfrozen: int = len(CONVS),
+    max_unfrozen: int = DEEPEST,
     space: str = "article",
     networks: Sequence[str] = NETWORKS,
 ) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _shares(epochs: int) -> list[int]:
 def complete(
     point: Mapping[str, Any],
     epochs: int,
-    max_unfrozen: int = len(CONVS),
+    max_unfrozen: int = DEEPEST,
     space: str = "article",
     networks: Sequence[str] = NETWORKS,
     constraints: Constraints = WHOLE,

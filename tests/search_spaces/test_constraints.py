@@ -77,7 +77,7 @@ def test_ranges_and_values_are_kept_to():
         trials=200,
     )
     assert {round(values["dropout"], 9) for values in found} == {0.15, 0.2, 0.25, 0.3}
-    assert {values["unfrozen"] for values in found if "unfrozen" in values} == {2, 3, 4, 5, 6}
+    assert {values["unfrozen"] for values in found if "unfrozen" in values} == {*range(2, 14)}
     assert {values["augmentation"] for values in found} == {"none", "flip"}
     assert {values["head_epochs"] for values in found if "head_epochs" in values} == {2, 20}
     for values, trial in zip(found, trials, strict=True):
@@ -139,10 +139,10 @@ def test_what_only_some_branches_have():
         ("dropout=0.2:0.9", "in steps of 0.05, not 0.9"),
         ("dropout=0.12:0.13", "in steps of 0.05, not 0.12:0.13"),
         ("dropout=nan", "not nan"),
-        ("unfrozen=2.5", "unfrozen is a whole number from 0 to 6, not 2.5"),
-        ("unfrozen=true", "unfrozen is a whole number from 0 to 6, not true"),
-        ("unfrozen=-1:3", "unfrozen is a whole number from 0 to 6, not -1"),
-        ("unfrozen=1,2,9", "unfrozen is a whole number from 0 to 6, not 9"),
+        ("unfrozen=2.5", "unfrozen is a whole number from 0 to 13, not 2.5"),
+        ("unfrozen=true", "unfrozen is a whole number from 0 to 13, not true"),
+        ("unfrozen=-1:3", "unfrozen is a whole number from 0 to 13, not -1"),
+        ("unfrozen=1,2,19", "unfrozen is a whole number from 0 to 13, not 19"),
         ("head_rate=1", "head_rate is a number from 1e-05 to 0.01, not 1"),
         ("augmentation=none,flop", "one of none, flip, article, medium, strong, not flop"),
         ("augmentation=0:1", "one of none, flip, article, medium, strong, not 0"),
@@ -230,7 +230,7 @@ def test_a_point_is_completed_inside():
         ({"dropout": "0.5"}, "dropout=0.5: dropout is a number"),
         ({"dropout": None}, "dropout=None: dropout is a number"),
         ({"dropout": [0.5]}, "dropout is a number"),
-        ({"unfrozen": 7}, "unfrozen=7: unfrozen is a whole number from 0 to 6"),
+        ({"unfrozen": 17}, "unfrozen=17: unfrozen is a whole number from 0 to 13"),
         ({"unfrozen": 3.0}, "unfrozen=3: unfrozen is a whole number"),
         ({"unfrozen": True}, "unfrozen=true: unfrozen is a whole number"),
         ({"epochs": 5}, "epochs=5: epochs is 20"),

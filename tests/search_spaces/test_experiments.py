@@ -2,8 +2,7 @@
 
 import pytest
 
-from search_spaces import levers
-from search_spaces.experiments import EXPERIMENTS, NAMES, named
+from search_spaces.experiments import EXPERIMENTS, NAMES
 
 ARTICLE = {
     # RMSprop's own rate, as compile(optimizer='rmsprop') takes it.
@@ -60,33 +59,6 @@ def test_shorter_ones_are_still_the_same(experiment, epochs):
     assert short == ARTICLE[experiment.name] | {
         name: epochs for name in ("epochs", "head_epochs") if name in short
     }
-    assert named(short, epochs) == experiment.name
-    assert named(short, epochs + 1) is None
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=NAMES)
-def test_nothing_else_is_called_so(experiment):
-    point = experiment.hyperparameters(50)
-    for name, value in point.items():
-        other = value + "?" if isinstance(value, str) else value + 0.01
-        assert named(point | {name: other}, 50) is None
-        assert named({k: v for k, v in point.items() if k != name}, 50) is None
-    assert named(point | {"l1": 1e-7}, 50) is None
-    assert named({}, 50) is None
-
-
-@pytest.mark.parametrize("preprocessing", levers.PREPROCESSINGS)
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=NAMES)
-def test_is_a_point_of_the_full_space_as_well(experiment, preprocessing):
-    whole = experiment.hyperparameters(50, "full", preprocessing)
-    assert whole.items() >= ARTICLE[experiment.name].items()
-    assert named(whole, 50) == experiment.name
-    assert named(whole | {"optimizer": "adam"}, 50) is None
-    assert named(whole | {"width": 32}, 50) is None
-
-
-def test_a_point_of_another_space_has_no_name():
-    assert named({"optimizer": "adam", "preprocessing": [3]}, 50) is None
 
 
 def test_asking_changes_nothing():

@@ -26,6 +26,7 @@ def sampled(seed, epochs=20, **space):
 
 POINTS = [sampled(seed) for seed in range(400)]
 FULL = [sampled(seed, space="full") for seed in range(400)]
+LEVERS = [sampled(seed, space="levers") for seed in range(400)]
 
 
 def expected(point):
@@ -52,7 +53,7 @@ def test_points_are_in_range():
         "fine_tune_rate": (1e-6, 1e-3),
         "l1": (1e-7, 1e-3),
         "l2": (1e-6, 1e-2),
-        "unfrozen": (0, 6),
+        "unfrozen": (0, 13),
     }
     for point in POINTS:
         assert point["network"] in levers.NETWORKS
@@ -71,7 +72,7 @@ def test_every_kind_of_point_occurs():
         ("network", levers.NETWORKS),
         ("augmentation", levers.AUGMENTATIONS),
         ("regularization", levers.REGULARIZATIONS),
-        ("unfrozen", range(levers.MAX_UNFROZEN + 1)),
+        ("unfrozen", range(14)),
         ("head_epochs", (2, 4, 10, 20)),
     ]:
         assert {point[name] for point in POINTS if name in point} == set(values)
@@ -124,54 +125,66 @@ def test_heads_train_for_few_different_times(epochs, shares):
     assert levers.complete({"unfrozen": 1}, epochs)["head_epochs"] == epochs
 
 
-def test_full_points_hold_what_matters_and_no_more():
+def on_todays_recipe(point):
+    """The names of a point of the other spaces."""
+    names = expected(point) | {"label_smoothing", *levers.RECIPE}
+    if point["network"] == "vgg16":
+        names |= {"pooling", "preprocessing"}
+        if point["unfrozen"]:
+            names |= {"layer_decay"}
+    return names
+
+
+def test_points_on_todays_recipe_hold_what_matters_and_no_more():
+    for point in LEVERS:
+        assert set(point) == on_todays_recipe(point), point
+        assert point.items() >= levers.RECIPE.items()
+        assert json.loads(json.dumps(point)) == point
+        assert levers.complete(point, 20, space="levers") == point
     for point in FULL:
-        names = expected(point) | {"label_smoothing", "width", "optimizer"}
-        if point["network"] == "vgg16":
-            names |= {"pooling", "preprocessing"}
-        if point["regularization"] == "decay":
-            names |= {"weight_decay"}
-        assert set(point) == names, point
+        assert set(point) == on_todays_recipe(point) | {"width"}, point
         assert json.loads(json.dumps(point)) == point
         assert levers.complete(point, 20, space="full") == point
 
 
+def test_every_point_of_the_levers_is_one_of_the_full_space():
+    for point in LEVERS:
+        assert levers.complete(point, 20, space="full") == point | {"width": 256}
+
+
+def test_preprocessing_is_what_the_weights_were_trained_with_but_in_the_full_space():
+    assert {point["preprocessing"] for point in LEVERS if "unfrozen" in point} == {"imagenet"}
+    assert not any("preprocessing" in point for point in POINTS)
+
+
+def test_the_levers_may_do_without_the_small_convnet():
+    points = [sampled(seed, space="levers", networks=("vgg16",)) for seed in range(40)]
+    assert {point["network"] for point in points} == {"vgg16"}
+
+
 def test_every_kind_of_full_point_occurs():
     for name, values in [
-        ("regularization", (*levers.REGULARIZATIONS, "decay")),
+        ("network", levers.NETWORKS),
         ("batch_size", levers.BATCH_SIZES),
         ("width", levers.WIDTHS),
-        ("pooling", levers.POOLINGS),
+        ("pooling", (*levers.POOLINGS, "flatten")),
         ("preprocessing", levers.PREPROCESSINGS),
         ("optimizer", levers.OPTIMIZERS),
     ]:
         assert {point[name] for point in FULL if name in point} == set(values)
     assert {round(point["label_smoothing"], 9) for point in FULL} == {0, 0.05, 0.1, 0.15, 0.2}
-    assert all(1e-4 <= point.get("weight_decay", 1) <= 1 for point in FULL)
+    assert all(1e-4 <= point["weight_decay"] <= 1 for point in FULL)
 
 
 def test_the_names_are_those_that_the_networks_know():
     from models import head, vgg16
     from tuning.training import networks
 
-    assert levers.PREPROCESSINGS == vgg16.PREPROCESSING
-    assert {*levers.POOLINGS, *levers.POOLINGS_TODAY} == set(head.POOLINGS)
-    assert tuple(networks.OPTIMIZERS) == (*levers.OPTIMIZERS, levers.RECIPE["optimizer"])
-
-
-@pytest.mark.parametrize("preprocessing", levers.PREPROCESSINGS)
-def test_every_point_of_the_article_is_one_of_the_full_space(preprocessing):
-    for point in POINTS:
-        whole = levers.complete(point, 20, space="full", preprocessing=preprocessing)
-        assert whole.items() >= point.items()
-        article = {
-            "label_smoothing": 0.0,
-            "width": 64 if point["network"] == "convnet" else 256,
-            "optimizer": "sgd" if point.get("unfrozen") else "rmsprop",
-        }
-        if point["network"] == "vgg16":
-            article |= {"pooling": "flatten", "preprocessing": preprocessing}
-        assert whole == point | article
+    assert set(levers.PREPROCESSINGS) == set(vgg16.PREPROCESSING)
+    assert {*levers.POOLINGS, "flatten"} == set(head.POOLINGS)
+    assert tuple(networks.SCHEDULED) == levers.OPTIMIZERS
+    assert len(vgg16.CONVS) == levers.DEEPEST
+    assert levers.RECIPE["optimizer"] in levers.OPTIMIZERS
 
 
 @pytest.mark.parametrize("space", levers.SPACES)
@@ -179,5 +192,4 @@ def test_nothing_may_be_unfrozen(space):
     for seed in range(20):
         assert sampled(seed, space=space, max_unfrozen=0).get("unfrozen", 0) == 0
     point = levers.complete({}, 20, max_unfrozen=0, space=space)
-    assert point.get("optimizer", "rmsprop") == ("adamw" if space == "levers" else "rmsprop")
     assert not {"fine_tune_rate", "layer_decay", "head_epochs"} & point.keys()

@@ -9,7 +9,7 @@ from keras_tuner.engine import hyperparameters as kinds
 from optuna.samplers import RandomSampler, TPESampler
 
 from search_spaces import levers
-from search_spaces.experiments import EXPERIMENTS, NAMES, named
+from search_spaces.experiments import EXPERIMENTS
 from search_spaces.optuna_bridge import OptunaHyperParameters, asked
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -268,4 +268,3 @@ def test_the_experiments_are_trials(epochs):
     points = [experiment.hyperparameters(epochs) for experiment in EXPERIMENTS]
     seen, _ = studied(lambda hp: levers.declare(hp, epochs), "grouped", 3, points=points)
     assert [values for values, _ in seen] == points
-    assert [named(values, epochs) for values, _ in seen] == list(NAMES)
