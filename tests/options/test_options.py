@@ -253,7 +253,7 @@ def test_only_what_a_resumed_run_may_be_given(tmp_path):
 )
 def test_a_wrong_space_is_refused(arguments, told):
     with pytest.raises(UserError) as error:
-        build_space(parse(arguments), None)
+        build_space(parse(arguments), None, "random")
     assert told in str(error.value)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from search_spaces.experiments import NAMES
 from tuning import report
 from tuning.data import dataset
 from tuning.errors import UserError
@@ -340,6 +341,9 @@ def test_a_live_report_that_fails_ends_no_search(run):
     assert METADATA in live.fault
 
 
+SPACE = {"name": "levers", "version": 1, "limits": [], "rate": 1e11, "experiments": list(NAMES)}
+
+
 @pytest.fixture(scope="module")
 def context(photos, tmp_path_factory) -> TrialContext:
     cache = tmp_path_factory.mktemp("cache")
@@ -349,7 +353,7 @@ def context(photos, tmp_path_factory) -> TrialContext:
 
 def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
     options = Options(data=photos, trials=7, epochs=3, price=2.5)
-    known = describe(options, context, "python tuning/search.py", None)
+    known = describe(options, context, SPACE, "python tuning/search.py", None)
     metadata.write(known, folder := RunFolder(tmp_path))
     assert known == metadata.read(folder)
     facts = report.check(gathered(tmp_path))
@@ -362,18 +366,35 @@ def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
     assert facts["best"] is None
     # A run that is resumed began when it began.
     known["began"] = "2020-01-01T00:00:00+00:00"
-    resumed = describe(options, context, "python tuning/search.py --resume x", known)
+    resumed = describe(options, context, SPACE, "python tuning/search.py --resume x", known)
     assert (resumed["began"], resumed["command"]) == (known["began"], known["command"])
 
 
-@pytest.mark.parametrize("space", ["article", "full"])
-def test_the_openings_experiments_are_the_trials_that_will_run(photos, context, space):
-    from search_spaces.experiments import named
+def test_experiments_are_known_by_their_mark(photos, context, tmp_path):
+    folder = RunFolder(tmp_path)
+    known = describe(Options(data=photos, epochs=3), context, SPACE, "", None)
+    metadata.write(known, folder)
+    (_, bottleneck, _) = known["experiments"]
+    log = TrialLog(folder.trials)
+    for number, mark in enumerate((None, "bottleneck")):  # of equal hyperparameters
+        log.start(number, bottleneck["hyperparameters"], mark)
+        log.epoch(number, {"epoch": 1, **dict.fromkeys(CURVES, 0.5)})
+    facts = gathered(tmp_path)
+    assert [trial["experiment"] for trial in facts["trials"]] == [None, "bottleneck"]
+    assert [each["trial"] for each in facts["experiments"]] == [None, 1, None]
 
-    options = Options(data=photos, epochs=3, space=space)
-    known = describe(options, context, "", None)
-    for each in known["experiments"]:
-        assert named(each["hyperparameters"], 3) == each["name"]
+
+def test_experiments_of_earlier_versions_are_known_by_their_values(photos, context, tmp_path):
+    folder = RunFolder(tmp_path)
+    known = describe(Options(data=photos, epochs=3), context, None, "", None)
+    assert "space" not in known
+    metadata.write(known, folder)
+    (_, bottleneck, _) = known["experiments"]
+    log = TrialLog(folder.trials)
+    for number, epochs in enumerate((2, 3)):
+        log.start(number, bottleneck["hyperparameters"] | {"epochs": epochs})
+        log.epoch(number, {"epoch": 1, **dict.fromkeys(CURVES, 0.5)})
+    assert [each["trial"] for each in gathered(tmp_path)["experiments"]] == [None, 1, None]
 
 
 def test_a_folder_without_an_opening_is_told(tmp_path):
