@@ -151,7 +151,8 @@ def test_no_model_is_a_round_hundred_sure():
      (19, "a hint", True), (20, None, True)],
 )  # fmt: skip
 def test_levers_want_enough_trials(trials, said, figures):
-    made = [trial for trial in example(60)["trials"] if trial["epochs"]][:trials]
+    made = [each for each in example(60)["trials"] if each["epochs"] and not each["experiment"]]
+    made = made[:trials]
     facts = example(60) | {"trials": made}
     caution = levers.caution(facts)
     assert (said is None) == (caution == [])
@@ -222,7 +223,11 @@ def test_many_numbers_are_told_by_their_ends_and_the_best():
 def test_the_most_important_lever_comes_first():
     facts = example(60)
     facts["importances"]["methods"] = {
-        "fanova": {"dropout": 0.5, "unfrozen": 0.3, "network": 0.2},
+        "fanova": {"dropout": 0.5, "unfrozen": 0.3, "augmentation": 0.2},
         "ped_anova": {"unfrozen": 0.9, "dropout": 0.1},
     }
-    assert [each.name for each in levers.levers(facts)][:3] == ["unfrozen", "dropout", "network"]
+    assert [each.name for each in levers.levers(facts)][:3] == [
+        "unfrozen",
+        "dropout",
+        "augmentation",
+    ]

@@ -96,19 +96,20 @@ def test_points_of_the_user_and_of_an_earlier_run(search, place):
     points.write_text('[{"network": "vgg16", "unfrozen": 0, "dropout": 0.25, "head_rate": 0.002}]')
     folder, code, said = search(
         "third",
-        *("--trials", 2, "--epochs", 2, "--enqueue", points, "--warm-start", place / "runs/first"),
+        *("--trials", 3, "--epochs", 2, "--enqueue", points, "--warm-start", place / "runs/first"),
         *("--set", "network=vgg16", "unfrozen=0", "augmentation=none", "--sampler", "tpe"),
         *("--confirm", "1x2", "--folds", "2"),
     )
     assert code == 0, said
     study = study_of(folder)
     own = [trial for trial in study.trials if "from" not in trial.user_attrs]
-    assert len(own) == 2
-    assert len(study.trials) > 2
+    over = [trial for trial in own if trial.state.is_finished()]
+    assert len(over) == 3
+    assert len(study.trials) > len(own)
     facts = facts_of(folder)
     tried = [trial["hyperparameters"] for trial in facts["trials"]]
-    # The bottleneck experiment alone lies in this space; then comes the user's point.
-    assert facts["trials"][0]["experiment"] == "bottleneck"
+    # A point known to be good, the user's, and the one experiment that --set leaves.
+    assert [trial["experiment"] for trial in facts["trials"]] == [None, None, "bottleneck"]
     assert (tried[1]["dropout"], tried[1]["head_rate"]) == (0.25, 0.002)
     assert facts["confirmation"]["repeats"] == 2
     assert facts["confirmation"]["winner"] == facts["best"]["trial"]
@@ -126,11 +127,11 @@ def test_a_run_is_extended_when_its_pictures_have_changed(place):
     assert facts["data"]["fingerprint"] != earlier["data"]["fingerprint"]
     study = study_of(folder)
     assert not any("from" in trial.user_attrs for trial in study.trials)  # none is an observation
-    # The experiment that lies in its space, and then the best that is not it.
+    # The best that was proposed, and the experiment that lies in its space.
     best = sorted(earlier["trials"], key=lambda trial: -(trial["best_accuracy"] or 0))
     known = [trial["hyperparameters"] for trial in best]
-    assert [trial["experiment"] for trial in facts["trials"]] == ["bottleneck", None]
-    assert facts["trials"][1]["hyperparameters"] in known
+    assert [trial["experiment"] for trial in facts["trials"]] == [None, "bottleneck"]
+    assert facts["trials"][0]["hyperparameters"] in known
     # Of the 72 pictures those alone that took the places of the ones held out, in some views.
     computed = [e for e in EventLog(folder / "cache.jsonl").read() if e["event"] == "build"]
     assert 0 < max(event["pictures"] for event in computed) < 20
@@ -142,18 +143,26 @@ def test_a_run_is_extended_when_its_pictures_have_changed(place):
 def test_todays_recipe_begins_with_its_portfolio(search):
     folder, code, said = search(
         "recipe",
-        *("--space", "levers", "--trials", 4, "--epochs", 2, "--views", 2),
-        *("--set", "unfrozen=0", "augmentation=none,medium"),
+        *("--trials", 5, "--epochs", 2, "--views", 2),
+        *("--set", "network=vgg16", "unfrozen=0", "augmentation=none,medium"),
     )
     assert code == 0, said
     facts = facts_of(folder)
-    tried = [trial["hyperparameters"] for trial in facts["trials"]]
+    proposed = [trial for trial in facts["trials"] if trial["experiment"] is None]
+    assert len(proposed) == 4
+    tried = [trial["hyperparameters"] for trial in proposed]
     assert [each["augmentation"] for each in tried[:3]] == ["none", "none", "medium"]
     assert [each["pooling"] for each in tried[:3]] == ["average", "standardised", "average"]
     assert {each["preprocessing"] for each in tried} == {"imagenet"}
-    assert all(trial["experiment"] is None for trial in facts["trials"])
+    study = study_of(folder)
     # What is fixed is no lever: the sampler never sees it.
-    assert not set(study_of(folder).trials[-1].params) & {"clip", "warmup", "optimizer"}
+    (last,) = (each for each in study.trials if each.number == proposed[-1]["number"])
+    assert not set(last.params) & {"clip", "warmup", "optimizer"}
+    # Nor the experiment, whose parameters are behind its name.
+    (marked,) = (each for each in study.trials if "experiment" in each.user_attrs)
+    assert marked.params["bottleneck/dropout"] == 0.5
+    assert marked.params["bottleneck/batch_size"] == 16
+    assert not set(marked.params) & set(last.params)
     assert "today's recipe" in (folder / "report.md").read_text()
     assert (folder / "best/model.keras").exists()
 
@@ -167,7 +176,8 @@ def test_several_objectives_give_a_front(search):
     assert code == 0, said
     study = study_of(folder)
     assert [each.name for each in study.directions] == ["MAXIMIZE", "MINIMIZE"]
-    assert all(trial.state is TrialState.COMPLETE for trial in study.trials)
+    over = [trial for trial in study.trials if trial.state is not TrialState.WAITING]
+    assert [trial.state for trial in over] == [TrialState.COMPLETE] * 4
     facts = facts_of(folder)
     assert facts["run"]["objectives"] == ["accuracy", "parameters"]
     assert facts["front"] is not None
@@ -224,7 +234,7 @@ def test_mlflow_and_wandb_are_told_and_rays_dashboard_starts(asked, place, monke
     experiment = client.get_experiment_by_name("told")
     runs = client.search_runs([experiment.experiment_id])
     assert len(runs) == 2
-    assert {run.data.params["hyperparameters/network"] for run in runs} == {"convnet", "vgg16"}
+    assert {run.data.params["hyperparameters/network"] for run in runs} == {"vgg16"}
     assert all(0 <= run.data.metrics["validation_accuracy"] <= 1 for run in runs)
     assert len(list(place.rglob("offline-run-*/*.wandb"))) == 2
 

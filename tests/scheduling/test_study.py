@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from search_spaces.constraints import parse_constraints
-from tuning.cluster.resources import Resources
+from search_spaces.experiments import EXPERIMENTS
 from tuning.errors import UserError
 from tuning.options import Options
 from tuning.options.choices import SAMPLERS
@@ -24,9 +24,8 @@ from tuning.scheduling import study as studies
 from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.searcher import LeverSearch, TrialEndings
 from tuning.scheduling.space import LeverSpace
-from tuning.scheduling.stopping import Failures
+from tuning.scheduling.stopping import Failures, Spending
 from tuning.scheduling.storages import open_storage
-from tuning.scheduling.tune import Run, _end
 from tuning.scheduling.warm_start import take_over
 
 SPACE = LeverSpace(3, 6)
@@ -205,7 +204,7 @@ def test_a_study_that_is_there_is_not_written_over(where, tmp_path):
     strange = TrialLog(EventLog(tmp_path / "trials.jsonl"))
     strange.start(0, {"epochs": 3, "network": "no such"})
     with pytest.raises(UserError, match="no study other"):
-        studies.rebuild(fresh, SPACE, strange)
+        studies.rebuild(fresh, EXPERIMENTS, strange)
 
 
 @pytest.mark.parametrize(
@@ -289,23 +288,13 @@ def test_the_dashboard_opens_the_storage_as_it_is(tmp_path):
 def test_a_budget_counts_hours_times_price(tmp_path):
     options = Options(price=2, budget=3, runs=tmp_path)
     trial_log = TrialLog(EventLog(tmp_path / "trials.jsonl"))
-    run = Run(
-        options=options,
-        space=SPACE,
-        study=new(optuna.storages.InMemoryStorage()),
-        context=None,
-        folder=RunFolder(tmp_path),
-        trial_log=trial_log,
-        watch=lambda done, all_of_them: None,
-        interrupted=lambda: False,
-    )
-    end = _end(run, Resources(0.5, 1, 2), Failures())
+    spending = Spending(options, trial_log, gpus=0.5)
     trial_log.start(0, {"epochs": 3})
     trial_log.records[0].seconds = 2 * 3600  # at half a GPU: one hour, which costs 2
-    assert not end.stop_all()
+    assert spending.money == pytest.approx(2 / 3)
     trial_log.records[0].seconds = 3 * 3600
-    assert end.stop_all()
-    assert end.reason == "the budget of 3 at 2 an hour was spent"
+    assert spending.money == 1
+    assert spending.time == 0  # of which nothing was said
 
 
 def test_failures_alike_are_counted_in_a_row():

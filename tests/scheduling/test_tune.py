@@ -99,7 +99,7 @@ def run(worker, share, trials, tmp_path, monkeypatch):
     study = studies.create(
         open_storage(folder.storage), "study", build_sampler("random", 0), ["accuracy"]
     )
-    scheduler = build_scheduler("asha", 3, lambda hyperparameters: False)
+    scheduler = build_scheduler("asha", 3)
     trial_log = TrialLog(folder.trials)
     searcher = LeverSearch(study, LeverSpace(3, 2), scheduler.endings)
     callback = LogCallback(trial_log, scheduler.endings, folder.shared)

@@ -109,7 +109,7 @@ def _experiment(
 
 def _name(record: TrialRecord, known: RunMetadata) -> str | None:
     """The article's experiment that a trial is."""
-    if "space" in known:
+    if record.experiment or "space" in known:
         return record.experiment
     # Of a version that knew them by their hyperparameters.
     alike = (e for e in known["experiments"] if e["hyperparameters"] == record.hyperparameters)

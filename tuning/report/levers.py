@@ -60,14 +60,23 @@ class Lever:
         )
 
 
+def proposed(facts: Facts) -> list[Trial]:
+    """Trials with an accuracy; the article's experiments are on another recipe than these."""
+    return [
+        trial
+        for trial in facts["trials"]
+        if trial["best_accuracy"] is not None and trial["experiment"] is None
+    ]
+
+
 def enough(facts: Facts) -> bool:
     """Whether there are trials enough to say anything about levers."""
-    return sum(trial["best_accuracy"] is not None for trial in facts["trials"]) >= FEWEST
+    return len(proposed(facts)) >= FEWEST
 
 
 def caution(facts: Facts) -> list[str]:
     """What to keep in mind when there are few trials, a sentence each."""
-    number = sum(trial["best_accuracy"] is not None for trial in facts["trials"])
+    number = len(proposed(facts))
     if not number:
         return ["No trial came to an accuracy, so there is nothing to compare."]
     if number < FEWEST:
@@ -77,7 +86,7 @@ def caution(facts: Facts) -> list[str]:
         ]
     told = [f"{number} trials are few: take this chapter as a hint."] if number < FEW else []
     found = facts["importances"]
-    finished = sum(trial["status"] == "finished" for trial in facts["trials"])
+    finished = sum(trial["status"] == "finished" for trial in proposed(facts))
     if found is None and finished < FEWEST and not facts["run"]["running"]:
         told.append(
             f"Importances want {FEWEST} trials that ran to their end, but there are {finished}."
@@ -92,7 +101,7 @@ def caution(facts: Facts) -> list[str]:
 
 def levers(facts: Facts) -> list[Lever]:
     """Hyperparameters that differ between trials with an accuracy, the most important first."""
-    scored = [trial for trial in facts["trials"] if trial["best_accuracy"] is not None]
+    scored = proposed(facts)
     names = story.hyperparameter_names(scored)
     found = [_lever(name, scored) for name in names if name not in story.constants(scored)]
     ranked = by_importance(facts)

@@ -24,13 +24,14 @@ from tuning.records.metadata import RunMetadata
 from tuning.records.mirror import Mirror
 from tuning.records.trial_log import TrialLog
 from tuning.report.live import LiveReport
-from tuning.run.choice import check_version, choose, experiments_of, within
+from tuning.run.choice import check_version, choose, within
 from tuning.run.describe import describe, weights_of
 from tuning.run.prepare import Prepared, check_name
 from tuning.run.progress import Progress
 from tuning.scheduling.limits import Machine
 from tuning.scheduling.study import count_finished, open_study
 from tuning.scheduling.tune import Run
+from tuning.scheduling.turns import experiments_of
 from tuning.scheduling.warm_start import Conditions
 from tuning.training.context import TrialContext
 
@@ -90,7 +91,7 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
             trial_log=trial_log,
             watch=progress.ahead,
             interrupted=lambda: interrupt.raised,
-            experiments=experiments_of(chosen),
+            experiments=experiments_of(study, chosen, options.experiments),
             machine=machine,
         )
 

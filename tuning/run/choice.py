@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from search_spaces.experiments import EXPERIMENTS, Experiment
 from search_spaces.levers import VERSIONS
 from tuning.errors import UserError
 from tuning.options import Options
@@ -46,11 +45,6 @@ def choose(prepared: Prepared, machine: Machine | None) -> facts.Space:
 def within(space: Space, chosen: facts.Space | None) -> Space:
     """The space as it was chosen; None: by a version that fixed nothing."""
     return space.within(chosen["limits"]) if chosen and isinstance(space, LeverSpace) else space
-
-
-def experiments_of(chosen: facts.Space | None) -> list[Experiment]:
-    """The article's experiments that the run is to have; an earlier version proposed them."""
-    return [each for each in EXPERIMENTS if chosen and each.name in chosen["experiments"]]
 
 
 def check_version(options: Options, chosen: facts.Space | None) -> None:

@@ -103,9 +103,9 @@ def limits(options: Options, space: Space, machine: Machine) -> list[str]:
     if not asked and depth < space.max_unfrozen:
         depth = max([depth, *(point.get("unfrozen", 0) for point in own)])
         found.append(f"unfrozen=0:{depth}")
-    policies = _policies(space, machine, VIEWS * seconds * machine.rate)
-    if "augmentation" not in space.constraints.by_name and len(policies) < len(AUGMENTATIONS):
-        wanted = {*policies, *(point["augmentation"] for point in own)}
+    wanted = {*_policies(space, machine, VIEWS * seconds * machine.rate)}
+    wanted |= {point["augmentation"] for point in own}
+    if "augmentation" not in space.constraints.by_name and len(wanted) < len(AUGMENTATIONS):
         found.append(f"augmentation={','.join(each for each in AUGMENTATIONS if each in wanted)}")
     return found
 

@@ -73,14 +73,16 @@ class Space(ABC):
         return points.complete(self.declare, wanted, self.constraints)
 
     def first_points(self, options: Options) -> list[dict[str, Any]]:
-        """The points that are tried first: those known to be good, then the user's own.
+        """The points that are tried first: the user's own after the first that is known to be good.
 
         Raises:
             UserError: If the user's are no points of this space.
         """
         if options.experiments is not None:
             return []
-        return self.portfolio() + (self.points(options.enqueue) if options.enqueue else [])
+        known = self.portfolio()
+        own = self.points(options.enqueue) if options.enqueue else []
+        return [*known[:1], *own, *known[1:]]
 
     def portfolio(self) -> list[dict[str, Any]]:
         """Points known to be good, as far as they lie in the space."""

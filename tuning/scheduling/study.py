@@ -10,12 +10,13 @@ from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import TrialState
 
+from search_spaces.experiments import Experiment
 from tuning.errors import UserError
 from tuning.options import Options
 from tuning.options.choices import OBJECTIVES
 from tuning.records.run_folder import RunFolder
 from tuning.records.trial_log import OVER, TrialLog
-from tuning.scheduling.optuna_private import set_waiting
+from tuning.scheduling.optuna_private import begin_beside, set_waiting
 from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.space import Space
 from tuning.scheduling.storages import open_storage
@@ -63,13 +64,13 @@ def open_study(
     study = create(store, options.name, sampler, options.objective, begun=folder.is_empty)
     try:
         study.set_user_attr("conditions", dict(conditions))
-        enqueue(study, space, space.first_points(options))
         if options.extend:
             enqueue(study, space, best_points(options, space))
         if options.warm_start:
             take_over(study, options.warm_start, space, conditions)
+        enqueue(study, space, space.first_points(options))
         # A run of experiments alone, of a version that had no study for them.
-        rebuild(study, space, trial_log)
+        rebuild(study, space.experiments(options.experiments or ()), trial_log)
     except UserError:
         optuna.delete_study(study_name=options.name, storage=store)
         raise
@@ -129,20 +130,20 @@ def resume(store: BaseStorage, name: str, sampler: optuna.samplers.BaseSampler) 
     return study
 
 
-def rebuild(study: Study, space: Space, trial_log: TrialLog) -> None:
-    """Tells a new study what a run without one has in its log; its points are enqueued already.
+def rebuild(study: Study, experiments: Sequence[Experiment], trial_log: TrialLog) -> None:
+    """Tells a new study what a run of experiments alone has in its log.
 
     Raises:
-        UserError: If the log has trials that the study would not propose.
+        UserError: If the log has other trials.
     """
     for number, record in enumerate(trial_log.trials):
-        trial = study.ask()
-        hyperparameters = space(trial)
-        if record.number != number or hyperparameters != record.hyperparameters:
+        points = [each.hyperparameters(record.hyperparameters["epochs"]) for each in experiments]
+        if record.number != number or points[number : number + 1] != [record.hyperparameters]:
             raise UserError(
                 f"The storage has no study {study.study_name}; give the --storage it has."
             )
-        trial.set_user_attr("hyperparameters", hyperparameters)
+        attributes = {"hyperparameters": record.hyperparameters}
+        trial = begin_beside(study, experiments[number].name, attributes)
         if record.status in OVER:
             states = {status: state for state, status in STATUSES.items()}
             value = record.best_accuracy if record.status == "finished" else None

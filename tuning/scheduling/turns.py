@@ -14,7 +14,8 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from search_spaces.experiments import Experiment
+from search_spaces.experiments import EXPERIMENTS, Experiment
+from tuning.records.facts import Space
 from tuning.scheduling import study as studies
 from tuning.scheduling.optuna_private import EXPERIMENT, begin_beside
 from tuning.wording import count, duration
@@ -132,3 +133,22 @@ class Turns:
 
     def _trials(self) -> list[Any]:
         return self.study.get_trials(deepcopy=False)
+
+
+def experiments_of(
+    study: optuna.Study, chosen: Space | None, alone: Sequence[str] | None
+) -> list[Experiment]:
+    """The article's experiments that a run is to have.
+
+    Args:
+        study: The run's study. Those of earlier versions have them without a mark among their
+            trials, and need no more of them.
+        chosen: What it chooses from; None: a version began it that did not say.
+        alone: The experiments of a run that has nothing else.
+    """
+    if chosen is None and not all(
+        EXPERIMENT in trial.user_attrs for trial in study.get_trials(deepcopy=False)
+    ):
+        return []
+    names = chosen["experiments"] if chosen else alone or ()
+    return [each for each in EXPERIMENTS if each.name in names]

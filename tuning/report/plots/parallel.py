@@ -23,7 +23,6 @@ from tuning.report.plots.look import (
     Plot,
     best_trial,
     dressed,
-    scored,
     spread,
     text,
 )
@@ -38,7 +37,8 @@ def parallel(facts: Facts) -> list[Plot]:
     axes = levers.levers(facts)[:MOST_AXES]
     if not levers.enough(facts) or len(axes) < 2:
         return []
-    best, trials = best_trial(facts), scored(facts)
+    trials = levers.proposed(facts)
+    best = next((each for each in trials if each is best_trial(facts)), None)
     top = story.ranked(trials)[: max(1, len(trials) // 5)]
     rest = spread([trial for trial in trials if trial not in top], MOST_LINES)
     lowest = min(trial["best_accuracy"] or 0.0 for trial in trials)

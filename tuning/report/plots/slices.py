@@ -35,8 +35,9 @@ def slices(facts: Facts) -> list[Plot]:
     """Validation accuracy by the value of one lever, all others being what they were."""
     if not levers.enough(facts):
         return []
-    best = best_trial(facts)
-    accuracies = [trial["best_accuracy"] or 0.0 for trial in facts["trials"] if trial["epochs"]]
+    trials = levers.proposed(facts)
+    best = next((each for each in trials if each is best_trial(facts)), None)
+    accuracies = [trial["best_accuracy"] or 0.0 for trial in trials]
     low, high = min(accuracies), max(accuracies)
     margin = 0.06 * (high - low) or 0.01
     common = [low - margin, high + margin]
