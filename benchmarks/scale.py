@@ -68,7 +68,8 @@ class Asleep(Worker):
             "best_accuracy": accuracy,
             "seconds": EPOCH,
             "began": began,
-            "done": epoch >= self.config["hyperparameters"]["epochs"],
+            "done": (over := epoch >= self.config["hyperparameters"]["epochs"]),
+            "over": over,
         }
 
 

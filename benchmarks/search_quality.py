@@ -132,6 +132,7 @@ def best_after(way: str, seed: int, epochs: int) -> float:
             "validation_accuracy": value,
             "best_accuracy": trial.best,
             "done": over,
+            "over": over,
         }
         decision = halving.on_trial_result(None, trial, result)
         if over or decision == TrialScheduler.STOP:

@@ -34,7 +34,11 @@ SAME = {"fingerprint": "cafe", "image_size": 48, "weights": "1", "backbone": "vg
 
 def result(epoch, accuracy, **more):
     values = {"epoch": epoch, "validation_accuracy": accuracy, "best_accuracy": accuracy}
-    return values | {"best_loss": 1 - accuracy, "epoch_seconds": 1.0, "parameters": 10} | more
+    return (
+        values
+        | {"best_loss": 1 - accuracy, "epoch_seconds": 1.0, "parameters": 10, "over": epoch >= 3}
+        | more
+    )
 
 
 def new(store, name="run", kind="tpe", objectives=("accuracy",)):

@@ -86,3 +86,24 @@ def test_trials_of_one_head_share_its_training(context):
     TransferTrial(context, point(BLOCK, layer_decay=0.5, fine_tune_rate=1e-4))
     heads = context.cache.root / "heads"
     assert len(list(heads.glob("*.npz"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("epochs", "patience", "falling", "last"),
+    [
+        (20, 3, True, 12),  # not before the rates have fallen, though the best was the second
+        (20, 12, True, 14),
+        (20, 3, False, 5),
+        (20, 0, False, 20),
+        (20, None, True, 20),
+        (4, 3, True, 4),
+    ],
+)
+def test_a_trial_is_over_when_patience_is(context, epochs, patience, falling, last):
+    point = levers.complete({"unfrozen": 0}, epochs, space="levers" if falling else "article")
+    trial = TransferTrial(context, point)
+    trial.best.epoch = 2
+    for trial.epoch in range(1, epochs + 1):
+        if trial.is_over(patience):
+            break
+    assert trial.epoch == last

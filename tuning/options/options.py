@@ -170,13 +170,22 @@ class Options:
         many="*",
         excludes=(
             *("set", "hypermodel", "space", "max_unfrozen", "enqueue", "warm_start", "extend"),
-            *("trials", "sampler", "scheduler", "objective"),
+            *("trials", "patience", "sampler", "scheduler", "objective"),
         ),
     )
     trials: int = option(
         None, whole(1), "N", "how many (default 30, demo 8)", group=SEARCH, resumable=True
     )
     epochs: int = option(None, whole(1), "N", "of a trial (default 50, demo 8)", group=SEARCH)
+    patience: int = option(
+        10,
+        whole(0),
+        "N",
+        "a trial is over after N epochs without a better one, where rates fall in the last 40 % of "
+        "its epochs alone; 0: never",
+        group=SEARCH,
+        resumable=True,
+    )
     sampler: str = option(
         "tpe", one_of(SAMPLERS), "WHO", f"who proposes: {', '.join(SAMPLERS)}", group=SEARCH
     )

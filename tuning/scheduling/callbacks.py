@@ -60,11 +60,10 @@ class LogCallback(tune.Callback):  # type: ignore[misc]
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial has come to an end of its own, or was stopped."""
         number = trial.config["number"]
-        record = self.trial_log.records[number]
         failed = trial.last_result.get("failed")
         if failed:
             self._end(number, "failed", failed)
-        elif record.epochs >= record.hyperparameters["epochs"]:
+        elif trial.last_result.get("over"):
             self._end(number, "finished")
         elif number in self.endings.stopped:
             self._end(number, "stopped")

@@ -39,11 +39,11 @@ class TrialEndings:
 
 
 class LeverSearch(Searcher):  # type: ignore[misc]
-    """Proposes `{"number", "hyperparameters", "experiment"}` and tells Optuna how each trial ended.
+    """Proposes trials' configurations, see `worker.Worker`, and tells Optuna how each trial ended.
 
     Ray's own `OptunaSearch` tells an early stop as COMPLETE with the last value, leaves a trial
-    RUNNING when telling fails, and keeps its state in a pickle. Here a trial that ran all its
-    epochs is COMPLETE with its best epoch's value, one that was stopped is PRUNED (the samplers
+    RUNNING when telling fails, and keeps its state in a pickle. Here a trial that came to
+    its end is COMPLETE with its best epoch's value, one that was stopped is PRUNED (the samplers
     read its intermediate values), one that failed is FAIL with its reason, and one that the end of
     the search cut off is not told. The storage is all the state there is.
 
@@ -55,6 +55,7 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         capacity: The number of trials that may run at once, asked each time; None: as many as Tune
             wants.
         turns: The article's experiments, which come beside what the study proposes.
+        patience: The patience of all trials but these, see `Trial.is_over`.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         objectives: Sequence[str] = ("accuracy",),
         capacity: Callable[[], int] | None = None,
         turns: Turns | None = None,
+        patience: int | None = None,
     ) -> None:
         super().__init__(
             metric=METRICS[objectives[0]],
@@ -78,7 +80,7 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         self._turns = turns
         self._live: set[str] = set()
         self._objectives = [METRICS[each] for each in objectives]
-        self._epochs: dict[str, int] = {}
+        self._patience = patience
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's number and hyperparameters; None while there is no room for it."""
@@ -100,11 +102,11 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         else:
             hyperparameters = self._space(trial)
             trial.set_user_attr("hyperparameters", hyperparameters)  # also those that are pinned
-        self._epochs[trial_id] = hyperparameters["epochs"]
         return {
             "number": trial.number,
             "hyperparameters": hyperparameters,
             "experiment": experiment,
+            "patience": None if experiment else self._patience,
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -130,7 +132,7 @@ class LeverSearch(Searcher):  # type: ignore[misc]
             reason = result.get("failed") if result else None
             trial.set_user_attr("reason", reason or self._endings.failed.get(trial.number, ""))
             self._study.tell(trial, state=TrialState.FAIL)
-        elif result["epoch"] >= self._epochs[trial_id]:
+        elif result.get("over"):
             self._study.tell(trial, [result[name] for name in self._objectives])
         elif trial.number in self._endings.stopped:
             self._study.tell(trial, state=TrialState.PRUNED)

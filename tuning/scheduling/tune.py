@@ -82,7 +82,15 @@ def search(run: Run) -> RunEnding:
     capacity = Capacity(share, fixed=options.address is None)
     spending = Spending(options, trial_log, share.gpus)
     turns = _turns(run, share, spending)
-    searcher = LeverSearch(study, run.space, scheduler.endings, options.objective, capacity, turns)
+    searcher = LeverSearch(
+        study,
+        run.space,
+        scheduler.endings,
+        options.objective,
+        capacity,
+        turns,
+        options.patience,
+    )
     callback = LogCallback(trial_log, scheduler.endings, run.folder.shared)
     end = _end(run, spending, callback.failures)
 

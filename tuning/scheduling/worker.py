@@ -66,7 +66,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """Takes the next trial, in the same process.
 
         Args:
-            new_config: `number`, `hyperparameters`; of a repeat also `seed` and `fold`.
+            new_config: `number`, `hyperparameters`, perhaps `patience` (see `Trial.is_over`); of a
+                repeat also `seed` and `fold`.
         """
         self.config = new_config
         self.trial: Any = None
@@ -130,7 +131,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
         result: dict[str, Any] = self.trial.run_epoch()
         save_best(self.trial, self.folder, self.config["number"])
-        result["done"] = self.trial.epoch >= self.config["hyperparameters"]["epochs"]
+        # Ray says `done` of a trial that it stops as well.
+        result["done"] = result["over"] = self.trial.is_over(self.config.get("patience"))
         result["worker"] = f"{platform.node()} {os.getpid()}"
         result["warnings"], self.warnings.lines = self.warnings.lines, []
         return result

@@ -69,6 +69,11 @@ class TransferTrial(Trial):
         return trial.weights
 
     @property
+    def has_constant_rates(self) -> bool:
+        """As in the article, but not on today's recipe."""
+        return "warmup" not in self.hyperparameters
+
+    @property
     def weights(self) -> list[np.ndarray]:
         """Copies of what the network is made again of; see `CompiledNetwork.weights`."""
         return self._network.weights

@@ -17,6 +17,8 @@ from tuning.records.run_folder import weights_file
 from tuning.training.best import Best, load_arrays, save_arrays
 from tuning.training.context import TrialContext
 
+FALLEN = 0.6  # share of the epochs of a trial whose rates fall: a cosine is at a third of its peak
+
 
 class TrialError(Exception):
     """A trial that cannot go on; the reason in one line."""
@@ -67,6 +69,25 @@ class Trial(ABC):
     @abstractmethod
     def probabilities(self, split: Split | Part) -> np.ndarray:
         """Probabilities (N, classes) of a split's pictures as they are, without augmentation."""
+
+    @property
+    def has_constant_rates(self) -> bool:
+        """Whether its learning rates are the same from first to last."""
+        return False
+
+    def is_over(self, patience: int | None = None) -> bool:
+        """Whether there is nothing left to train.
+
+        Args:
+            patience: The epochs without a better one after which it is not worth going on; where
+                rates fall, from `FALLEN` of the epochs on, since until then the best is yet to
+                come. None or 0: all epochs are trained.
+        """
+        epochs = self.hyperparameters["epochs"]
+        if self.epoch >= epochs or not patience:
+            return bool(self.epoch >= epochs)
+        began = 0.0 if self.has_constant_rates else FALLEN * epochs
+        return self.epoch >= max(began, self.best.epoch + patience)
 
     def run_epoch(self) -> dict[str, float]:
         """Trains one epoch and evaluates it.
