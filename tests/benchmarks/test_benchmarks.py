@@ -93,6 +93,11 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"SIZE": 48, "TRIALS": {"a head": (0, 1), "a layer": (1, 1)}},
         ["best accuracy", "a head", "a layer"],
     ),
+    "first_rung": (
+        "--trials 4 --epochs 4",
+        {"SIZE": 48, "PER_CLASS": (8, 2)},
+        ["space", "levers", "article"],
+    ),
     "overhead": ("--trials 3", {}, ["seconds beyond training", "this project", "bare"]),
     "predict": (
         "--pictures 4 --rounds 1",

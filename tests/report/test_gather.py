@@ -21,7 +21,7 @@ from tuning.records.facts import Facts
 from tuning.records.outcome import RunOutcome
 from tuning.records.run_folder import RunFolder
 from tuning.records.trial_log import CURVES, RunEnding, TrialLog
-from tuning.report import gather
+from tuning.report import gather, story
 from tuning.report.__main__ import main
 from tuning.report.clock import Clock
 from tuning.report.live import LiveReport
@@ -341,7 +341,13 @@ def test_a_live_report_that_fails_ends_no_search(run):
     assert METADATA in live.fault
 
 
-SPACE = {"name": "levers", "version": 1, "limits": [], "rate": 1e11, "experiments": list(NAMES)}
+SPACE = {
+    "name": "levers",
+    "version": 1,
+    "limits": ["unfrozen=0:3"],
+    "rate": 1e11,
+    "experiments": list(NAMES),
+}
 
 
 @pytest.fixture(scope="module")
@@ -382,6 +388,9 @@ def test_experiments_are_known_by_their_mark(photos, context, tmp_path):
     facts = gathered(tmp_path)
     assert [trial["experiment"] for trial in facts["trials"]] == [None, "bottleneck"]
     assert [each["trial"] for each in facts["experiments"]] == [None, 1, None]
+    assert facts["space"] == SPACE
+    kept = "levers, version 1; at 100 GFLOP/s kept to unfrozen=0:3"
+    assert ("Space", kept) in story.repeat(facts)
 
 
 def test_experiments_of_earlier_versions_are_known_by_their_values(photos, context, tmp_path):

@@ -265,7 +265,13 @@ class Cost(TypedDict):
     price: float | None  # None without --price
 
 
-class Facts(TypedDict):
+class _Since(TypedDict, total=False):
+    """What runs of earlier versions do not say."""
+
+    space: Space
+
+
+class Facts(_Since):
     """The whole of ``report.json``."""
 
     schema_version: int

@@ -188,6 +188,7 @@ def repeat(facts: Facts) -> Pairs:
     return [
         ("Seed", _seeds(facts)),
         ("All options", f"{run['settings']}, which --config takes" if run["settings"] else "–"),
+        *_space(facts),
         ("Data", facts["data"]["root"]),
         ("Its fingerprint", facts["data"]["fingerprint"]),
         ("VGG16 weights", f"{weights['source']}{checksum}"),
@@ -195,6 +196,16 @@ def repeat(facts: Facts) -> Pairs:
         ("GPUs", ", ".join(hardware["gpus"]) or "none"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
     ]
+
+
+def _space(facts: Facts) -> Pairs:
+    """What was chosen from; nothing for runs of versions that did not say."""
+    if "space" not in facts:
+        return []
+    space, kept = facts["space"], ""
+    if space["limits"] and space["rate"]:
+        kept = f"; at {space['rate'] / 1e9:,.0f} GFLOP/s kept to {' '.join(space['limits'])}"
+    return [("Space", f"{space['name']}, version {space['version']}{kept}")]
 
 
 def _seeds(facts: Facts) -> str:
