@@ -30,6 +30,11 @@ class Policy:
         zoom: Each axis is scaled by its own factor in [1 - zoom, 1 + zoom].
         shift: Share of the side, to either side, on both axes.
         flip: Whether half of the pictures are mirrored left to right.
+        alternate: Whether all are in every other view, which shows each picture as often this way
+            as that: better than a coin (Jordan, "94% on CIFAR-10 in 3.29 seconds", arXiv
+            2404.00498).
+        crop: The least share of the picture's area that is shown, of a rectangle whose sides are
+            as 3 to 4 at most, stretched to the whole; 0: all of it.
         brightness: Grey levels to either side, as a share of 255.
         contrast: Factor about mid-grey in [1 - contrast, 1 + contrast].
         saturation: Factor of the distance from grey in [1 - saturation, 1 + saturation].
@@ -40,6 +45,8 @@ class Policy:
     zoom: float = 0.0
     shift: float = 0.0
     flip: bool = False
+    alternate: bool = False
+    crop: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
@@ -66,6 +73,10 @@ POLICIES: Mapping[str, Policy] = {
         contrast=0.25,
         saturation=0.3,
     ),
+    # View 0 is the pictures as they are, view 1 mirrored: there are no others.
+    "mirror": Policy(alternate=True),
+    # As for ImageNet, but less of the picture is cut off: Szegedy et al., arXiv 1409.4842.
+    "crop": Policy(crop=0.35, alternate=True, brightness=0.2, contrast=0.2, saturation=0.2),
 }
 
 DRAWS = 10  # uniform numbers a picture's transform is made of
@@ -104,7 +115,14 @@ def draw(policy: str, view: int, digests: np.ndarray, size: int) -> Transforms:
     shear = np.deg2rad(ranges.shear * sides[:, 1])
     zoom_x, zoom_y = 1 + ranges.zoom * sides[:, 2], 1 + ranges.zoom * sides[:, 3]
     shift_x, shift_y = ranges.shift * size * sides[:, 4], ranges.shift * size * sides[:, 5]
-    mirror = np.where(ranges.flip & (u[:, 6] < 0.5), -1.0, 1.0)
+    if ranges.crop:
+        zoom_x, zoom_y = _sides(ranges.crop + (1 - ranges.crop) * u[:, 2], sides[:, 3])
+        # Anywhere in the picture.
+        shift_x, shift_y = (
+            (1 - z) / 2 * size * s for z, s in ((zoom_x, sides[:, 4]), (zoom_y, sides[:, 5]))
+        )
+    mirrored = np.full(len(u), view % 2 == 1) if ranges.alternate else u[:, 6] < 0.5
+    mirror = np.where((ranges.flip or ranges.alternate) & mirrored, -1.0, 1.0)
 
     zero, one = np.zeros(len(u)), np.ones(len(u))
     rotation = _matrix(np.cos(theta), -np.sin(theta), zero, np.sin(theta), np.cos(theta), zero)
@@ -126,6 +144,17 @@ def draw(policy: str, view: int, digests: np.ndarray, size: int) -> Transforms:
         axis=1,
     ).astype(np.float32)
     return Transforms(affine, colour)
+
+
+def _sides(area: np.ndarray, aspect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Width and height, as shares of the picture's, of rectangles of these shares of its area.
+
+    Args:
+        area: (N,) in (0, 1].
+        aspect: (N,) in [-1, 1): 3 to 4 to 4 to 3, on a logarithmic scale.
+    """
+    ratio = np.exp(aspect * np.log(4 / 3))
+    return np.minimum(np.sqrt(area * ratio), 1.0), np.minimum(np.sqrt(area / ratio), 1.0)
 
 
 def _uniform(policy: str, view: int, digests: np.ndarray) -> np.ndarray:

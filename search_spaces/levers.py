@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 DEEPEST = 13  # conv layers of VGG16
 NETWORKS = ("vgg16", "convnet")
 AUGMENTATIONS = ("none", "flip", "article", "medium", "strong")
+# Mirrored pictures cost one more pass of the frozen layers, the others one a view.
+AUGMENTATIONS_TODAY = ("none", "mirror", "medium", "strong", "crop")
 REGULARIZATIONS = ("none", "l1", "l2", "both")
 # Of each space, by its name: a study goes on in the one that it began with.
-VERSIONS = {"article": 1, "levers": 1, "full": 2}
+VERSIONS = {"article": 1, "levers": 2, "full": 2}
 SPACES = tuple(VERSIONS)
 BATCH_SIZES = (8, 16, 32, 64)
 WIDTHS = (32, 64, 128, 256, 512)
@@ -86,7 +88,7 @@ def _as_in_the_article(
         # The small convnet is a choice beside VGG16, because it wins where the weights know nothing
         # of the pictures.
         "network": hp.Choice("network", list(NETWORKS)),
-        **_levers(hp, 1e-5, 1e-2),
+        **_levers(hp, AUGMENTATIONS, 1e-5, 1e-2),
         "epochs": hp.Fixed("epochs", epochs),
         "batch_size": hp.Fixed("batch_size", 16),
         **_penalties(hp),
@@ -113,7 +115,7 @@ def _on_todays_recipe(
     poolings, preprocessings = list(POOLINGS), [PREPROCESSINGS[0]]
     if full:
         # SGD wants higher rates than the others.
-        levers, fine_tune = _levers(hp, 1e-5, 1e-1), (1e-6, 1e-2)
+        levers, fine_tune = _levers(hp, augmentations("full"), 1e-5, 1e-1), (1e-6, 1e-2)
         poolings, preprocessings = [*POOLINGS, "flatten"], list(PREPROCESSINGS)
         recipe = {
             "optimizer": hp.Choice("optimizer", list(OPTIMIZERS)),
@@ -122,7 +124,7 @@ def _on_todays_recipe(
             "width": hp.Choice("width", list(WIDTHS), default=256),
         }
     else:
-        levers, fine_tune = _levers(hp, 1e-4, 1e-2), (1e-5, 5e-4)
+        levers, fine_tune = _levers(hp, AUGMENTATIONS_TODAY, 1e-4, 1e-2), (1e-5, 5e-4)
     recipe |= {name: hp.Fixed(name, RECIPE[name]) for name in RECIPE if name not in recipe}
     values: dict[str, Any] = {
         "network": _one_of(hp, "network", networks),
@@ -148,10 +150,20 @@ def _on_todays_recipe(
     return values
 
 
-def _levers(hp: keras_tuner.HyperParameters, low: float, high: float) -> dict[str, Any]:
-    """Those of the head, whose learning rate lies between `low` and `high`."""
+def augmentations(space: str) -> tuple[str, ...]:
+    """The policies that a space chooses from."""
+    if space == "article":
+        return AUGMENTATIONS
+    whole = tuple(dict.fromkeys(AUGMENTATIONS_TODAY + AUGMENTATIONS))
+    return whole if space == "full" else AUGMENTATIONS_TODAY
+
+
+def _levers(
+    hp: keras_tuner.HyperParameters, policies: Sequence[str], low: float, high: float
+) -> dict[str, Any]:
+    """Those of all networks; the learning rate of a head lies between `low` and `high`."""
     return {
-        "augmentation": hp.Choice("augmentation", list(AUGMENTATIONS)),
+        "augmentation": hp.Choice("augmentation", list(policies)),
         "dropout": hp.Float("dropout", 0.0, 0.8, step=0.05, default=0.5),
         "regularization": hp.Choice("regularization", list(REGULARIZATIONS)),
         "head_rate": hp.Float("head_rate", low, high, sampling="log", default=1e-3),

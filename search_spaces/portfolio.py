@@ -33,6 +33,10 @@ PORTFOLIO = (
         "where there are few pictures: a head on standardised features has learned after few steps",
     ),
     Point(
+        {"unfrozen": 0, "augmentation": "mirror"},
+        "twice the pictures for one more pass of the frozen layers",
+    ),
+    Point(
         {"unfrozen": 0, "augmentation": "medium"},
         "the same on views, which the head cannot learn by heart",
     ),

@@ -116,10 +116,10 @@ def test_none_is_the_picture(pictures, digests):
 
 def test_flip_mirrors_half(pictures, digests):
     found = augment(pictures, "flip", 1, digests)
-    fetch_folder = [np.array_equal(f, p[:, ::-1]) for f, p in zip(found, pictures, strict=True)]
+    mirrored = [np.array_equal(f, p[:, ::-1]) for f, p in zip(found, pictures, strict=True)]
     kept = [np.array_equal(f, p) for f, p in zip(found, pictures, strict=True)]
-    assert np.array_equal(fetch_folder, np.logical_not(kept))
-    assert 0 < sum(fetch_folder) < len(pictures)
+    assert np.array_equal(mirrored, np.logical_not(kept))
+    assert 0 < sum(mirrored) < len(pictures)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -137,6 +137,8 @@ def test_draws_fill_their_ranges_evenly(policy, view):
         ("contrast", 1 - ranges.contrast, 1 + ranges.contrast),
         ("saturation", 1 - ranges.saturation, 1 + ranges.saturation),
     ]:
+        if ranges.crop and name[:4] in ("zoom", "shif"):
+            continue
         if low == high:
             np.testing.assert_allclose(p[name], low, atol=1e-5, err_msg=name)
             continue
@@ -144,8 +146,32 @@ def test_draws_fill_their_ranges_evenly(policy, view):
         assert p[name].max() <= high + 1e-4, name
         fit = stats.kstest(p[name], stats.uniform(low, high - low).cdf)
         assert fit.pvalue > 1e-3, name
-    fetch_folder = (p["mirror"] < 0).mean()
-    assert fetch_folder == (pytest.approx(0.5, abs=0.03) if ranges.flip else 0)
+    mirrored = (p["mirror"] < 0).mean()
+    if ranges.alternate:
+        assert mirrored == view % 2
+    else:
+        assert mirrored == (pytest.approx(0.5, abs=0.03) if ranges.flip else 0)
+
+
+def test_mirror_has_two_views(pictures, digests):
+    for view in range(4):
+        wanted = pictures[:, :, ::-1] if view % 2 else pictures
+        np.testing.assert_array_equal(augment(pictures, "mirror", view, digests), wanted)
+
+
+def test_a_crop_lies_in_the_picture_and_shows_as_much_as_it_shall():
+    least, p = POLICIES["crop"].crop, parameters("crop")
+    area, aspect = p["zoom_x"] * p["zoom_y"], p["zoom_x"] / p["zoom_y"]
+    assert least - 1e-4 <= area.min() < least + 0.02
+    assert 0.97 < area.max() <= 1 + 1e-4
+    assert 3 / 4 - 1e-4 <= aspect.min() < 0.77
+    assert 1.3 < aspect.max() <= 4 / 3 + 1e-4
+    for axis in "xy":
+        reach = np.abs(p[f"shift_{axis}"]) + p[f"zoom_{axis}"] / 2
+        assert reach.max() <= 0.5 + 1e-4
+        assert np.corrcoef(p[f"shift_{axis}"], p[f"zoom_{axis}"])[0, 1] == pytest.approx(
+            0, abs=0.06
+        )
 
 
 def test_draws_are_independent_of_one_another():

@@ -108,9 +108,10 @@ def test_points_of_the_user_and_of_an_earlier_run(search, place):
     assert len(study.trials) > len(own)
     facts = facts_of(folder)
     tried = [trial["hyperparameters"] for trial in facts["trials"]]
-    # A point known to be good, the user's, and the one experiment that --set leaves.
-    assert [trial["experiment"] for trial in facts["trials"]] == [None, None, "bottleneck"]
-    assert (tried[1]["dropout"], tried[1]["head_rate"]) == (0.25, 0.002)
+    # What is known to be good was observed in `first`; so the user's comes first, then the one
+    # experiment that --set leaves.
+    assert [trial["experiment"] for trial in facts["trials"]] == [None, "bottleneck", None]
+    assert (tried[0]["dropout"], tried[0]["head_rate"]) == (0.25, 0.002)
     assert facts["confirmation"]["repeats"] == 2
     assert facts["confirmation"]["winner"] == facts["best"]["trial"]
     assert facts["cross_validation"]["folds"] == 2

@@ -81,7 +81,8 @@ def test_every_kind_of_point_occurs():
 def test_augmentations_are_the_policies_there_are():
     from models.augmentation import POLICIES
 
-    assert tuple(POLICIES) == levers.AUGMENTATIONS
+    assert set(POLICIES) == {*levers.AUGMENTATIONS, *levers.AUGMENTATIONS_TODAY}
+    assert set(levers.augmentations("full")) == set(POLICIES)
 
 
 def test_completes_a_point_with_defaults():
@@ -145,6 +146,13 @@ def test_points_on_todays_recipe_hold_what_matters_and_no_more():
         assert set(point) == on_todays_recipe(point) | {"width"}, point
         assert json.loads(json.dumps(point)) == point
         assert levers.complete(point, 20, space="full") == point
+
+
+@pytest.mark.parametrize(
+    ("space", "points"), [("article", POINTS), ("levers", LEVERS), ("full", FULL)]
+)
+def test_every_space_has_its_augmentations(space, points):
+    assert {point["augmentation"] for point in points} == set(levers.augmentations(space))
 
 
 def test_every_point_of_the_levers_is_one_of_the_full_space():

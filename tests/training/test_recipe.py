@@ -14,7 +14,7 @@ from tuning.training.networks import probabilities
 from tuning.training.transfer import TransferTrial
 from tuning.training.trial import score
 
-HEAD, _, _, BLOCK, *_ = (each.point for each in PORTFOLIO)
+HEAD, _, _, _, BLOCK, *_ = (each.point for each in PORTFOLIO)
 
 
 @pytest.fixture
@@ -107,3 +107,12 @@ def test_a_trial_is_over_when_patience_is(context, epochs, patience, falling, la
         if trial.is_over(patience):
             break
     assert trial.epoch == last
+
+
+def test_mirrored_pictures_cost_one_more_pass(context):
+    trial = TransferTrial(context, point({}) | {"augmentation": "mirror"})
+    views = [reading.view for epoch in range(4) if (reading := trial.reads.training(epoch))]
+    assert [str(view) for view in views] == ["none", "mirror/1", "none", "mirror/1"]
+    losses = [trial.run_epoch()["loss"] for _ in range(4)]
+    assert np.isfinite(losses).all()
+    assert len({str(reading.view) for reading in trial.reads.all()}) == 2

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from models import convnet, vgg16
-from search_spaces.levers import AUGMENTATIONS
 from tuning.data.dataset import Dataset
 from tuning.options import Options
 from tuning.scheduling.space import LeverSpace, Space
+from tuning.training.reads import MIRROR
 
 TRIAL = 0.1  # share of the time that one trial may take
 VIEWS = 0.5  # share of it for the views of all policies
@@ -24,7 +24,7 @@ TRAINING = 3
 # (0.5 to 0.9, two cores).
 EFFICIENCY = 0.5
 # Those that go last are not worth their views first.
-PREFERRED = ("medium", "flip", "strong", "article")
+PREFERRED = ("mirror", "medium", "crop", "strong", "flip", "article")
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,9 @@ class Machine:
             return 0.0
         size, pictures = self.dataset.image_size, len(self.dataset.train)
         forward = vgg16.flops(vgg16.PICTURE, vgg16.frontier(hyperparameters["unfrozen"]), size)
-        views = 1
-        if hyperparameters["augmentation"] != "none":
-            views = min(self.views, hyperparameters["epochs"])
-        return float(forward * (views * pictures + len(self.dataset.validation)))
+        views = min(self.views, hyperparameters["epochs"])
+        passes = {"none": 1, MIRROR: 2}.get(hyperparameters["augmentation"], views)
+        return float(forward * (passes * pictures + len(self.dataset.validation)))
 
     def seconds(self, hyperparameters: Mapping[str, Any]) -> float:
         """About how long a trial takes for which no features are there."""
@@ -105,8 +104,9 @@ def limits(options: Options, space: Space, machine: Machine) -> list[str]:
         found.append(f"unfrozen=0:{depth}")
     wanted = {*_policies(space, machine, VIEWS * seconds * machine.rate)}
     wanted |= {point["augmentation"] for point in own}
-    if "augmentation" not in space.constraints.by_name and len(wanted) < len(AUGMENTATIONS):
-        found.append(f"augmentation={','.join(each for each in AUGMENTATIONS if each in wanted)}")
+    kept = [each for each in space.augmentations if each in wanted]
+    if "augmentation" not in space.constraints.by_name and kept != list(space.augmentations):
+        found.append(f"augmentation={','.join(kept)}")
     return found
 
 
@@ -121,5 +121,12 @@ def _depth(space: LeverSpace, machine: Machine, operations: float) -> int:
 
 
 def _policies(space: LeverSpace, machine: Machine, operations: float) -> Sequence[str]:
-    point = {"network": "vgg16", "unfrozen": 0, "epochs": space.epochs, "augmentation": "flip"}
-    return ("none", *PREFERRED[: int(operations // machine.features(point))])
+    point = {"network": "vgg16", "unfrozen": 0, "epochs": space.epochs, "augmentation": "none"}
+    plain, found = machine.features(point), ["none"]
+    for policy in (each for each in PREFERRED if each in space.augmentations):
+        # Beside the pictures as they are, which there are anyway.
+        operations -= machine.features(point | {"augmentation": policy}) - plain
+        if operations < 0:
+            break
+        found.append(policy)
+    return found

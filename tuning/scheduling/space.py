@@ -159,6 +159,11 @@ class LeverSpace(Space):
         """See `levers.declare`."""
         return levers.declare(hp, self.epochs, self.max_unfrozen, self.name, self.networks)
 
+    @property
+    def augmentations(self) -> Sequence[str]:
+        """The policies that it chooses from, by themselves."""
+        return levers.augmentations(self.name)
+
     def experiments(self, names: Sequence[str] = NAMES) -> list[Experiment]:
         """Those of the article's experiments that nothing that the user pinned rules out."""
         return [

@@ -17,6 +17,8 @@ from tuning.data.parts import Part
 from tuning.features import PLAIN, View
 from tuning.training.context import TrialContext
 
+MIRROR = "mirror"  # of `models.augmentation`: the pictures as they are, then mirrored
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:
@@ -67,10 +69,7 @@ class TrialReads:
 
     def training(self, epoch: int) -> Reading | None:
         """The entry of an epoch, from 0."""
-        view = PLAIN
-        if self.augmented:
-            view = View(self.hyperparameters["augmentation"], epoch % self.context.views)
-        return self._reading(self.context.dataset.train, view)
+        return self._reading(self.context.dataset.train, self._view(epoch))
 
     @property
     def validation(self) -> Reading | None:
@@ -87,10 +86,16 @@ class TrialReads:
 
     def all(self) -> Iterator[Reading]:
         """Each entry; one may come twice."""
-        views = min(self.context.views, self.hyperparameters["epochs"]) if self.augmented else 1
-        for each in (self.head, self.validation, *map(self.training, range(views))):
+        epochs = range(min(self.context.views, self.hyperparameters["epochs"]))
+        for each in (self.head, self.validation, *map(self.training, epochs)):
             if each is not None:
                 yield each
+
+    def _view(self, epoch: int) -> View:
+        policy = self.hyperparameters["augmentation"]
+        if policy == MIRROR:
+            return View(policy, 1) if epoch % 2 else PLAIN
+        return View(policy, epoch % self.context.views) if self.augmented else PLAIN
 
     def _reading(self, split: Split | Part, view: View) -> Reading | None:
         if self.start == vgg16.PICTURE or self.backbone is None:
