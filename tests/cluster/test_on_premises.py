@@ -169,7 +169,7 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
             f"ray job submit --no-wait --submission-id away -- {search} "
             f"--data '{store.url('pictures')}' --cache '{store.url('cache')}' "
             "--image-size 64 --weights random --views 2 --trials 6 --epochs 5 "
-            "--set unfrozen=0:3 --name away"  # with experiment 3, whose views are worth builders
+            "--set unfrozen=3 augmentation=medium,strong --name away"  # views worth builders
         )
         _lose_one_amid_a_build(cluster, ObjectPath(store.url("cache")))
         place = ObjectPath(store.url("runs")) / "away"

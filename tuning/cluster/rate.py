@@ -9,7 +9,7 @@ import ray
 from tuning.cluster.resources import Resources
 from tuning.process.cores import bind
 
-SIDES = {"cpu": 1536, "gpu": 8192}  # of the square matrices
+SIDES = {"cpu": 1536, "gpu": 4096}  # of the square matrices
 SECONDS = 0.3  # of products, after a first one
 
 
