@@ -99,9 +99,7 @@ def search(run: Run) -> RunEnding:
 
     if left() > 0:
         _drop_ahead(run)
-        prebuild.build(
-            run.context, _pending(run, turns, share.at_once), share, run.watch, end.stop_all
-        )
+        prebuild.build(run.context, _pending(run, turns, share), share, run.watch, end.stop_all)
         loop = TrialLoop(run.context, run.folder, share, scheduler, end, callback)
         try:
             loop.run(searcher, left, loggers.callbacks(options.log, run.folder))
@@ -214,10 +212,11 @@ def _tidy(run: Run) -> None:
             run.folder.shared.remove(checkpoint_file(record.number))
 
 
-def _pending(run: Run, turns: Turns, at_once: int) -> list[dict[str, Any]]:
+def _pending(run: Run, turns: Turns, share: Resources) -> list[dict[str, Any]]:
     """Points to build features ahead for: those that have begun, and those that begin at once.
 
-    No others: the first result shall not wait for views that are needed later.
+    No others: the first result shall not wait for views that are needed later; on CPUs, which take
+    minutes for a pass of the pictures, not even for the second point's.
     """
     trials = run.trial_log.trials
     known = [each.hyperparameters for each in trials]
@@ -228,7 +227,7 @@ def _pending(run: Run, turns: Turns, at_once: int) -> list[dict[str, Any]]:
         points = run.space.first_points(run.options)
         early = [each for each in turns.to_come() if each.name == EARLY][: bool(points)]
         second = [each.hyperparameters(run.options.epochs) for each in early]
-        first = [*points[:1], *second, *points[1:]][:at_once]
+        first = [*points[:1], *second, *points[1:]][: share.at_once if share.gpus else 1]
     return begun + [each for each in first if each not in known]
 
 
