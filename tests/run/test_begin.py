@@ -188,6 +188,35 @@ def test_the_best_points_of_a_run_come_first_when_it_is_extended(asked, photos):
         prepare(extended_options("mine", runs=asked["runs"], name="x", set=("network=convnet",)))
 
 
+def test_what_is_chosen_from_is_fixed_when_a_run_begins(asked):
+    with begun(Options(**asked, trials=3)) as run:
+        pass
+    known = json.loads(run.folder.metadata.read_text())
+    assert (known["space"]["name"], known["space"]["limits"]) == ("levers", [])
+    assert known["space"]["rate"] > 1e9
+    known["space"] |= {"limits": ["unfrozen=0:1"], "experiments": ["convnet"]}
+    run.folder.metadata.write_text(json.dumps(known))
+    run.folder.trials.path.write_text(event("start", 0, 1.0, hyperparameters={"epochs": 2}))
+    with begun(resumed(asked), resumed=True) as run:
+        assert str(run.space.constraints.by_name["unfrozen"]) == "unfrozen=0:1"
+        assert [each.name for each in run.experiments] == ["convnet"]
+
+
+@pytest.mark.parametrize("earlier", ["said its version", "said none"])
+def test_a_run_in_an_older_version_of_its_space_gets_no_more_trials(asked, earlier):
+    with begun(Options(**asked, space="full", trials=3)) as run:
+        pass
+    known = json.loads(run.folder.metadata.read_text())
+    known["space"]["version"] = 1
+    if earlier == "said none":
+        del known["space"]
+    run.folder.metadata.write_text(json.dumps(known))
+    run.folder.trials.path.write_text(event("start", 0, 1.0, hyperparameters={"epochs": 2}))
+    told = r"version 1 of the space full, which is version 2 now; .* --extend mine"
+    with pytest.raises(UserError, match=told), begun(resumed(asked), resumed=True):
+        pass
+
+
 def test_more_folds_than_pictures_are_refused_before_anything_is_done(asked, capsys):
     words = ["--data", asked["data"], "--per-class", 20, 10, "--holdout", 0, "--folds", 50]
     words += ["--runs", asked["runs"], "--cache", asked["cache"], "--image-size", 32]
