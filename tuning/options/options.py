@@ -235,7 +235,7 @@ class Options:
         None,
         kinds.SECONDS,
         "TIME",
-        "end after 45s, 30m or 2h, whatever is still running",
+        "end the search after 45s, 30m or 2h, whatever is still running",
         group=SEARCH,
         resumable=True,
     )

@@ -110,7 +110,7 @@ def _confirm(
 ) -> tuple[TrialRecord | None, Confirmation | None]:
     """The winner: of the confirmation where one was asked for and came to its end."""
     winner = ranking[0] if ranking else None
-    if not winner or not run.options.confirm or ending.interrupted:
+    if not winner or not run.options.confirm or _ends_here(run, ending):
         return winner, None
     # A run that ended before has kept the weights of its best alone.
     able = [each for each in ranking if run.folder.weights(each.number).exists()]
@@ -123,10 +123,15 @@ def _confirm(
 def _cross_validate(
     run: Run, winner: TrialRecord | None, ending: RunEnding, console: Console
 ) -> CrossValidation | None:
-    if not winner or not run.options.folds or ending.interrupted:
+    if not winner or not run.options.folds or _ends_here(run, ending):
         return None
     folded = repeats.folding(winner, run.options.folds, run.options.seed)
     return repeats.cross_validation(folded, _train_again(run, folded, FOLDS, console))
+
+
+def _ends_here(run: Run, ending: RunEnding) -> bool:
+    """Whether there is to be no further training; a budget is one of the search alone."""
+    return run.interrupted() or ending.failing
 
 
 def _train_again(
