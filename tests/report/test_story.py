@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from report_facts import example
 
 from tuning.report import levers, mistakes, story, trust
 from tuning.report.plots import plots
+from tuning.run.console import in_short
 
 
 def facts_with(validation: float, test: float, pictures: int = 1000) -> dict:
@@ -159,6 +162,18 @@ def test_levers_want_enough_trials(trials, said, figures):
     assert said is None or said in caution[0]
     assert any(plot.chapter == "slices" for plot in plots(facts)) == figures
     assert any(plot.name == "importances" for plot in plots(facts)) == figures
+
+
+def test_the_terminal_says_what_repeats_reached():
+    facts = example(12)
+    said = in_short(facts, Path("runs/x"))
+    winner = facts["confirmation"]["winner"]
+    (mean,) = (c["mean"] for c in facts["confirmation"]["candidates"] if c["trial"] == winner)
+    assert f"{100 * mean:.1f} % on average" in said
+    assert f"{facts['confirmation']['repeats']} fresh seeds" in said
+    assert f"{facts['cross_validation']['folds']} folds" in said
+    bare = in_short({**facts, "confirmation": None, "cross_validation": None}, Path("runs/x"))
+    assert "on average" not in bare
 
 
 def test_a_lever_of_few_trials_has_no_figure_of_its_own():

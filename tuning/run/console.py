@@ -42,12 +42,25 @@ def in_short(facts: Facts, folder: Path) -> str:
     else:
         lines.append(f"best: trial {best['trial']}, {in_words(best['hyperparameters'])}")
         lines.append(f"  validation accuracy {_score(best['validation'])}")
+        lines += _again(facts)
         if best["test"]:
             lines.append(f"  test accuracy {_score(best['test'])}")
         lines.append(f"  model {folder / str(best['model'])}")
     lines += [f"warning: {warning}" for warning in facts["warnings"]]
     lines.append(f"report: {folder / 'report.html'}")
     return "\n".join(lines)
+
+
+def _again(facts: Facts) -> list[str]:
+    """What the winner's configuration reaches when it is trained again."""
+    found, lines = facts["confirmation"], []
+    for each in found["candidates"] if found else ():
+        if found and each["trial"] == found["winner"]:
+            seeds = f"{found['repeats']} fresh seeds"
+            lines.append(f"  with {seeds} {percent(each['mean'])} on average")
+    if folded := facts["cross_validation"]:
+        lines.append(f"  on {folded['folds']} folds {percent(folded['mean'])} on average")
+    return lines
 
 
 def _score(score: Score) -> str:
