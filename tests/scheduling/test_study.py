@@ -259,7 +259,7 @@ def test_several_objectives_give_a_front():
     for name, accuracy, parameters in (("a", 0.9, 30), ("b", 0.8, 10), ("c", 0.7, 20)):
         search.suggest(name)
         search.on_trial_result(name, result(1, 0.5))
-        search.on_trial_complete(name, result(2, accuracy, parameters=parameters))
+        search.on_trial_complete(name, result(2, accuracy, parameters=parameters, over=True))
     assert [trial.number for trial in study.best_trials] == [0, 1]
 
 

@@ -68,7 +68,7 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
         if dashboard:
             log.info("Ray's dashboard: %s", dashboard)
         context = _context(prepared)
-        machine = _machine(context, options)
+        machine = _machine(context, options, earlier)
         chosen = earlier.get("space") if earlier else choose(prepared, machine)
         metadata.write(describe(options, context, chosen, command, earlier), folder)
         space = within(prepared.space, chosen)
@@ -128,13 +128,20 @@ def _earlier(prepared: Prepared) -> RunMetadata | None:
     return earlier
 
 
-def _machine(context: TrialContext, options: Options) -> Machine | None:
-    """The machine that trials run on, None where nothing is chosen by it."""
+def _machine(
+    context: TrialContext, options: Options, earlier: RunMetadata | None
+) -> Machine | None:
+    """The machine that trials run on, None where nothing is chosen by it.
+
+    A run that is resumed keeps to what it was begun with.
+    """
     if context.hypermodel is not None or options.experiments is not None:
         return None
-    share = resources_per_trial(options.gpus_per_trial, options.cpus_per_trial)
-    rate = matrix_rate(share)
-    return Machine(rate, context.dataset, context.views, context.cache.lowest)
+    if earlier:
+        rate = earlier["space"]["rate"] if "space" in earlier else None
+    else:
+        rate = matrix_rate(resources_per_trial(options.gpus_per_trial, options.cpus_per_trial))
+    return Machine(rate, context.dataset, context.views, context.cache.lowest) if rate else None
 
 
 def _conditions(prepared: Prepared) -> Conditions:
