@@ -30,9 +30,9 @@ class Policy:
         zoom: Each axis is scaled by its own factor in [1 - zoom, 1 + zoom].
         shift: Share of the side, to either side, on both axes.
         flip: Whether half of the pictures are mirrored left to right.
-        alternate: Whether all are in every other view, which shows each picture as often this way
-            as that: better than a coin (Jordan, "94% on CIFAR-10 in 3.29 seconds", arXiv
-            2404.00498).
+        alternate: Whether all are in every other view, so that each picture is shown as often this
+            way as that; after Jordan, "94% on CIFAR-10 in 3.29 seconds" (arXiv 2404.00498), who
+            found it better than a coin where each picture begins on a side of its own.
         crop: The least share of the picture's area that is shown, of a rectangle whose sides are
             as 3 to 4 at most, stretched to the whole; 0: all of it.
         brightness: Grey levels to either side, as a share of 255.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import ray
 
@@ -35,7 +36,7 @@ def _measure(threads: int | None) -> float:
     return _rate(lambda: float(keras.ops.matmul(matrix, matrix)[0, 0]), SIDES["gpu"])
 
 
-def _rate(product, side: int) -> float:  # type: ignore[no-untyped-def]
+def _rate(product: Callable[[], object], side: int) -> float:
     product()
     began, products = time.perf_counter(), 0
     while (passed := time.perf_counter() - began) < SECONDS:

@@ -9,7 +9,7 @@ from tuning.errors import UserError
 from tuning.options import Options
 from tuning.records import facts
 from tuning.run.prepare import Prepared
-from tuning.scheduling.limits import Machine, available, limits
+from tuning.scheduling.limits import UNLIMITED, Machine, available, limits
 from tuning.scheduling.space import LeverSpace, Space
 from tuning.wording import duration
 
@@ -26,10 +26,9 @@ def choose(prepared: Prepared, machine: Machine | None) -> facts.Space:
     options, space = prepared.options, prepared.space
     found = limits(options, space, machine) if machine else []
     if machine and found:
-        seconds = available(options)
-        time = f"of {duration(seconds)}" if seconds else "of a night"
+        time = duration(available(options) or UNLIMITED)
         log.info(
-            "At %.0f GFLOP/s a search %s keeps to %s; --set and --max-unfrozen widen it",
+            "At %.0f GFLOP/s a search of %s keeps to %s; --set and --max-unfrozen widen it",
             *(machine.rate / 1e9, time, " ".join(found)),
         )
     experiments = space.experiments(*([options.experiments] if options.experiments else []))

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.vgg16 import CONVS
 from search_spaces import levers
 from search_spaces.constraints import (
     WHOLE,
@@ -150,7 +149,7 @@ class LeverSpace(Space):
     """
 
     epochs: int
-    max_unfrozen: int = len(CONVS)
+    max_unfrozen: int = levers.DEEPEST
     name: str = "article"
     networks: tuple[str, ...] = levers.NETWORKS
     constraints: Constraints = field(default=WHOLE)
@@ -245,7 +244,7 @@ def build_space(
         # A network from scratch wins where the weights know nothing, and else nowhere.
         both = weights == "random" or "network" in constraints.by_name
         networks = levers.NETWORKS if both else levers.NETWORKS[:1]
-        deepest = len(CONVS) if options.max_unfrozen is None else options.max_unfrozen
+        deepest = levers.DEEPEST if options.max_unfrozen is None else options.max_unfrozen
         found = LeverSpace(options.epochs, deepest, options.space, networks, constraints)
     try:
         check_constraints(found.declare, constraints)

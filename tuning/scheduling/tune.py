@@ -221,12 +221,11 @@ def _pending(run: Run, turns: Turns, share: Resources) -> list[dict[str, Any]]:
     trials = run.trial_log.trials
     known = [each.hyperparameters for each in trials]
     begun = [each.hyperparameters for each in trials if each.status not in OVER]
-    listed = [each.hyperparameters(run.options.epochs) for each in turns.to_come()]
-    first = listed
+    listed = {each.name: each.hyperparameters(run.options.epochs) for each in turns.to_come()}
+    first = list(listed.values())
     if run.options.experiments is None:
         points = run.space.first_points(run.options)
-        early = [each for each in turns.to_come() if each.name == EARLY][: bool(points)]
-        second = [each.hyperparameters(run.options.epochs) for each in early]
+        second = [listed[EARLY]] if points and EARLY in listed else []
         first = [*points[:1], *second, *points[1:]][: share.at_once if share.gpus else 1]
     return begun + [each for each in first if each not in known]
 

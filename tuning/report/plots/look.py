@@ -53,10 +53,11 @@ class Plot:
         return int(self.figure["layout"]["height"])
 
 
-def best_trial(facts: Facts) -> Trial | None:
-    """The winner's trial."""
+def best_trial(facts: Facts, trials: Sequence[Trial] | None = None) -> Trial | None:
+    """The winner's trial; None where it is not among `trials`, by default all."""
     number = facts["best"]["trial"] if facts["best"] is not None else None
-    return next((trial for trial in facts["trials"] if trial["number"] == number), None)
+    among = facts["trials"] if trials is None else trials
+    return next((trial for trial in among if trial["number"] == number), None)
 
 
 def scored(facts: Facts) -> list[Trial]:

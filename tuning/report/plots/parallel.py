@@ -38,7 +38,7 @@ def parallel(facts: Facts) -> list[Plot]:
     if not levers.enough(facts) or len(axes) < 2:
         return []
     trials = levers.proposed(facts)
-    best = next((each for each in trials if each is best_trial(facts)), None)
+    best = best_trial(facts, trials)
     top = story.ranked(trials)[: max(1, len(trials) // 5)]
     rest = spread([trial for trial in trials if trial not in top], MOST_LINES)
     lowest = min(trial["best_accuracy"] or 0.0 for trial in trials)

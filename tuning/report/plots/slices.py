@@ -36,7 +36,7 @@ def slices(facts: Facts) -> list[Plot]:
     if not levers.enough(facts):
         return []
     trials = levers.proposed(facts)
-    best = next((each for each in trials if each is best_trial(facts)), None)
+    best = best_trial(facts, trials)
     accuracies = [trial["best_accuracy"] or 0.0 for trial in trials]
     low, high = min(accuracies), max(accuracies)
     margin = 0.06 * (high - low) or 0.01
