@@ -35,7 +35,7 @@ WORKERS = 2
 WAIT = """
 import ray, time
 ray.init("auto", log_to_driver=False)
-until = time.monotonic() + 120
+until = time.monotonic() + 280
 while ray.cluster_resources().get("GPU", 0) < {gpus}:
     assert time.monotonic() < until, ray.nodes()
     time.sleep(1)
@@ -294,7 +294,7 @@ def _entries(cache: ObjectPath) -> tuple[set[str], set[str]]:
 
 def _lose_one_amid_a_build(cluster: Cluster, cache: ObjectPath) -> None:
     """Kills a worker that is computing features of an entry, and starts it again."""
-    until = time.monotonic() + 240
+    until = time.monotonic() + 600
     while True:
         begun, whole = _entries(cache)
         for host in cluster.hosts[1:] if begun > whole else ():
@@ -309,7 +309,7 @@ def _lose_one_amid_a_build(cluster: Cluster, cache: ObjectPath) -> None:
 
 def _await_end_of(place: ObjectPath, count: int, cluster: Cluster, copy: Path) -> dict[int, object]:
     """Waits until the store knows so many trials to be over: their status and epochs by number."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while True:
         if (place / "trials.jsonl").exists():
             (place / "trials.jsonl").download(copy)
@@ -335,7 +335,7 @@ def _await_workers(folder: Path, count: int, seconds: float) -> None:
 
 def _await_trials(cluster: Cluster, folder: Path, count: int) -> dict[str, Any]:
     """Waits until so many trials have ended and another is in its midst; its last epoch."""
-    trials, deadline = EventLog(folder / "trials.jsonl"), time.monotonic() + 240
+    trials, deadline = EventLog(folder / "trials.jsonl"), time.monotonic() + 600
     while True:
         events = trials.read()
         ended = sum(event["event"] == "end" for event in events)

@@ -27,7 +27,7 @@ def test_killed_in_the_tenth_epoch_of_the_second_they_go_on_from_a_checkpoint(ph
         *("--experiments", "--epochs", EPOCHS, "--name", "three", "--time-budget", "20m"),
         *("--cpus-per-trial", os.cpu_count(), "--cache", tmp_path / "cache", *place),
     )
-    until = time.monotonic() + 300
+    until = time.monotonic() + 600
     while epochs(log.read(), 1) != list(range(1, 10)):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until

@@ -1,20 +1,24 @@
 """A search that is killed again and again, and ends as if it had not been."""
 
+import io
 import json
 import os
 import random
 import signal
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
-from test_search import run, start
+from test_search import start
 
 from tuning import report
+from tuning.process.surroundings import put_back
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import read_trials
+from tuning.search import main
 
 pytestmark = pytest.mark.slow
 SOAK = pytest.mark.soak
@@ -37,7 +41,7 @@ def events(folder):
 
 def wait_for(folder, process, moment):
     """Until so many events of trials are written down; they are then told to a killed search."""
-    until = time.monotonic() + 240
+    until = time.monotonic() + 600
     while len([each for each in events(folder) if each["event"] != "session"]) < moment:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
@@ -90,7 +94,7 @@ def killed(request, photos, tmp_path_factory):
     worker = [e["worker"] for e in events(folder)[written:] if e.get("worker")]
     if worker and alive(int(worker[-1].split()[-1])):
         os.kill(int(worker[-1].split()[-1]), signal.SIGKILL)
-    out, err = process.communicate(timeout=400)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 0, err
     return trials, folder, over, out
 
@@ -135,12 +139,20 @@ def test_the_report_is_that_of_an_unbroken_run(killed):
     assert facts["run"]["seconds"] < sum(1 for _ in tried) * 60
 
 
-def test_other_pictures_are_refused(killed, photos):
+def resume(runs):
+    """Exit code and standard error of the search gone on with, in this process."""
+    words = ("--resume", "killed", "--runs", str(runs))
+    with put_back(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
+        code = main(words)
+    return code, said.getvalue()
+
+
+def test_other_pictures_are_refused(killed):
     _, folder, _, _ = killed
     settings = folder / "settings.toml"
     kept = settings.read_text()
     settings.write_text(kept.replace("per_class = [\n    40,", "per_class = [\n    30,"))
-    code, _, err = run("search.py", "--resume", "killed", "--runs", folder.parent)
+    code, err = resume(folder.parent)
     assert code == 2
     assert "not those that the run killed began with" in err
     assert "--extend killed" in err
@@ -150,7 +162,7 @@ def test_other_pictures_are_refused(killed, photos):
     told = json.loads(written)
     del told["data"]["decoding"]
     facts.write_text(json.dumps(told))
-    code, _, err = run("search.py", "--resume", "killed", "--runs", folder.parent)
+    code, err = resume(folder.parent)
     facts.write_text(written)
     settings.write_text(kept)
     assert code == 2

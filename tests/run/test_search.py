@@ -34,7 +34,7 @@ def start(script: str, *arguments: object) -> subprocess.Popen[str]:
 
 def run(script: str, *arguments: object) -> tuple[int, str, str]:
     process = start(script, *arguments)
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=900)
     return process.returncode, out, err
 
 
@@ -183,7 +183,7 @@ def test_interrupting_ends_gently(photos, tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=400)
     assert process.returncode == 130, err
     facts = json.loads((events.parent / "report.json").read_text())
     assert facts["run"]["interrupted"]
