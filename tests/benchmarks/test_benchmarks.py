@@ -149,9 +149,9 @@ def test_growing_prints_both_of_its_tables(benchmark):
 
 @pytest.mark.slow
 def test_all_four_ways_are_compared(benchmark):
-    kinds = {"KINDS": [(1, "article")], "SIZE": 48}
+    kinds = {"KINDS": [(0, "none"), (1, "article")], "SIZE": 48}
     seconds, accuracies, hours = benchmark("compute_once", "--per-class 2 2 --epochs 1", kinds)
-    rows = ["1 unfrozen, augmented"]
+    rows = ["0 unfrozen, not augmented", "1 unfrozen, augmented"]
     assert first_cells(seconds) == ["seconds per trial", *rows]
     assert first_cells(accuracies) == ["last validation accuracy", *rows]
     assert first_cells(hours) == ["", "(a) ours", "(b)", "(c)"]

@@ -15,7 +15,6 @@ from optuna.trial import TrialState
 from test_search import start
 
 from tuning import report
-from tuning.process.surroundings import put_back
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import read_trials
 from tuning.search import main
@@ -142,7 +141,7 @@ def test_the_report_is_that_of_an_unbroken_run(killed):
 def resume(runs):
     """Exit code and standard error of the search gone on with, in this process."""
     words = ("--resume", "killed", "--runs", str(runs))
-    with put_back(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
         code = main(words)
     return code, said.getvalue()
 
