@@ -1,4 +1,4 @@
-"""Augmentation policies: one affine transform and one colour change per picture.
+"""Augmentation policies: an affine transform, a colour change and a hole for each picture.
 
 What a picture looks like under a policy's view depends on (policy, view, picture) alone: not on the
 batch it is in, the order, the process or the machine. So a view can be computed once and cached.
@@ -38,6 +38,8 @@ class Policy:
         brightness: Grey levels to either side, as a share of 255.
         contrast: Factor about mid-grey in [1 - contrast, 1 + contrast].
         saturation: Factor of the distance from grey in [1 - saturation, 1 + saturation].
+        erasing: The most of a picture's area that is made grey, half of them: a rectangle whose
+            sides are as 3 to 4 at most. Zhong et al., "Random Erasing" (arXiv 1708.04896).
     """
 
     rotation: float = 0.0
@@ -50,6 +52,7 @@ class Policy:
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
+    erasing: float = 0.0
 
 
 POLICIES: Mapping[str, Policy] = {
@@ -77,10 +80,15 @@ POLICIES: Mapping[str, Policy] = {
     "mirror": Policy(alternate=True),
     # As for ImageNet, but less of the picture is cut off: Szegedy et al., arXiv 1409.4842.
     "crop": Policy(crop=0.35, alternate=True, brightness=0.2, contrast=0.2, saturation=0.2),
+    # That, and no part of the object is always in sight.
+    "erase": Policy(
+        crop=0.35, alternate=True, brightness=0.2, contrast=0.2, saturation=0.2, erasing=0.25
+    ),
 }
 
-DRAWS = 10  # uniform numbers a picture's transform is made of
+DRAWS = 15  # uniform numbers a picture's transform is made of
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+GREY = 127.5
 
 
 class Transforms(NamedTuple):
@@ -90,10 +98,16 @@ class Transforms(NamedTuple):
         affine: float32 (N, 8), from output to input pixels (x = column, y = row), as
             `keras.ops.image.affine_transform` takes it.
         colour: float32 (N, 3): grey levels added, contrast factor, saturation factor.
+        hole: float32 (N, 4): left, top, right, bottom in pixels of what is made grey; from the
+            first, which is inside, to the last, which is not.
     """
 
     affine: np.ndarray
     colour: np.ndarray
+    hole: np.ndarray
+
+
+TRANSFORMS = {"affine": 8, "colour": 3, "hole": 4}  # numbers a picture
 
 
 def draw(policy: str, view: int, digests: np.ndarray, size: int) -> Transforms:
@@ -143,7 +157,21 @@ def draw(policy: str, view: int, digests: np.ndarray, size: int) -> Transforms:
         ],
         axis=1,
     ).astype(np.float32)
-    return Transforms(affine, colour)
+    return Transforms(affine, colour, _hole(ranges.erasing, u[:, 10:], size))
+
+
+def _hole(most: float, u: np.ndarray, size: int) -> np.ndarray:
+    """Left, top, right, bottom of rectangles, float32 (N, 4), of up to `most` of the area.
+
+    Args:
+        most: Share of the picture's area; the least is a twelfth of it, as in the paper.
+        u: (N, 5) in [0, 1).
+        size: Side of the pictures in pixels.
+    """
+    width, height = _sides(most / 12 + most * 11 / 12 * u[:, 1], 2 * u[:, 2] - 1)
+    left, top = (1 - width) * u[:, 3], (1 - height) * u[:, 4]
+    hole = size * np.stack([left, top, left + width, top + height], axis=1)
+    return np.where((u[:, :1] < 0.5) & (most > 0), hole.round(), 0.0).astype(np.float32)
 
 
 def _sides(area: np.ndarray, aspect: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,15 +206,15 @@ def _matrix(*entries: np.ndarray) -> np.ndarray:
 
 @keras.saving.register_keras_serializable(package="little_data_tuner")
 class Augment(keras.layers.Layer):  # type: ignore[misc]
-    """Applies transforms to pictures: bilinear, the edge repeated outside, then the colour change.
+    """Applies transforms to pictures: bilinear, the edge repeated outside, colour change, hole.
 
-    Call it with [pictures, affine, colour]: pictures (B, S, S, 3) in 0..255, `Transforms` of equal
-    length. Returns float32 (B, S, S, 3), clipped to 0..255, not rounded.
+    Call it with [pictures, affine, colour, hole]: pictures (B, S, S, 3) in 0..255, `Transforms` of
+    equal length. Returns float32 (B, S, S, 3), clipped to 0..255, not rounded.
     """
 
     def call(self, inputs: Any) -> Any:
         """See the class."""
-        pictures, affine, colour = inputs
+        pictures, affine, colour, hole = inputs
         x = ops.image.affine_transform(
             ops.cast(pictures, "float32"), affine, interpolation="bilinear", fill_mode="nearest"
         )
@@ -195,8 +223,12 @@ class Augment(keras.layers.Layer):  # type: ignore[misc]
         grey = ops.sum(x * ops.convert_to_tensor(LUMA, "float32"), axis=-1, keepdims=True)
         # Written as x plus changes, so that factors of one leave x exactly as it is.
         x = x + (saturation - 1) * (x - grey)
-        x = x + (contrast - 1) * (x - 127.5) + brightness
-        return ops.clip(x, 0, 255)
+        x = x + (contrast - 1) * (x - GREY) + brightness
+        left, top, right, bottom = ops.split(hole, 4, axis=1)  # (B, 1) each
+        line = ops.expand_dims(ops.arange(x.shape[1], dtype="float32"), 0)
+        across, down = (line >= left) & (line < right), (line >= top) & (line < bottom)  # (B, S)
+        inside = ops.expand_dims(down, 2) & ops.expand_dims(across, 1)
+        return ops.where(ops.expand_dims(inside, -1), GREY, ops.clip(x, 0, 255))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the pictures."""

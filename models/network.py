@@ -163,6 +163,7 @@ def whole(
     image_size: int,
     weights: Mapping[str, np.ndarray],
     preprocessing: str,
+    keep_aspect: str | None = None,
 ) -> keras.Model:
     """Resizing, preprocessing, frozen prefix and trained part as one network.
 
@@ -175,13 +176,14 @@ def whole(
         weights: VGG16's, for the frozen prefix.
         preprocessing: What the frozen prefix expects where the hyperparameters do not say it, see
             `models.vgg16.preprocess`.
+        keep_aspect: See `resized`.
 
     Returns:
         A model from pictures (B, height, width, 3) of any size, uint8 or float in 0..255, to the
         probabilities of `trained`.
     """
     inputs = keras.Input((None, None, 3), name="pictures")
-    x = resized(inputs, image_size)
+    x = resized(inputs, image_size, keep_aspect)
     end = frontier(hyperparameters)
     if hyperparameters["network"] == "vgg16":
         preprocessing = hyperparameters.get("preprocessing", preprocessing)
@@ -190,18 +192,26 @@ def whole(
     return keras.Model(inputs, trained(x), name="little_data_classifier")
 
 
-def resized(pictures: Any, image_size: int) -> Any:
+def resized(pictures: Any, image_size: int, keep_aspect: str | None = None) -> Any:
     """Pictures of any size as a trial sees them: squares of whole numbers.
 
     Args:
         pictures: (B, height, width, 3), uint8 or float in 0..255.
         image_size: Side of the squares in pixels.
+        keep_aspect: `crop` takes the square in the middle, `pad` puts the whole in the middle of a
+            black one, None squashes it, as the article does.
 
     Returns:
         (B, image_size, image_size, 3), floating point.
     """
     # The layer Resizing would do the same, but a model with it drops out when it is called (not in
     # `predict`): its `training` is True unless told otherwise, and the layers behind it follow.
-    x = keras.ops.image.resize(pictures, (image_size, image_size), antialias=True)
+    x = keras.ops.image.resize(
+        pictures,
+        (image_size, image_size),
+        antialias=True,
+        crop_to_aspect_ratio=keep_aspect == "crop",
+        pad_to_aspect_ratio=keep_aspect == "pad",
+    )
     # Decoded pictures are kept as uint8. Unrounded, probabilities would differ by up to 0.01.
     return keras.ops.round(x)

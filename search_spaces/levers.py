@@ -32,8 +32,10 @@ AUGMENTATIONS = ("none", "flip", "article", "medium", "strong")
 # Mirrored pictures cost one more pass of the frozen layers, the others one a view.
 AUGMENTATIONS_TODAY = ("none", "mirror", "medium", "strong", "crop")
 REGULARIZATIONS = ("none", "l1", "l2", "both")
+# In space `full` alone: each costs a pass of the frozen layers a view.
+MORE_AUGMENTATIONS = ("erase",)
 # Of each space, by its name: a study goes on in the one that it began with.
-VERSIONS = {"article": 1, "levers": 2, "full": 2}
+VERSIONS = {"article": 1, "levers": 2, "full": 3}
 SPACES = tuple(VERSIONS)
 BATCH_SIZES = (8, 16, 32, 64)
 WIDTHS = (32, 64, 128, 256, 512)
@@ -154,7 +156,7 @@ def augmentations(space: str) -> tuple[str, ...]:
     """The policies that a space chooses from."""
     if space == "article":
         return AUGMENTATIONS
-    whole = tuple(dict.fromkeys(AUGMENTATIONS_TODAY + AUGMENTATIONS))
+    whole = tuple(dict.fromkeys(AUGMENTATIONS_TODAY + AUGMENTATIONS + MORE_AUGMENTATIONS))
     return whole if space == "full" else AUGMENTATIONS_TODAY
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from models import network
 from models.weights import load as load_weights
 from tuning.data import dataset
+from tuning.data.decoding import AS_IN_THE_ARTICLE, DecodeSettings
 from tuning.export.model import export
 from tuning.features import FeatureCache
 from tuning.training.context import TrialContext
@@ -25,10 +26,14 @@ def run_folder(
     photos: Path,
     classes: Sequence[str] = ("cats", "dogs"),
     point: dict[str, Any] = CONVNET,
+    settings: DecodeSettings = AS_IN_THE_ARTICLE,
 ) -> Path:
     """Exports a network with random weights that tells pictures apart, if not rightly."""
     data = dataset.load(
-        pictures(folder / "data", photos, classes), cache=folder / "cache", image_size=SIZE
+        pictures(folder / "data", photos, classes),
+        cache=folder / "cache",
+        image_size=SIZE,
+        settings=settings,
     )
     context = TrialContext(data, FeatureCache(folder / "cache"), "random")
     weights = load_weights("random").arrays if point["network"] == "vgg16" else {}

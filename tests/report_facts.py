@@ -97,6 +97,7 @@ def example(
         "cross_validation": _cross_validation(best, generator) if looked and trials > 3 else None,
         "importances": _importances(made, generator) if looked else None,
         "front": None,
+        "shown": [_sheet(each, generator) for each in ("medium", "mirror")] if looked else [],
         "trials": made,
         "failures": [f"out of memory (trials {', '.join(failed)})"] if failed else [],
         "warnings": [],
@@ -335,6 +336,10 @@ def _thumbnail(generator: random.Random) -> str:
     target = io.BytesIO()
     picture.save(target, "JPEG")
     return base64.b64encode(target.getvalue()).decode()
+
+
+def _sheet(policy: str, generator: random.Random) -> dict[str, Any]:
+    return {"policy": policy, "pictures": 3, "image": _thumbnail(generator)}
 
 
 def _confirmation(trials: Sequence[dict[str, Any]], generator: random.Random) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from serving import ask, serving
 
 from tuning import predict
 from tuning.data import dataset
+from tuning.data.decoding import DecodeSettings
 from tuning.export import card, classifier
 
 TOLERANCE = 1e-3
@@ -35,11 +36,16 @@ def enlarged(photos: list[Path], file: Path) -> Path:
     return file
 
 
+@pytest.fixture(scope="module", params=[None, "crop", "pad"])
+def settings(request):
+    return DecodeSettings(keep_aspect=request.param)
+
+
 @pytest.fixture(scope="module")
-def run(photos, tmp_path_factory):
+def run(photos, settings, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("exported.SIZE", SIDE)
-        return run_folder(tmp_path_factory.mktemp("same"), photos)
+        return run_folder(tmp_path_factory.mktemp("same"), photos, settings=settings)
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +85,8 @@ def close(said, wanted):
     assert worst <= TOLERANCE, worst
 
 
-def test_what_a_trial_saw(folder, model, wanted, tmp_path):
-    data = dataset.load(folder, cache=tmp_path, image_size=SIDE)
+def test_what_a_trial_saw(folder, model, wanted, settings, tmp_path):
+    data = dataset.load(folder, cache=tmp_path, image_size=SIDE, settings=settings)
     said = {}
     for split in data.splits:
         rows = model.model.predict(np.asarray(split.pictures), verbose=0)[:, 0]
@@ -132,12 +138,12 @@ def test_the_code_of_the_card(run, wanted, monkeypatch):
     close(said, {file: wanted[file] for file in said})
 
 
-def test_the_cards_resizing_for_formats_of_a_fixed_size(run, folder, model, wanted):
+def test_the_cards_resizing_for_formats_of_a_fixed_size(settings, folder, model, wanted):
     names = {"np": np, "Image": Image}
     file = folder / "cats" / "00.jpg"
     with Image.open(file) as picture:
         names["pixels"] = np.asarray(picture.convert("RGB"))
-    exec(card.RESIZING.format(size=SIDE), names)
+    exec(card.resizing(SIDE, settings.keep_aspect), names)
     assert names["pictures"].dtype == np.uint8
     said = model.model.predict(names["pictures"], verbose=0)
     close({file: float(said[0, 0])}, {file: wanted[file]})

@@ -328,7 +328,7 @@ def test_one_scale_for_all_pictures_of_more_than_8_bits(tmp_path, cache, make, k
         data = load(root, cache, image_size=20)
         (warning,) = data.warnings
         assert warning.startswith("All training pictures have more than 8 bits: ")
-        assert data.settings is not None
+        assert data.settings.levels is not None
         for split in data.splits:
             means = np.array([picture.mean() for picture in split.pictures])
             dark, light = means[split.labels == 0], means[split.labels == 1]
@@ -340,7 +340,7 @@ def test_one_scale_for_all_pictures_of_more_than_8_bits(tmp_path, cache, make, k
 
 def test_the_scale_is_that_of_training_in_round_numbers(tmp_path, cache):
     root = deep(tmp_path / "d", lambda v: (v * 4095).astype(np.uint16))
-    scales = {load(root, cache, split_seed=seed).settings for seed in range(4)}
+    scales = {load(root, cache, split_seed=seed).settings.levels for seed in range(4)}
     assert len(scales) < 4
     assert all(each.low % 16 == each.high % 16 == 0 for each in scales)
     paint(root / "dark" / "100.png", 1)
@@ -360,7 +360,7 @@ def test_one_wild_value_changes_nothing(tmp_path, cache):
 
 
 def test_pictures_of_8_bits_have_no_scale(tmp_path, cache):
-    assert load(article(tmp_path / "d"), cache).settings is None
+    assert load(article(tmp_path / "d"), cache).settings.levels is None
 
 
 def _load_in_process(root, cache, queue):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin, features
 
 from tuning.data import containers
-from tuning.data.decoding import DecodeSettings, UnreadablePicture, decode
+from tuning.data.decoding import DecodeSettings, Levels, UnreadablePicture, decode
 
 SIZE = 40
 
@@ -104,7 +104,7 @@ def test_more_than_8_bits_are_scaled_as_told(tmp_path, values):
     low, high = float(values[200]), float(values[-200])
     file = tmp_path / "deep.tif"
     Image.fromarray(values.reshape(SIZE, SIZE)).save(file)
-    found = decode(file, SIZE, DecodeSettings(low, high))[..., 0].ravel()
+    found = decode(file, SIZE, DecodeSettings(Levels(low, high)))[..., 0].ravel()
     wanted = np.clip((values.astype(float) - low) / (high - low), 0, 1) * 255
     np.testing.assert_allclose(found, wanted, atol=0.51)
     assert (found[:200] == 0).all()
@@ -116,7 +116,7 @@ def test_what_is_no_number_is_black_and_floats_of_unknown_range_are_refused(tmp_
     values[:10], values[10:20], values[20:30] = np.nan, np.inf, -np.inf
     file = tmp_path / "odd.tif"
     Image.fromarray(values).save(file)
-    found = decode(file, SIZE, DecodeSettings(0.0, 1.0))[..., 1]
+    found = decode(file, SIZE, DecodeSettings(Levels(0.0, 1.0)))[..., 1]
     assert found[[5, 15, 25, 35], 3].tolist() == [0, 255, 0, 128]
     with pytest.raises(UnreadablePicture, match="floating-point values of an unknown range"):
         decode(file, SIZE)
@@ -297,3 +297,28 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     for path in (tmp_path, tmp_path / "nothing.jpg"):
         with pytest.raises(UnreadablePicture):
             decode(path, SIZE)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_keeps_the_aspect_where_it_shall(turned, tmp_path):
+    # A red, a green and a blue third: the middle one alone is seen, or all on black.
+    pixels = np.zeros((30, 90, 3), np.uint8)
+    for third in range(3):
+        pixels[:, 30 * third : 30 * (third + 1), third] = 200
+    pixels = pixels.transpose(1, 0, 2) if turned else pixels
+    Image.fromarray(pixels).save(file := tmp_path / "wide.png")
+    cut = decode(file, 30, DecodeSettings(keep_aspect="crop"))
+    np.testing.assert_array_equal(cut, np.full((30, 30, 3), (0, 200, 0)))
+    padded = decode(file, 90, DecodeSettings(keep_aspect="pad"))
+    padded = padded.transpose(1, 0, 2) if turned else padded
+    upright = pixels.transpose(1, 0, 2) if turned else pixels
+    np.testing.assert_array_equal(padded[30:60], upright)
+    assert not padded[:30].any()
+    assert not padded[60:].any()
+
+
+def test_a_square_is_the_same_however_aspects_are_kept(tmp_path):
+    scene().resize((64, 64)).save(file := tmp_path / "square.png")
+    for keep_aspect in ("crop", "pad"):
+        found = decode(file, 40, DecodeSettings(keep_aspect=keep_aspect))
+        np.testing.assert_array_equal(found, decode(file, 40))

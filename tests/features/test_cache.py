@@ -20,7 +20,7 @@ from models import vgg16
 from models.backbones import Backbone
 from models.weights import load as load_weights
 from tuning.data import dataset
-from tuning.data.decoding import DecodeSettings
+from tuning.data.decoding import DecodeSettings, Levels
 from tuning.errors import UserError
 from tuning.features import FeatureCache, View, maintenance
 from tuning.records.event_log import EventLog
@@ -61,7 +61,8 @@ def test_a_deeper_entry_starts_at_the_nearest_stored_one(data, features, backbon
 def test_what_the_key_depends_on(data, features, backbone, cache):
     other = Backbone("vgg16", backbone.weights, "imagenet", 48)
     larger = Backbone("vgg16", backbone.weights, "rescale", 64)
-    deep = replace(data.train, settings=DecodeSettings(0, 4095))
+    deep = replace(data.train, settings=DecodeSettings(Levels(0, 4095)))
+    cropped = replace(data.train, settings=DecodeSettings(keep_aspect="crop"))
     entries = [
         features.entry(data.train, backbone, "block5_pool"),
         features.entry(data.train, backbone, "block4_pool"),
@@ -70,6 +71,7 @@ def test_what_the_key_depends_on(data, features, backbone, cache):
         features.entry(data.train, other, "block5_pool"),
         features.entry(data.train, larger, "block5_pool"),
         features.entry(deep, backbone, "block5_pool"),
+        features.entry(cropped, backbone, "block5_pool"),
         FeatureCache(cache, "float16").entry(data.train, backbone, "block5_pool"),
     ]
     assert len({entry.key for entry in entries}) == len(entries)

@@ -13,11 +13,12 @@ from keras.src.legacy.preprocessing.image import apply_affine_transform
 from PIL import Image
 from scipy import stats
 
-from models.augmentation import LUMA, POLICIES, Augment, augment, draw
+from models.augmentation import GREY, LUMA, POLICIES, TRANSFORMS, Augment, augment, draw
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 75
 COLOURLESS = ("none", "flip", "article")
+HOLES = [[56, 6, 91, 49], [38, 33, 82, 79]]
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +43,13 @@ def _digests(contents):
 MANY = _digests([str(n).encode() for n in range(4000)])
 
 
+def _transforms():
+    return [keras.Input((numbers,)) for numbers in TRANSFORMS.values()]
+
+
 def parameters(policy, view=0, digests=MANY, size=SIZE):
     """Rotation, shear (degrees), zooms, shifts (share of the side), mirror, from the matrices."""
-    affine, colour = draw(policy, view, digests, size)
+    affine, colour, _ = draw(policy, view, digests, size)
     matrix = np.concatenate([affine, np.ones((len(affine), 1))], axis=1).reshape(-1, 3, 3)
     linear, offset = matrix[:, :2, :2].astype(np.float64), matrix[:, :2, 2]
     mirror = np.sign(linear[:, 0, 0])  # no policy rotates by 90 degrees
@@ -74,7 +79,8 @@ def test_is_what_image_data_generator_did(policy, pictures, digests):
     p = parameters(policy, 2, digests)
     if policy == "article":
         assert np.abs(p["shear"]).max() > 0.05
-    wanted = []
+    wanted, holes = [], draw(policy, 2, digests, SIZE).hole
+    assert holes.any() == (policy == "erase")
     for n, picture in enumerate(pictures.astype(np.float64)):
         # Rows before columns: its x is our column.
         x = apply_affine_transform(
@@ -94,8 +100,10 @@ def test_is_what_image_data_generator_did(policy, pictures, digests):
         x = x[:, ::-1] if p["mirror"][n] < 0 else x
         grey = (x * LUMA).sum(-1, keepdims=True)
         x = grey + p["saturation"][n] * (x - grey)
-        x = 127.5 + p["contrast"][n] * (x - 127.5) + 255 * p["brightness"][n]
-        wanted.append(np.clip(x, 0, 255))
+        x = np.clip(127.5 + p["contrast"][n] * (x - 127.5) + 255 * p["brightness"][n], 0, 255)
+        left, top, right, bottom = holes[n].astype(int)
+        x[top:bottom, left:right] = GREY
+        wanted.append(x)
     found = augment(pictures, policy, 2, digests)
     assert found.dtype == np.float32
     assert found.shape == pictures.shape
@@ -174,6 +182,24 @@ def test_a_crop_lies_in_the_picture_and_shows_as_much_as_it_shall():
         )
 
 
+def test_a_hole_lies_in_half_of_the_pictures_and_is_as_large_as_it_shall_be():
+    size, most = 1000, POLICIES["erase"].erasing
+    left, top, right, bottom = draw("erase", 3, MANY, size).hole.T / size
+    there = right > left
+    assert there.mean() == pytest.approx(0.5, abs=0.03)
+    assert not np.stack([left, top, right, bottom])[:, ~there].any()
+    width, height = (right - left)[there], (bottom - top)[there]
+    area, aspect = width * height, width / height
+    fit = stats.kstest(area, stats.uniform(most / 12, most * 11 / 12).cdf)
+    assert fit.pvalue > 1e-3
+    assert 3 / 4 - 0.01 <= aspect.min() < 0.78
+    assert 1.3 < aspect.max() <= 4 / 3 + 0.01
+    assert left.min() >= 0
+    assert max(right.max(), bottom.max()) <= 1
+    for start, side in ((left, width), (top, height)):  # anywhere in the picture
+        assert stats.kstest(start[there] / (1 - side), stats.uniform().cdf).pvalue > 1e-3
+
+
 def test_draws_are_independent_of_one_another():
     p = parameters("strong")
     correlations = np.corrcoef(np.stack(list(p.values())))
@@ -206,22 +232,23 @@ def test_a_picture_stands_for_itself(policy, pictures, digests):
 
 def test_numbers_never_change():
     # Cached views are found again by policy and view: other numbers would be other pictures.
-    affine, colour = draw("strong", 1, MANY[:1], 100)
+    affine, colour, _ = draw("strong", 1, MANY[:1], 100)
     np.testing.assert_allclose(
         affine[0],
         [-1.198586, -0.25949, 122.7441, -0.3953028, 0.8851407, 17.31014, 0.0, 0.0],
         rtol=1e-5,
     )
     np.testing.assert_allclose(colour[0], [6.206506, 0.8431734, 0.7541913], rtol=1e-5)
+    np.testing.assert_array_equal(draw("erase", 1, MANY[1:3], 100).hole, HOLES)
 
 
 def test_colour_stays_where_a_policy_leaves_it(pictures, digests):
     for policy in COLOURLESS:
-        _, colour = draw(policy, 0, digests, SIZE)
+        colour = draw(policy, 0, digests, SIZE).colour
         np.testing.assert_array_equal(colour, np.tile(np.float32([0, 1, 1]), (len(digests), 1)))
-    affine = draw("none", 0, digests, SIZE).affine
+    affine, _, hole = draw("none", 0, digests, SIZE)
     neutral = np.tile(np.float32([0, 1, 1]), (len(digests), 1))
-    found = keras.ops.convert_to_numpy(Augment()([pictures, affine, neutral]))
+    found = keras.ops.convert_to_numpy(Augment()([pictures, affine, neutral, hole]))
     np.testing.assert_array_equal(found, pictures)
 
 
@@ -236,33 +263,29 @@ def test_takes_no_pictures_at_all(pictures, digests):
 
 
 def test_the_layer_in_a_network_does_the_same(pictures, digests):
-    inputs = [
-        keras.Input((SIZE, SIZE, 3), dtype="uint8"),
-        keras.Input((8,)),
-        keras.Input((3,)),
-    ]
+    inputs = [keras.Input((SIZE, SIZE, 3), dtype="uint8"), *_transforms()]
     views = Augment()(inputs)
     assert views.shape == (None, SIZE, SIZE, 3)
-    affine, colour = draw("strong", 4, digests, SIZE)
-    wanted = augment(pictures, "strong", 4, digests)
+    transforms = draw("erase", 4, digests, SIZE)
+    wanted = augment(pictures, "erase", 4, digests)
     model = keras.Model(inputs, views)
-    found = model.predict([pictures, affine, colour], batch_size=5, verbose=0)
+    found = model.predict([pictures, *transforms], batch_size=5, verbose=0)
     np.testing.assert_allclose(found, wanted, atol=1e-2)
 
     # In training too: the squared error of the views against themselves is nothing.
     gain = keras.layers.Rescaling(1.0)(views)
     model = keras.Model(inputs, gain)
     model.compile(loss="mean_absolute_error", optimizer="sgd", jit_compile=False)
-    history = model.fit([pictures, affine, colour], wanted, batch_size=5, verbose=0)
+    history = model.fit([pictures, *transforms], wanted, batch_size=5, verbose=0)
     assert history.history["loss"][0] < 1e-2
 
 
 def test_the_layer_can_be_saved(pictures, digests, tmp_path):
-    inputs = [keras.Input((SIZE, SIZE, 3)), keras.Input((8,)), keras.Input((3,))]
+    inputs = [keras.Input((SIZE, SIZE, 3)), *_transforms()]
     model = keras.Model(inputs, Augment()(inputs))
     model.save(tmp_path / "views.keras")
     loaded = keras.saving.load_model(tmp_path / "views.keras")
-    data = [pictures.astype("f4"), *draw("strong", 4, digests, SIZE)]
+    data = [pictures.astype("f4"), *draw("erase", 4, digests, SIZE)]
     np.testing.assert_array_equal(
         keras.ops.convert_to_numpy(loaded(data)), keras.ops.convert_to_numpy(model(data))
     )

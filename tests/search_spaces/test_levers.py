@@ -81,7 +81,7 @@ def test_every_kind_of_point_occurs():
 def test_augmentations_are_the_policies_there_are():
     from models.augmentation import POLICIES
 
-    assert set(POLICIES) == {*levers.AUGMENTATIONS, *levers.AUGMENTATIONS_TODAY}
+    assert {*levers.AUGMENTATIONS, *levers.AUGMENTATIONS_TODAY} < set(POLICIES)
     assert set(levers.augmentations("full")) == set(POLICIES)
 
 

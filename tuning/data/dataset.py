@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from tuning.data import decoded, layouts, levels
-from tuning.data.decoding import DecodeSettings
+from tuning.data.decoding import AS_IN_THE_ARTICLE, DecodeSettings, Levels
 from tuning.data.parts import Part
 from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath
@@ -43,7 +43,7 @@ class Split:
         digests: uint8 (N, 16), the head of the SHA-256 of each file's bytes: a picture's identity,
             at whatever size.
         checksums: uint8 (N, 16), BLAKE2b of each picture's pixels.
-        settings: The scale of pictures of more than 8 bits; None where training has none.
+        settings: How they became squares of 8 bits.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Split:
     paths: tuple[str, ...]
     digests: np.ndarray
     checksums: np.ndarray
-    settings: DecodeSettings | None
+    settings: DecodeSettings
 
     @property
     def whole(self) -> tuple[Split, ...]:
@@ -108,8 +108,8 @@ class Dataset:
     cache: SharedFolder
 
     @property
-    def settings(self) -> DecodeSettings | None:
-        """The scale of pictures of more than 8 bits; None where training has none."""
+    def settings(self) -> DecodeSettings:
+        """How pictures became squares of 8 bits; the scale of more is None where there are none."""
         return self.train.settings
 
     @property
@@ -170,7 +170,7 @@ def load(
     holdout: float | None = None,
     per_class: tuple[int, ...] | None = None,
     split_seed: int = 0,
-    settings: DecodeSettings | None = None,
+    settings: DecodeSettings = AS_IN_THE_ARTICLE,
 ) -> Dataset:
     """Finds, decodes and checks the pictures under `root`.
 
@@ -185,8 +185,8 @@ def load(
         per_class: The numbers of pictures to take of each class, the first in natural order, for
             train, validation and, if given, test.
         split_seed: The seed of the split by shares.
-        settings: The scale of pictures of more than 8 bits that an earlier run found; None finds
-            it in the training split.
+        settings: How pictures become squares of 8 bits. The scale of those of more is what an
+            earlier run found; None finds it in the training split.
 
     Raises:
         UserError: What is wrong with the data, in one line.
@@ -208,8 +208,9 @@ def load(
             broken |= refused
     total = sum(map(len, splits.values())) + len(broken)
     warnings = _broken(broken, total, root) + reader.told
-    if settings:
-        warnings.append(f"Pictures of more than 8 bits are shown as before: {_scale(settings)}")
+    if settings.levels:
+        shown = _scale(settings.levels)
+        warnings.append(f"Pictures of more than 8 bits are shown as before: {shown}")
     for split in splits.values():
         for label, name in enumerate(files.classes):
             if not (split.labels == label).any():
@@ -241,7 +242,8 @@ class _Reader:
     """Reads the splits of one data set, training first: its pictures give the scale of all.
 
     Attributes:
-        settings: The scale of pictures of more than 8 bits, once training is read.
+        settings: How pictures become squares; with the scale of those of more than 8 bits, once
+            training is read.
         told: What was found of them, for the user.
     """
 
@@ -250,7 +252,7 @@ class _Reader:
         root: Path,
         cache: SharedFolder,
         image_size: int,
-        settings: DecodeSettings | None = None,
+        settings: DecodeSettings,
     ) -> None:
         self.root, self.cache, self.image_size = root, cache, image_size
         self.settings = settings
@@ -258,18 +260,17 @@ class _Reader:
 
     def split(self, name: str, by_class: layouts.ByClass) -> tuple[Split, dict[str, str]]:
         """One split, and the reasons why files of it were left out, by relative path."""
-        files = [file for found in by_class.values() for file in found]
-        labels = np.repeat(np.arange(len(by_class)), [len(found) for found in by_class.values()])
+        files = [file for each in by_class.values() for file in each]
+        labels = np.repeat(np.arange(len(by_class)), [len(each) for each in by_class.values()])
         paths = [file.relative_to(self.root).as_posix() for file in files]
-        finds_scale = name == "train" and self.settings is None
+        finds_scale = name == "train" and self.settings.levels is None
         contents, folder, header = self._entry(files, finds_scale)
         if finds_scale and header["levels"]:
-            self.settings = DecodeSettings(*header["levels"])
+            found = Levels(*header["levels"])
+            self.settings = replace(self.settings, levels=found)
             deep = header["deep"]
             number = "All" if deep == len(files) else f"{deep:,} of {len(files):,}"
-            self.told.append(
-                f"{number} training pictures have more than 8 bits: {_scale(self.settings)}"
-            )
+            self.told.append(f"{number} training pictures have more than 8 bits: {_scale(found)}")
         reasons = header["broken"]
         kept = np.array([row for row in range(len(files)) if str(row) not in reasons], dtype=int)
         split = Split(
@@ -308,7 +309,8 @@ class _Reader:
         """
         # Hashing and decoding release Python's lock, so threads do.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            known = None if self.settings is None else astuple(self.settings)
+            settings = self.settings
+            known = settings.levels and astuple(settings.levels)
             contents = list(pool.map(_content, files))
             identity = {
                 "files": contents,
@@ -316,17 +318,19 @@ class _Reader:
                 "levels": "its own" if finds_scale else known,
                 "format": decoded.FORMAT,
             }
+            if settings.keep_aspect:  # entries of earlier versions keep their names
+                identity["keep_aspect"] = settings.keep_aspect
             key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
             folder = self.cache / "pictures" / key
             header = decoded.read(folder)
             is_new = header is None
             if header is None:
-                settings = self.settings
                 facts: dict[str, Any] = {"levels": None, "deep": 0}
                 if finds_scale:
                     deep = list(itertools.compress(files, pool.map(levels.deep, files)))
-                    settings = levels.find(deep)
-                    facts = {"levels": settings and astuple(settings), "deep": len(deep)}
+                    scale = levels.find(deep)
+                    settings = replace(settings, levels=scale)
+                    facts = {"levels": scale and astuple(scale), "deep": len(deep)}
                 header = decoded.write(folder.here, files, self.image_size, settings, facts, pool)
             for part in (decoded.PIXELS, decoded.HEADER):  # the last says that all is there
                 if folder.place is not None and (is_new or not (folder.place / part).exists()):
@@ -339,9 +343,9 @@ def _digests(text: str) -> np.ndarray:
     return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(-1, 16)
 
 
-def _scale(settings: DecodeSettings) -> str:
+def _scale(levels: Levels) -> str:
     return (
-        f"{settings.low:,.6g} and less is shown black, {settings.high:,.6g} and more white, in all "
+        f"{levels.low:,.6g} and less is shown black, {levels.high:,.6g} and more white, in all "
         "splits and in predictions"
     )
 

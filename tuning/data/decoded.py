@@ -129,7 +129,7 @@ def write(
     folder: Path,
     files: list[Path],
     image_size: int,
-    settings: DecodeSettings | None,
+    settings: DecodeSettings,
     facts: Header,
     pool: ThreadPoolExecutor,
 ) -> Header:
@@ -139,7 +139,7 @@ def write(
         folder: The entry's.
         files: The pictures.
         image_size: Side in pixels.
-        settings: The scale of pictures of more than 8 bits.
+        settings: How they become squares of 8 bits.
         facts: More for the header.
         pool: Threads to decode in.
 
@@ -189,7 +189,7 @@ def _decode(
     target: Path,
     files: list[Path],
     image_size: int,
-    settings: DecodeSettings | None,
+    settings: DecodeSettings,
     pool: ThreadPoolExecutor,
 ) -> Header:
     def attempt(file: Path) -> np.ndarray | UnreadablePicture:

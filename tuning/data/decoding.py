@@ -41,8 +41,8 @@ class UnreadablePicture(Exception):
 
 
 @dataclass(frozen=True)
-class DecodeSettings:
-    """How pictures of more than 8 bits become such of 8, all of a data set alike.
+class Levels:
+    """How values of more than 8 bits become such of 8.
 
     Attributes:
         low: The value that is black; smaller ones and NaN are as well.
@@ -53,23 +53,40 @@ class DecodeSettings:
     high: float
 
 
-FULL_RANGE = DecodeSettings(0.0, 65535.0)  # of 16 bits, for whole numbers of unknown range
+@dataclass(frozen=True)
+class DecodeSettings:
+    """How pictures become squares of 8 bits, all of a data set alike.
+
+    Attributes:
+        levels: The scale of pictures of more than 8 bits. None: 16 bits are taken to be used in
+            full, and floating-point pictures refused, since nobody knows what is white.
+        keep_aspect: `crop` or `pad`, see `models.network.resized`; None squashes them, as the
+            article does.
+    """
+
+    levels: Levels | None = None
+    keep_aspect: str | None = None
 
 
-def decode(path: Path | BinaryIO, size: int, settings: DecodeSettings | None = None) -> np.ndarray:
+AS_IN_THE_ARTICLE = DecodeSettings()
+FULL_RANGE = Levels(0.0, 65535.0)  # of 16 bits, for whole numbers of unknown range
+
+
+def decode(
+    path: Path | BinaryIO, size: int, settings: DecodeSettings = AS_IN_THE_ARTICLE
+) -> np.ndarray:
     """Reads a picture as the article's networks take it.
 
     EXIF orientation is honoured, transparency shown on white, more than 8 bits scaled to 8, of
-    animations the first frame taken. The picture is squashed to a square, as the article does, with
-    antialiased bilinear interpolation, and rounded once: what an exported model, which resizes
+    animations the first frame taken. The picture is made a square, see `models.network.resized`,
+    with antialiased bilinear interpolation, and rounded once: what an exported model, which resizes
     inside, makes of the whole picture.
 
     Args:
         path: A file, or an open one, of any format that Pillow reads, or HEIC where its package
             is installed. Of a TIFF with many bands the first three are red, green and blue.
         size: Side in pixels.
-        settings: The scale of pictures of more than 8 bits. Without it 16 bits are taken to be used
-            in full, and floating-point pictures are refused: nobody knows what is white.
+        settings: How it becomes a square of 8 bits.
 
     Returns:
         uint8 (size, size, 3), RGB.
@@ -79,9 +96,12 @@ def decode(path: Path | BinaryIO, size: int, settings: DecodeSettings | None = N
     """
     with opened(path) as picture:
         if isinstance(picture, Bands):
-            return _squashed(_shown(picture, settings), size)
-        picture.load()
-        return _squashed(_rgb(_turned(picture, orientation(picture)), settings).split(), size)
+            shown = _shown(picture, settings.levels)
+        else:
+            picture.load()
+            turned = _turned(picture, orientation(picture))
+            shown = list(_rgb(turned, settings.levels).split())
+        return _resized([_square(band, settings.keep_aspect) for band in shown], size)
 
 
 @contextmanager
@@ -146,7 +166,22 @@ def _turned(image: Image.Image, orientation: int) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _squashed(bands: Sequence[Image.Image], size: int) -> np.ndarray:
+def _square(band: Image.Image, keep_aspect: str | None) -> Image.Image:
+    """The square in the middle, or the whole on a black one.
+
+    As Keras does in an exported model: margins of a whole number of pixels, alike on both sides.
+    """
+    if keep_aspect is None:
+        return band
+    width, height = band.size
+    side = (min if keep_aspect == "crop" else max)(width, height)
+    left, top = int((width - side) / 2), int((height - side) / 2)  # less than 0 where it grows
+    if keep_aspect == "crop":
+        return band.crop((left, top, left + side, top + side))
+    return band.crop((left, top, width - left, height - top))
+
+
+def _resized(bands: Sequence[Image.Image], size: int) -> np.ndarray:
     # Of whole numbers Pillow would round twice, of JPEG's draft mode it would see others: up to
     # 0.01 and 0.06 of a probability.
     small = [
@@ -163,28 +198,28 @@ def is_deep(image: Image.Image | Bands) -> bool:
     return image.mode.startswith("I") or image.mode == "F"
 
 
-def _shown(picture: Bands, settings: DecodeSettings | None) -> list[Image.Image]:
+def _shown(picture: Bands, levels: Levels | None) -> list[Image.Image]:
     """The bands that are seen, upright, each of floating point."""
     values = picture.values.astype(np.float64)
     if is_deep(picture):
-        values = _scaled(values, _settings(settings, picture.values.dtype.kind == "f"))
+        values = _scaled(values, _levels(levels, picture.values.dtype.kind == "f"))
     if picture.opacity is not None:
         values = 255 + picture.opacity[..., None] * (values - 255)
     bands = np.moveaxis(values.astype(np.float32), -1, 0)
     return [_turned(Image.fromarray(band.copy()), picture.orientation) for band in bands]
 
 
-def _settings(settings: DecodeSettings | None, floating: bool) -> DecodeSettings:
-    if settings is None and floating:
+def _levels(levels: Levels | None, floating: bool) -> Levels:
+    if levels is None and floating:
         raise UnreadablePicture("it has floating-point values of an unknown range")
-    return settings or FULL_RANGE
+    return levels or FULL_RANGE
 
 
-def _rgb(image: Image.Image, settings: DecodeSettings | None) -> Image.Image:
+def _rgb(image: Image.Image, levels: Levels | None) -> Image.Image:
     """The picture in RGB, or in one band that stands for all three."""
     if is_deep(image):
         # Pillow's own conversion would clip at 255.
-        scale = _settings(settings, image.mode == "F")
+        scale = _levels(levels, image.mode == "F")
         return Image.fromarray(_scaled(np.asarray(image, np.float64), scale))
     if image.has_transparency_data:
         clear = image.convert("RGBA")
@@ -193,8 +228,8 @@ def _rgb(image: Image.Image, settings: DecodeSettings | None) -> Image.Image:
     return image if image.mode == "L" else image.convert("RGB")
 
 
-def _scaled(values: np.ndarray, settings: DecodeSettings) -> np.ndarray:
-    low, high = settings.low, settings.high
+def _scaled(values: np.ndarray, levels: Levels) -> np.ndarray:
+    low, high = levels.low, levels.high
     finite = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
     scaled: np.ndarray = np.clip((finite - low) / (high - low), 0, 1) * 255
     return scaled.astype(np.float32)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tuning.data.bands import GDAL_NODATA, Bands, missing
-from tuning.data.decoding import DecodeSettings, UnreadablePicture, is_deep, opened
+from tuning.data.decoding import Levels, UnreadablePicture, is_deep, opened
 
 PICTURES = 256  # that are looked at
 VALUES = 10_000  # of each
@@ -26,7 +26,7 @@ def deep(path: Path) -> bool:
         return False
 
 
-def find(paths: Sequence[Path]) -> DecodeSettings | None:
+def find(paths: Sequence[Path]) -> Levels | None:
     """The scale of pictures of more than 8 bits, by the range of nearly all their values.
 
     It is widened to round numbers, so that few pictures more or less leave it as it is.
@@ -44,9 +44,9 @@ def find(paths: Sequence[Path]) -> DecodeSettings | None:
         return None
     low, high = np.percentile(values, (SHARE, 100 - SHARE))
     if not high > low:
-        return DecodeSettings(float(low), float(low) + (abs(float(low)) or 1.0))
+        return Levels(float(low), float(low) + (abs(float(low)) or 1.0))
     step = 2.0 ** (math.floor(math.log2(high - low)) - 4)
-    return DecodeSettings(math.floor(low / step) * step, math.ceil(high / step) * step)
+    return Levels(math.floor(low / step) * step, math.ceil(high / step) * step)
 
 
 def _values(path: Path) -> np.ndarray:

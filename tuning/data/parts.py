@@ -77,7 +77,7 @@ class Part:
         return digests
 
     @property
-    def settings(self) -> DecodeSettings | None:
+    def settings(self) -> DecodeSettings:
         """The scale of pictures of more than 8 bits."""
         return self.whole[0].settings
 

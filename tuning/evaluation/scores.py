@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from tuning.evaluation.intervals import interval
+from tuning.evaluation.pictures import thumbnail
 from tuning.records.facts import Bin, Calibration, Mistakes, Score
 
 if TYPE_CHECKING:
     from tuning.data.dataset import Split
 
 SHOWN = 12  # of the mistakes
-THUMBNAIL = 96  # pixels
 
 
 def measure(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Score:
@@ -106,12 +103,3 @@ def mistakes(probabilities: np.ndarray, split: Split, classes: Sequence[str]) ->
             for row in surest
         ],
     }
-
-
-def thumbnail(picture: np.ndarray) -> str:
-    """A picture, uint8 (S, S, 3), as a JPEG of at most 96 pixels a side, in base64."""
-    image = Image.fromarray(picture)
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=80)
-    return base64.b64encode(file.getvalue()).decode()

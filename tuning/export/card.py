@@ -48,9 +48,27 @@ probabilities = model.predict(pixels[None], verbose=0)[0]
 """
 RESIZING = """
 bands = [Image.fromarray(pixels[:, :, band].astype("float32")) for band in range(3)]
-bands = [np.asarray(band.resize(({size}, {size}), Image.Resampling.BILINEAR)) for band in bands]
+{square}bands = [band.resize(({size}, {size}), Image.Resampling.BILINEAR) for band in bands]
 pictures = np.rint(np.stack(bands, axis=-1)).astype("uint8")[None]
 """
+SQUARES = {
+    None: "",
+    "crop": """width, height = bands[0].size
+side = min(width, height)
+left, top = (width - side) // 2, (height - side) // 2
+bands = [band.crop((left, top, left + side, top + side)) for band in bands]
+""",
+    "pad": """width, height = bands[0].size
+side = max(width, height)
+left, top = (side - width) // 2, (side - height) // 2
+bands = [band.crop((-left, -top, width + left, height + top)) for band in bands]
+""",
+}
+SHAPES = {
+    None: "squashed to",
+    "crop": "cut to the square in its middle, of",
+    "pad": "put on a black square of",
+}
 
 
 def write(facts: Facts, folder: Path) -> None:
@@ -187,10 +205,10 @@ def _data(facts: Facts) -> list[str]:
 
 
 def _limits(facts: Facts, best: Best) -> str:
-    size = facts["data"]["image_size"]
+    size, keep_aspect = facts["data"]["image_size"], facts["data"].get("keep_aspect")
     lines = [
-        f"It sees every picture squashed to {size} × {size} pixels: what is small or thin in a "
-        "picture may be lost.",
+        f"It sees every picture {SHAPES[keep_aspect]} {size} × {size} pixels: what is small or "
+        "thin in a picture may be lost.",
         "Its accuracy is that on pictures from the same source. Another camera, light, season or "
         "background can cost it any amount.",
     ]
@@ -260,10 +278,15 @@ def _loading(facts: Facts, best: Best, folder: Path) -> list[str]:
     if any(not FORMATS[name].any_size for name in there):
         blocks += [
             "A fixed size stands where the format has no antialiased resizing. Resize first, as "
-            "the training did, without keeping the aspect, and round once:",
-            code_block(RESIZING.format(size=size).strip()),
+            "the training did, and round once:",
+            code_block(resizing(size, facts["data"].get("keep_aspect")).strip()),
         ]
     return blocks
+
+
+def resizing(size: int, keep_aspect: str | None) -> str:
+    """Code from `pixels`, uint8 (height, width, 3), to `pictures`, uint8 (1, size, size, 3)."""
+    return RESIZING.format(size=size, square=SQUARES[keep_aspect])
 
 
 def _size(path: Path) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tuning.data.decoding import DecodeSettings
+from tuning.data.decoding import AS_IN_THE_ARTICLE, DecodeSettings, Levels
 from tuning.errors import UserError
+from tuning.options.choices import ASPECTS
 
 MODEL = "model.keras"
 CLASSES = "classes.json"
@@ -24,13 +25,13 @@ class Classifier:
         model: The Keras model that `tuning.export` wrote.
         classes: Names, in the order of its probabilities.
         image_size: Side in pixels of the pictures it was trained on.
-        settings: How those were decoded; None for pictures of 8 bits.
+        settings: How those were decoded.
     """
 
     model: Any
     classes: tuple[str, ...]
     image_size: int
-    settings: DecodeSettings | None = None
+    settings: DecodeSettings = AS_IN_THE_ARTICLE
 
     def probabilities(self, pictures: list[np.ndarray]) -> np.ndarray:
         """What the network says of pictures, each uint8 (S, S, 3): (N, classes), rows add up to 1.
@@ -72,7 +73,10 @@ def load(run: Path) -> Classifier:
         facts = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
         classes, size = tuple(map(str, facts["classes"])), int(facts["image_size"])
         levels = facts.get("levels")
-        settings = DecodeSettings(*map(float, levels)) if levels else None
+        keep_aspect = facts.get("keep_aspect")
+        if keep_aspect not in (None, *ASPECTS):
+            raise ValueError(f"keep_aspect is {keep_aspect!r}")
+        settings = DecodeSettings(Levels(*map(float, levels)) if levels else None, keep_aspect)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{folder / CLASSES} cannot be read ({type(error).__name__}: {error})."

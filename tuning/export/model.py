@@ -33,8 +33,8 @@ def export(
     (B, 1) of the second class for two classes, else (B, classes). It loads with
     `keras.saving.load_model` in safe mode, without this project. `classes.json` names the classes
     in order and the side, in pixels, of the pictures that the trial saw; where they had more than 8
-    bits, `levels` are the values that were black and white. Other formats of a model that was there
-    before are removed.
+    bits, `levels` are the values that were black and white; `keep_aspect` is there where they were
+    cropped or padded. Other formats of a model that was there before are removed.
 
     Args:
         context: What all trials share.
@@ -61,8 +61,10 @@ def export(
     formats.remove(folder)
     os.replace(draft, path)
     facts: dict[str, Any] = {"classes": dataset.classes, "image_size": dataset.image_size}
-    if dataset.settings is not None:
-        facts["levels"] = [dataset.settings.low, dataset.settings.high]
+    if levels := dataset.settings.levels:
+        facts["levels"] = [levels.low, levels.high]
+    if dataset.settings.keep_aspect:
+        facts["keep_aspect"] = dataset.settings.keep_aspect
     (folder / CLASSES).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return model, path
 
@@ -94,6 +96,7 @@ def _whole(
         image_size=dataset.image_size,
         weights=backbone,
         preprocessing=preprocessing,
+        keep_aspect=dataset.settings.keep_aspect,
     )
 
 

@@ -19,6 +19,7 @@ from models import vgg16
 from models.backbones import Backbone
 from tuning.data import decoded
 from tuning.data.dataset import Split
+from tuning.data.decoding import DecodeSettings
 from tuning.data.parts import Part
 
 FORMAT = 3  # part of every key: raised when entries or augmentation policies change their meaning
@@ -112,7 +113,7 @@ def identify(
         "weights": backbone.weights.checksum,
         "preprocessing": backbone.preprocessing,
         "image_size": backbone.image_size,
-        "decoding": [decoded.FORMAT, list(astuple(split.settings)) if split.settings else None],
+        "decoding": _decoding(split.settings),
         "frontier": frontier,
         "policy": view.policy,
         "view": view.number,
@@ -121,6 +122,12 @@ def identify(
         "format": FORMAT,
     }
     return Entry(identity, split, view, frontier)
+
+
+def _decoding(settings: DecodeSettings) -> list[Any]:
+    levels = list(astuple(settings.levels)) if settings.levels else None
+    # Entries of earlier versions, which knew no other, keep their names.
+    return [decoded.FORMAT, levels, *([settings.keep_aspect] if settings.keep_aspect else [])]
 
 
 def digest(facts: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 SAMPLERS = ("tpe", "gp", "cmaes", "random", "qmc", "grid")
 LOGGERS = ("mlflow", "wandb")
+ASPECTS = ("crop", "pad")
 FORMATS = ("savedmodel", "onnx", "tflite")
 SCHEDULERS = ("asha", "hyperband", "median", "none")
 # Of a trial's best epoch: accuracy and loss of validation; of the trial: seconds an epoch, weights

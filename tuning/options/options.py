@@ -15,7 +15,7 @@ from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import default_cache
 from tuning.options import kinds
-from tuning.options.choices import FORMATS, LOGGERS, OBJECTIVES, SAMPLERS, SCHEDULERS
+from tuning.options.choices import ASPECTS, FORMATS, LOGGERS, OBJECTIVES, SAMPLERS, SCHEDULERS
 from tuning.options.kinds import one_of, whole
 from tuning.options.option import about, flag, option, user_error
 
@@ -76,6 +76,14 @@ class Options:
         whole(MIN_IMAGE_SIZE),
         "PIXELS",
         "side to which pictures are scaled (default 150 as the article, demo 64)",
+        group=DATA,
+    )
+    keep_aspect: str | None = option(
+        None,
+        one_of(ASPECTS),
+        "HOW",
+        "crop takes the square in the middle of each picture, pad puts it on a black square; "
+        "without it pictures are squeezed, as in the article",
         group=DATA,
     )
     weights: str = option(

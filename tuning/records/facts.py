@@ -62,6 +62,7 @@ class Decoding(TypedDict, total=False):
 
     decoding: int  # `tuning.data.decoded.FORMAT`
     levels: Sequence[float] | None  # black and white of pictures of more than 8 bits
+    keep_aspect: str | None  # `crop` or `pad`; None: squashed to squares
 
 
 class Data(Decoding):
@@ -154,6 +155,14 @@ class Mistakes(TypedDict):
     wrong: int  # pictures of this split, of all of them
     pictures: int  # of this split
     most_confident: Sequence[Mistake]  # at most 12, the surest first
+
+
+class Sheet(TypedDict):
+    """What an augmentation policy makes of some training pictures."""
+
+    policy: str
+    pictures: int  # a row each: the picture as it is, then views of it
+    image: str  # JPEG, base64; squares of at most 96 pixels a side
 
 
 class Best(TypedDict):
@@ -269,6 +278,7 @@ class _Since(TypedDict, total=False):
     """What runs of earlier versions do not say."""
 
     space: Space
+    shown: Sequence[Sheet]  # one for each policy of the trials, the best trial's first
 
 
 class Facts(_Since):

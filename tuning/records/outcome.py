@@ -16,6 +16,7 @@ from tuning.records.facts import (
     Importances,
     Mistakes,
     Score,
+    Sheet,
     finite,
 )
 from tuning.records.run_folder import RunFolder
@@ -37,6 +38,7 @@ class RunOutcome:
         cross_validation: The winner's configuration on folds.
         importances: Shares of the levers.
         front: The Pareto front of several objectives.
+        shown: What augmentation made of some training pictures.
         warnings: What the user should know, a line each.
     """
 
@@ -50,6 +52,7 @@ class RunOutcome:
     cross_validation: CrossValidation | None = None
     importances: Importances | None = None
     front: Front | None = None
+    shown: Sequence[Sheet] = ()
     warnings: Sequence[str] = ()
 
 

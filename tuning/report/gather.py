@@ -57,6 +57,7 @@ def gather(folder: RunFolder) -> Facts:
         "warnings": [*(found.warnings if found else ()), *folder.damage()],
         "cache": cache_statistics(folder.cache_events),
         "cost": _cost(known, found, trials, _repeats(folder), seconds),
+        "shown": found.shown if found else [],
         **({"space": known["space"]} if "space" in known else {}),  # type: ignore[typeddict-item]
     }
 

@@ -190,9 +190,8 @@ def _cost(facts: Facts) -> list[str]:
 
 
 def _data(facts: Facts) -> list[str]:
-    size = facts["data"]["image_size"]
     header, rows = story.data(facts)
-    return [table(header, rows), f"Pictures are {size} × {size} pixels."]
+    return [table(header, rows), story.pixels(facts)]
 
 
 def escape(text: str) -> str:

@@ -180,6 +180,13 @@ def data(facts: Facts) -> tuple[list[str], list[list[str]]]:
     return ["Class", *(wording.label(split) for split in counts)], rows
 
 
+def pixels(facts: Facts) -> str:
+    """How large pictures are, and how they became squares."""
+    size, keep_aspect = facts["data"]["image_size"], facts["data"].get("keep_aspect")
+    made = {None: "", "crop": ", cut from the middle", "pad": ", filled up with black"}[keep_aspect]
+    return f"Pictures are {size} × {size} pixels{made}."
+
+
 def repeat(facts: Facts) -> Pairs:
     """What, besides the command, decides the result."""
     hardware, weights, run = facts["hardware"], facts["weights"], facts["run"]

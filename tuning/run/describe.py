@@ -41,6 +41,7 @@ def describe(
         earlier: What was written when the run began, None for a new one.
     """
     dataset = context.dataset
+    levels = dataset.settings.levels
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     return {
         "name": options.name,
@@ -61,7 +62,8 @@ def describe(
             "counts": dataset.counts(),
             "fingerprint": dataset.fingerprint,
             "decoding": decoded.FORMAT,
-            "levels": list(astuple(dataset.settings)) if dataset.settings else None,
+            "levels": list(astuple(levels)) if levels else None,
+            "keep_aspect": dataset.settings.keep_aspect,
             "warnings": list(dataset.warnings),
         },
         "weights": weights_of(options, context.weights),

@@ -14,11 +14,12 @@ from tuning.errors import UserError
 from tuning.evaluation import repeats, scores
 from tuning.evaluation.importances import importances
 from tuning.evaluation.pareto import pareto_front
+from tuning.evaluation.pictures import sheets
 from tuning.evaluation.repeats import Repeat
 from tuning.export import card, formats
 from tuning.export.model import export
 from tuning.records import outcome
-from tuning.records.facts import Confirmation, CrossValidation, Facts
+from tuning.records.facts import Confirmation, CrossValidation, Facts, Sheet
 from tuning.records.outcome import RunOutcome
 from tuning.records.run_folder import CONFIRMATION, FOLDS
 from tuning.records.trial_log import RunEnding, TrialLog, TrialRecord, rank
@@ -87,6 +88,7 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
             model=str(path.relative_to(folder.path)),
             confirmation=confirmed,
             cross_validation=crossed,
+            shown=_shown(run, ranking),
             **_measure(run, model),
         )
     for record in ranking[KEPT_WEIGHTS:]:
@@ -182,6 +184,12 @@ def _measure(run: Run, model: keras.Model) -> dict[str, Any]:
         found["test"] = scores.measure(said, judged.labels, data.classes)
     assert isinstance(judged, Split)  # not a fold
     return {**found, "mistakes": scores.mistakes(said, judged, data.classes)}
+
+
+def _shown(run: Run, ranking: list[TrialRecord]) -> list[Sheet]:
+    """What augmentation made of training pictures; what a user's HyperModel does is not known."""
+    context = run.context
+    return [] if context.hypermodel else sheets(ranking, context.dataset.train, context.views)
 
 
 def _of_the_study(run: Run) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from models.weights import WeightsError, check, imagenet_file, load
 from tuning.data import dataset, demo
 from tuning.data.dataset import Dataset
-from tuning.data.decoding import DecodeSettings
+from tuning.data.decoding import DecodeSettings, Levels
 from tuning.data.folds import most_folds
 from tuning.errors import UserError
 from tuning.export import formats
@@ -123,7 +123,7 @@ def _only_lock(path: Path) -> bool:
     return path.is_dir() and all(each.name == ".lock" for each in path.iterdir())
 
 
-def _scale(options: Options, folder: RunFolder) -> DecodeSettings | None:
+def _scale(options: Options, folder: RunFolder) -> Levels | None:
     """The scale of pictures of more than 8 bits in the run that is extended."""
     if options.extend is None:
         return None
@@ -131,16 +131,16 @@ def _scale(options: Options, folder: RunFolder) -> DecodeSettings | None:
     for run in (folder, RunFolder(options.folder.parent / options.extend)):
         with suppress(UserError):
             levels = metadata.read(run)["data"].get("levels")
-            return DecodeSettings(*levels) if levels else None
+            return Levels(*levels) if levels else None
     return None
 
 
-def load_data(options: Options, settings: DecodeSettings | None = None) -> Dataset:
+def load_data(options: Options, levels: Levels | None = None) -> Dataset:
     """The pictures, or the demo's; says what is wrong with some of them.
 
     Args:
         options: What the user asked for.
-        settings: The scale of pictures of more than 8 bits, if it is known.
+        levels: The scale of pictures of more than 8 bits, if it is known.
 
     Raises:
         UserError: If they are no data set.
@@ -156,7 +156,7 @@ def load_data(options: Options, settings: DecodeSettings | None = None) -> Datas
         holdout=options.holdout,
         per_class=options.per_class,
         split_seed=options.split_seed,
-        settings=settings,
+        settings=DecodeSettings(levels, options.keep_aspect),
     )
     for warning in found.warnings:
         log.warning("%s", warning)

@@ -239,5 +239,5 @@ def whole(
         # Without its optimizer, which would be saved, and missed when the file is loaded.
         model = keras.Model(model.inputs, model.outputs[0], name=model.name)
     inputs = keras.Input((None, None, 3), name="pictures")
-    x = resized(inputs, dataset.image_size)
+    x = resized(inputs, dataset.image_size, dataset.settings.keep_aspect)
     return keras.Model(inputs, squashed(model(x)), name="foreign_classifier")

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from models import network
-from models.augmentation import Augment
+from models.augmentation import TRANSFORMS, Augment
 from models.backbones import Backbone
 from models.optimizer import scheduled
 from tuning.data.parts import Rows
@@ -316,9 +316,9 @@ def forget() -> None:
 
 def _augmented(model: keras.Model) -> keras.Model:
     pictures = keras.Input(model.input_shape[1:], name="pictures")
-    affine, colour = keras.Input((8,), name="affine"), keras.Input((3,), name="colour")
-    views = Augment(name="augment")([pictures, affine, colour])
-    return keras.Model([pictures, affine, colour], model(views), name="augmented")
+    transforms = [keras.Input((n,), name=name) for name, n in TRANSFORMS.items()]
+    views = Augment(name="augment")([pictures, *transforms])
+    return keras.Model([pictures, *transforms], model(views), name="augmented")
 
 
 def _copies(variables: Sequence[Any]) -> list[np.ndarray]:

@@ -119,7 +119,7 @@ class TransferTrial(Trial):
             return (train.pictures,), (train.fingerprint,)
         # Nothing is stored, so every epoch has a view of its own.
         transforms = draw(policy, self.epoch, train.digests, self.context.dataset.image_size)
-        return (train.pictures, *transforms), (train.fingerprint, None, None)
+        return (train.pictures, *transforms), (train.fingerprint, *[None] * len(transforms))
 
     def _features(self, reading: Reading) -> np.ndarray | Rows:
         return self.context.cache.features(

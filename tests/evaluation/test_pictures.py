@@ -1,0 +1,48 @@
+"""Small pictures for the report: what augmentation makes of training pictures."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.augmentation import augment
+from tuning.data import dataset
+from tuning.evaluation.pictures import COLUMNS, ROWS, THUMBNAIL, sheets
+from tuning.records.trial_log import TrialRecord
+
+
+def trial(**hyperparameters):
+    return TrialRecord(0, hyperparameters, started=0.0)
+
+
+@pytest.fixture
+def split(photos, cache):
+    return dataset.load(photos, cache=cache, image_size=192, per_class=(4, 2)).train
+
+
+def test_a_sheet_for_each_policy_the_best_first(split):
+    ranking = [trial(augmentation=name) for name in ("strong", "none", "mirror", "strong")]
+    found = sheets([*ranking, trial(units=3), trial(augmentation="a user's own")], split, views=8)
+    assert [each["policy"] for each in found] == ["strong", "mirror"]
+    strong, mirror = (Image.open(io.BytesIO(base64.b64decode(each["image"]))) for each in found)
+    assert (strong.format, strong.size) == ("JPEG", (COLUMNS * THUMBNAIL, ROWS * THUMBNAIL))
+    assert mirror.size == (2 * THUMBNAIL, ROWS * THUMBNAIL)
+
+
+def test_rows_are_pictures_of_every_class_and_columns_their_views(split):
+    (found,) = sheets([trial(augmentation="medium")], split, views=3)
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(found["image"]))), np.float64)
+    assert sheet.shape == (ROWS * THUMBNAIL, 4 * THUMBNAIL, 3)
+    rows = [0, 1, int(np.flatnonzero(split.labels == 1)[0])]
+    for place, row in enumerate(rows):
+        wanted = [split.pictures[row]]
+        wanted += [
+            augment(split.pictures[[row]], "medium", view, split.digests[[row]])[0]
+            for view in range(3)
+        ]
+        for column, each in enumerate(wanted):
+            cell = sheet[THUMBNAIL * place :, THUMBNAIL * column :][:THUMBNAIL, :THUMBNAIL]
+            halved = each.reshape(THUMBNAIL, 2, THUMBNAIL, 2, 3).mean((1, 3))
+            assert np.abs(cell - halved).mean() < 8

@@ -1,0 +1,68 @@
+"""Pictures for the report: small, as JPEG in base64."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from models.augmentation import POLICIES, augment
+from tuning.data.dataset import Split
+from tuning.data.parts import Part
+from tuning.records.facts import Sheet
+from tuning.records.trial_log import TrialRecord
+
+THUMBNAIL = 96  # pixels
+ROWS, COLUMNS = 3, 7  # of a sheet: pictures, and each as it is with six of its views
+
+
+def thumbnail(picture: np.ndarray) -> str:
+    """A picture, uint8 (S, S, 3), at most 96 pixels a side."""
+    return _jpeg(_small(picture))
+
+
+def sheets(ranking: Sequence[TrialRecord], split: Split | Part, views: int) -> list[Sheet]:
+    """What augmentation makes of some pictures, a sheet for each policy that trials had.
+
+    Args:
+        ranking: The trials, the best first; so are the sheets.
+        split: The training pictures.
+        views: Number of views of each picture that are kept.
+    """
+    policies = dict.fromkeys(str(each.hyperparameters.get("augmentation")) for each in ranking)
+    rows = _of_each_class(split.labels)
+    found: list[Sheet] = []
+    for name in policies:
+        if name not in POLICIES or name == "none":
+            continue
+        # The first of `mirror` is the picture as it is, which is there already.
+        numbers = (1,) if name == "mirror" else range(min(views, COLUMNS - 1))
+        plain = split.pictures[rows]
+        columns = [plain] + [augment(plain, name, each, split.digests[rows]) for each in numbers]
+        sheet = np.concatenate(
+            [np.concatenate([_small(each) for each in column]) for column in columns], axis=1
+        )
+        found.append({"policy": name, "pictures": len(rows), "image": _jpeg(sheet)})
+    return found
+
+
+def _of_each_class(labels: np.ndarray) -> np.ndarray:
+    """Rows of some pictures, of as many classes as there is room for."""
+    _, firsts = np.unique(labels, return_index=True)
+    rest = np.setdiff1d(np.arange(len(labels)), firsts)
+    return np.sort(np.concatenate([firsts, rest])[:ROWS])
+
+
+def _small(picture: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(np.asarray(picture).round().astype(np.uint8))
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    return np.asarray(image)
+
+
+def _jpeg(picture: np.ndarray) -> str:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=80)
+    return base64.b64encode(file.getvalue()).decode()
