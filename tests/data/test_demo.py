@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from search_spaces import levers
 from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset, demo
 from tuning.features import FeatureCache
 from tuning.training.context import TrialContext
+from tuning.training.transfer import TransferTrial
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +42,27 @@ def test_colour_alone_does_not_tell_the_classes_apart(folder, cache):
 
 
 def test_the_small_convnet_learns_it_but_not_perfectly(folder, cache):
-    from tuning.training.transfer import TransferTrial
-
     data = dataset.load(folder, cache=cache, image_size=64)
     trial = TransferTrial(
         TrialContext(data, FeatureCache(cache), "random"), EXPERIMENTS[0].hyperparameters(8)
     )
     best = max(trial.run_epoch()["validation_accuracy"] for _ in range(8))
     assert 0.7 < best < 0.99
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        EXPERIMENTS[1].hyperparameters(8),
+        levers.complete({}, 8, space="levers"),
+        levers.complete({"pooling": "standardised"}, 8, space="levers"),
+        levers.complete({"unfrozen": 3}, 8, space="levers"),
+    ],
+    ids=["the bottleneck experiment", "a head", "a standardised head", "3 layers"],
+)
+def test_random_frozen_layers_tell_it_apart_at_any_depth(point, folder):
+    cache = folder.parent
+    data = dataset.load(folder, cache=cache, image_size=64)
+    trial = TransferTrial(TrialContext(data, FeatureCache(cache), "random"), point)
+    best = max(trial.run_epoch()["validation_accuracy"] for _ in range(8))
+    assert 0.6 < best < 0.99  # of 120 pictures: by chance one time in sixty
