@@ -99,6 +99,11 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         ["space", "levers", "article"],
     ),
     "overhead": ("--trials 3", {}, ["seconds beyond training", "this project", "bare"]),
+    "portfolio": (
+        "--trials 4 --epochs 1 --seeds 1 --only 240",
+        {"SMALL": 32},
+        ["pictures", *["240 drawings"] * 4],
+    ),
     "predict": (
         "--pictures 4 --rounds 1",
         {},

@@ -48,14 +48,14 @@ def search(folder: Path, *words: str) -> tuple[int, str]:
     ("package", "entry"),
     [("models", [str(ROOT / "tuning" / "search.py")]), ("search_spaces", ["-m", "tuning"])],
 )
-def test_a_users_package_of_our_name_is_found(tmp_path, package, entry):
+def test_a_users_package_of_our_name_is_found(photos, tmp_path, package, entry):
     folder = tmp_path / package
     folder.mkdir()
     (folder / "resnet.py").write_text(NET)
     (folder / "__init__.py").touch()
     # What is wrong is found when the model was built, so ours and theirs were found.
     wrong = ("--hypermodel", f"{package}.resnet:Net", "--set", "nothing=1")
-    code, error = search(tmp_path, *entry, *wrong)
+    code, error = search(tmp_path, *entry, *wrong, "--data", str(photos), "--per-class", "4", "2")
     assert code == 2
     assert error == "error: --set nothing=1: there is no hyperparameter nothing; there are width\n"
 

@@ -91,13 +91,17 @@ def test_tensorboard_has_hyperparameters_and_curves(searched):
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
     folder, _, _ = searched
-    events = EventAccumulator(str(folder / "tune" / "0001"))
+    facts = json.loads((folder / "report.json").read_text())
+    longest = max(facts["trials"], key=lambda trial: (trial["epochs"], trial["number"]))
+    assert longest["epochs"] == 4
+    events = EventAccumulator(str(folder / "tune" / f"{longest['number']:04d}"))
     events.Reload()
     assert len(events.Scalars("ray/tune/validation_accuracy")) == 4
     start = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
     told = HParamsPluginData.FromString(start).session_start_info.hparams
-    assert told["hyperparameters/network"].string_value == "vgg16"
-    assert told["hyperparameters/dropout"].number_value == 0.5
+    levers = longest["hyperparameters"]
+    assert told["hyperparameters/network"].string_value == levers["network"]
+    assert told["hyperparameters/dropout"].number_value == levers["dropout"]
 
 
 def test_each_feature_entry_was_computed_once(searched):

@@ -36,7 +36,9 @@ def curve(context, hyperparameters):
     return [trial.run_epoch()["loss"] for _ in range(2)], trial.weights
 
 
-@pytest.mark.parametrize("unfrozen", [0, 1, 3, 4, 6, 7, 10, 13])
+@pytest.mark.parametrize(
+    "unfrozen", [0, 1, 3, 6, 13, *(pytest.param(n, marks=pytest.mark.soak) for n in (4, 7, 10))]
+)
 def test_every_depth_trains_as_the_whole_network_does(context, unfrozen):
     """Against Keras' own VGG16, uncached, with its lower layers frozen; 2 epochs."""
     point = FINE_TUNE if unfrozen else BOTTLENECK

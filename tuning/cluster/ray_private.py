@@ -1,13 +1,15 @@
 """The one place that touches what is private in Ray (2.60).
 
 That is `ray._private.services.canonicalize_bootstrap_address`, `ray._private.ray_constants`
-(`ENABLE_RAY_CLUSTERS_ENV_VAR`, `ENABLE_RAY_CLUSTER`) and `ray._private.worker.get_dashboard_url`.
+(`ENABLE_RAY_CLUSTERS_ENV_VAR`, `ENABLE_RAY_CLUSTER`), `ray._private.worker.get_dashboard_url` and
+`ray.air._internal.usage.tag_callbacks`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ray._private import ray_constants, services, worker
 
@@ -30,6 +32,22 @@ def stay_on_loopback() -> Callable[[], None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
     return take_back
+
+
+@contextmanager
+def callbacks_uncounted() -> Iterator[None]:
+    """Ray Tune does not count callbacks by kind in this context.
+
+    To count them it imports MLflow and W&B wherever they are installed, which takes two seconds.
+    """
+    from ray.air._internal import usage
+
+    before = usage.tag_callbacks
+    usage.tag_callbacks = lambda callbacks: False
+    try:
+        yield
+    finally:
+        usage.tag_callbacks = before
 
 
 def dashboard_url() -> str | None:

@@ -12,6 +12,7 @@ from ray.tune.search import Searcher
 
 from search_spaces.experiments import Experiment
 from tuning.cluster import prebuild
+from tuning.cluster.ray_private import callbacks_uncounted
 from tuning.cluster.resources import Capacity, Resources, resources_per_trial
 from tuning.evaluation.repeats import Repeat
 from tuning.options import Options
@@ -166,7 +167,7 @@ class TrialLoop:
         self.callback.again = True
         while self.callback.again and not self.end.reason and (trials := left()) > 0:
             self.callback.again = False
-            tune.Tuner(
+            tuner = tune.Tuner(
                 tune.with_resources(parameters, {"CPU": self.share.cpus, "GPU": self.share.gpus}),
                 tune_config=tune.TuneConfig(
                     metric="best_accuracy",
@@ -185,7 +186,9 @@ class TrialLoop:
                     callbacks=[self.callback, *also],
                     verbose=0,
                 ),
-            ).fit()
+            )
+            with callbacks_uncounted():
+                tuner.fit()
 
 
 def _folder_name(trial: Any) -> str:
