@@ -18,6 +18,7 @@ from tuning.cluster.joining import connected
 from tuning.process.surroundings import put_back
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import read_trials
+from tuning.report.story import headline
 from tuning.search import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -164,6 +165,8 @@ def test_todays_recipe_begins_with_its_portfolio(search):
     assert marked.params["bottleneck/dropout"] == 0.5
     assert marked.params["bottleneck/batch_size"] == 16
     assert not set(marked.params) & set(last.params)
+    # As the report says it where one of these wins, which chance decides here.
+    assert "today's recipe" in headline({**facts["best"], "hyperparameters": tried[0]})
     assert (folder / "best/model.keras").exists()
 
 
