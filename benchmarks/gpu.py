@@ -46,6 +46,7 @@ def spec(point: Point, size: int) -> NetworkSpec:
         unfrozen=point.get("unfrozen", 0),
         start=start,
         augmented=not large,
+        mixed=False,
         penalties=(),
         width=None,
         pooling="flatten",

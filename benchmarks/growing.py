@@ -119,6 +119,7 @@ def epochs(backbone: Backbone, count: int, rounds: int) -> list[tuple[object, ..
             unfrozen=0,
             start=vgg16.TOP,
             augmented=False,
+            mixed=False,
             penalties=(),
             width=None,
             pooling="flatten",

@@ -48,6 +48,7 @@ def suffix(unfrozen: int, pictures: int, backbone: Backbone) -> Callable[[], obj
             unfrozen=unfrozen,
             start=start,
             augmented=False,
+            mixed=False,
             penalties=(),
             width=None,
             pooling="flatten",

@@ -64,7 +64,7 @@ class AdjustableDropout(keras.layers.Layer):  # type: ignore[misc]
         """A loss as Keras' cross-entropies with `label_smoothing`.
 
         Args:
-            labels: Numbers of the classes, (B, 1).
+            labels: Numbers of the classes, (B, 1), or shares of them, see `models.mixup.draw`.
             probabilities: (B, 1) of the second class of two, else (B, classes).
 
         Returns:
@@ -75,7 +75,9 @@ class AdjustableDropout(keras.layers.Layer):  # type: ignore[misc]
         if units == 1:
             truth = (1 - share) * ops.cast(labels, probabilities.dtype) + share / 2
             return keras.losses.binary_crossentropy(truth, probabilities)
-        truth = ops.one_hot(ops.squeeze(labels, -1), units, dtype=probabilities.dtype)
+        truth = ops.cast(labels, probabilities.dtype)
+        if labels.shape[-1] == 1:
+            truth = ops.one_hot(ops.squeeze(labels, -1), units, dtype=probabilities.dtype)
         truth = (1 - share) * truth + share / units
         return keras.losses.categorical_crossentropy(truth, probabilities)
 

@@ -143,11 +143,6 @@ def levers(model: keras.Model) -> AdjustableDropout:
     return next(each for each in _flat(model) if isinstance(each, AdjustableDropout))
 
 
-def kernels(model: keras.Model) -> list[keras.Variable]:
-    """What penalties and weight decay act on: the kernels of the dense layers."""
-    return [each.kernel for each in _flat(model) if isinstance(each, keras.layers.Dense)]
-
-
 def _flat(model: keras.Model) -> Iterator[keras.layers.Layer]:
     for layer in model.layers:
         if isinstance(layer, keras.Model):

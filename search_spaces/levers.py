@@ -9,10 +9,9 @@ before VGG16 is what its weights were trained with, the head stands on averaged 
 up, fall along a cosine, and from layer to layer.
 
 Space `full`: that recipe, with all of it for levers: also the head's width and pooling, what pixels
-go through before VGG16, batch size, optimizer and weight decay.
-
-Mixup is no lever: on cached features it would mix what stands at the frontier, so that it was
-another method at every number of unfrozen layers.
+go through before VGG16, batch size, optimizer and weight decay, and mixup for the small convnet. On
+cached features mixup would blend what stands at the frontier, so that it was another method at
+every number of unfrozen layers.
 """
 
 from __future__ import annotations
@@ -35,9 +34,10 @@ REGULARIZATIONS = ("none", "l1", "l2", "both")
 # In space `full` alone: each costs a pass of the frozen layers a view.
 MORE_AUGMENTATIONS = ("erase",)
 # Of each space, by its name: a study goes on in the one that it began with.
-VERSIONS = {"article": 1, "levers": 2, "full": 3}
+VERSIONS = {"article": 1, "levers": 2, "full": 4}
 SPACES = tuple(VERSIONS)
 BATCH_SIZES = (8, 16, 32, 64)
+MIXUPS = (0.0, 0.1, 0.2, 0.4)  # alpha, see `models.mixup`
 WIDTHS = (32, 64, 128, 256, 512)
 POOLINGS = ("average", "standardised")
 PREPROCESSINGS = ("imagenet", "rescale")
@@ -136,6 +136,9 @@ def _on_todays_recipe(
         **recipe,
         **_penalties(hp),
     }
+    if full:
+        with hp.conditional_scope("network", ["convnet"]):
+            values["mixup"] = hp.Choice("mixup", list(MIXUPS))
     with hp.conditional_scope("network", ["vgg16"]):
         values["unfrozen"] = hp.Int("unfrozen", 0, max_unfrozen)
         values["pooling"] = hp.Choice("pooling", poolings)

@@ -17,6 +17,7 @@ from tuning.wording import in_words, label
         ),
         ({"preprocessing": "rescale", "optimizer": "rmsprop"}, "preprocessing rescale, RMSprop"),
         ({"network": "convnet", "width": 32}, "a head of 32 units"),
+        ({"network": "convnet", "width": 64, "mixup": 0.2}, "a head of 64 units, mixup 0.2"),
     ],
 )
 def test_what_is_not_as_on_todays_recipe_is_named(point, phrase):

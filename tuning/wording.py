@@ -61,6 +61,7 @@ def _beyond_the_article(hyperparameters: Mapping[str, Any]) -> list[str]:
         "batch_size": 16,
         "label_smoothing": 0.0,
         "layer_decay": None,
+        "mixup": 0.0,
     }
     on_recipe = "warmup" in hyperparameters
     if on_recipe:
@@ -74,6 +75,7 @@ def _beyond_the_article(hyperparameters: Mapping[str, Any]) -> list[str]:
         "batch_size": "batches of {}",
         "label_smoothing": "label smoothing {}",
         "layer_decay": "rates falling by {} a layer",
+        "mixup": "mixup {}",
     }
     return ["today's recipe"] * on_recipe + [
         phrases[name].format(value(_OPTIMIZERS.get(hyperparameters[name], hyperparameters[name])))

@@ -31,6 +31,21 @@ def test_a_sheet_for_each_policy_the_best_first(split):
     assert mirror.size == (2 * THUMBNAIL, ROWS * THUMBNAIL)
 
 
+def test_what_mixup_blends_has_a_sheet_too(split):
+    blended = trial(augmentation="none", mixup=0.4)
+    (found,) = sheets([trial(augmentation="none", mixup=0.0), blended], split, views=8)
+    assert found["policy"] == "mixup 0.4"
+    image = Image.open(io.BytesIO(base64.b64decode(found["image"])))
+    sheet = np.asarray(image, np.float64)
+    cells = sheet.reshape(ROWS, THUMBNAIL, COLUMNS, THUMBNAIL, 3).swapaxes(1, 2)
+    plain, others = cells[:, 0], np.roll(cells[:, 0], -1, axis=0)
+    for column in range(1, COLUMNS):
+        for cell, one, other in zip(cells[:, column], plain, others, strict=True):
+            share = np.sum((cell - other) * (one - other)) / np.sum((one - other) ** 2)
+            assert -0.05 < share < 1.05
+            assert np.abs(cell - (share * one + (1 - share) * other)).mean() < 8
+
+
 def test_rows_are_pictures_of_every_class_and_columns_their_views(split):
     (found,) = sheets([trial(augmentation="medium")], split, views=3)
     sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(found["image"]))), np.float64)

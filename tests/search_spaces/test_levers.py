@@ -143,7 +143,8 @@ def test_points_on_todays_recipe_hold_what_matters_and_no_more():
         assert json.loads(json.dumps(point)) == point
         assert levers.complete(point, 20, space="levers") == point
     for point in FULL:
-        assert set(point) == on_todays_recipe(point) | {"width"}, point
+        convnet = {"mixup"} if point["network"] == "convnet" else set()
+        assert set(point) == on_todays_recipe(point) | {"width"} | convnet, point
         assert json.loads(json.dumps(point)) == point
         assert levers.complete(point, 20, space="full") == point
 
@@ -157,7 +158,8 @@ def test_every_space_has_its_augmentations(space, points):
 
 def test_every_point_of_the_levers_is_one_of_the_full_space():
     for point in LEVERS:
-        assert levers.complete(point, 20, space="full") == point | {"width": 256}
+        more = {"mixup": 0.0} if point["network"] == "convnet" else {}
+        assert levers.complete(point, 20, space="full") == point | {"width": 256} | more
 
 
 def test_preprocessing_is_what_the_weights_were_trained_with_but_in_the_full_space():
@@ -178,6 +180,7 @@ def test_every_kind_of_full_point_occurs():
         ("pooling", (*levers.POOLINGS, "flatten")),
         ("preprocessing", levers.PREPROCESSINGS),
         ("optimizer", levers.OPTIMIZERS),
+        ("mixup", levers.MIXUPS),
     ]:
         assert {point[name] for point in FULL if name in point} == set(values)
     assert {round(point["label_smoothing"], 9) for point in FULL} == {0, 0.05, 0.1, 0.15, 0.2}

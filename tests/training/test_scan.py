@@ -22,10 +22,13 @@ from tuning.training.context import TrialContext
 from tuning.training.transfer import TransferTrial
 
 CONVNET, BOTTLENECK, FINE_TUNE = (each.hyperparameters(2) for each in EXPERIMENTS)
-FULL = BOTTLENECK | {
-    **{"optimizer": "adam", "width": 32, "pooling": "average", "label_smoothing": 0.1},
-    **{"regularization": "both", "l1": 1e-5, "l2": 1e-4, "weight_decay": 1e-4},
-}
+FULL = levers.complete(
+    {"unfrozen": 0, "augmentation": "none", "regularization": "both", "optimizer": "sgd"},
+    2,
+    space="full",
+)
+FULL |= {"width": 32, "label_smoothing": 0.1, "l1": 1e-5, "l2": 1e-4, "batch_size": 8}
+MIXED = levers.complete({"network": "convnet", "mixup": 0.4, "batch_size": 8}, 2, space="full")
 RECIPE = levers.complete({"unfrozen": 0, "augmentation": "none"}, 2, space="levers")
 RECIPE |= {"batch_size": 8, "pooling": "standardised"}
 
@@ -60,6 +63,7 @@ def epochs(context, point, number=2):
         pytest.param(FINE_TUNE | {"head_epochs": 1, "augmentation": "none"}, id="top"),
         pytest.param(FINE_TUNE | {"head_epochs": 1, "augmentation": "flip"}, id="top-views"),
         pytest.param(CONVNET, id="convnet-augmented"),
+        pytest.param(MIXED | {"augmentation": "crop"}, id="convnet-mixed"),
         pytest.param(BOTTLENECK | {"batch_size": 64}, id="one-partial-batch"),
     ],
 )
@@ -77,8 +81,8 @@ def test_a_scanned_epoch_is_the_one_of_single_steps(context, point, monkeypatch)
 
 @pytest.mark.parametrize(
     "point",
-    [BOTTLENECK, FULL, CONVNET, RECIPE],
-    ids=["head", "full", "convnet", "recipe"],
+    [BOTTLENECK, FULL, CONVNET, RECIPE, MIXED],
+    ids=["head", "full", "convnet", "recipe", "mixed"],
 )
 def test_twenty_points_of_a_shape_compile_once(context, point):
     compiled = []
@@ -89,7 +93,9 @@ def test_twenty_points_of_a_shape_compile_once(context, point):
     before = len(compiled)
     assert before > 0
     for number in range(19):
-        epochs(context, point | {"dropout": number / 40, "head_rate": 1e-3 / (1 + number)})
+        levers = {"dropout": number / 40, "head_rate": 1e-3 / (1 + number)}
+        levers |= {"mixup": number / 20} if "mixup" in point else {}
+        epochs(context, point | levers)
     assert len(compiled) == before
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from models.augmentation import POLICIES, augment
+from models.mixup import Mixup
 from tuning.data.dataset import Split
 from tuning.data.parts import Part
 from tuning.records.facts import Sheet
@@ -25,7 +26,7 @@ def thumbnail(picture: np.ndarray) -> str:
 
 
 def sheets(ranking: Sequence[TrialRecord], split: Split | Part, views: int) -> list[Sheet]:
-    """What augmentation makes of some pictures, a sheet for each policy that trials had.
+    """What augmentation makes of some pictures, a sheet for each policy that trials had, and mixup.
 
     Args:
         ranking: The trials, the best first; so are the sheets.
@@ -42,11 +43,33 @@ def sheets(ranking: Sequence[TrialRecord], split: Split | Part, views: int) -> l
         numbers = (1,) if name == "mirror" else range(min(views, COLUMNS - 1))
         plain = split.pictures[rows]
         columns = [plain] + [augment(plain, name, each, split.digests[rows]) for each in numbers]
-        sheet = np.concatenate(
-            [np.concatenate([_small(each) for each in column]) for column in columns], axis=1
-        )
-        found.append({"policy": name, "pictures": len(rows), "image": _jpeg(sheet)})
+        found.append(_sheet(name, columns))
+    alpha = next((a for each in ranking if (a := each.hyperparameters.get("mixup"))), None)
+    if alpha and len(rows) > 1:
+        found.append(_sheet(f"mixup {alpha:g}", _blended(split.pictures[rows], alpha)))
     return found
+
+
+def _blended(plain: np.ndarray, alpha: float) -> list[np.ndarray]:
+    """Pictures (N, S, S, 3) as they are, then blended with the next one by shares drawn anew."""
+    random, layer = np.random.default_rng(0), Mixup()
+    columns = [plain]
+    for _ in range(COLUMNS - 1):
+        pairs = np.stack([plain, np.roll(plain, -1, axis=0)], axis=1).astype(np.float32)
+        shares = random.beta(alpha, alpha, len(plain)).astype(np.float32)
+        both = [
+            layer([pair, np.full((2, 1), share)]) for pair, share in zip(pairs, shares, strict=True)
+        ]
+        columns.append(np.stack([np.asarray(each)[0] for each in both]))
+    return columns
+
+
+def _sheet(name: str, columns: Sequence[np.ndarray]) -> Sheet:
+    """One picture from columns of pictures, (N, S, S, 3) each."""
+    sheet = np.concatenate(
+        [np.concatenate([_small(each) for each in column]) for column in columns], axis=1
+    )
+    return {"policy": name, "pictures": len(columns[0]), "image": _jpeg(sheet)}
 
 
 def _of_each_class(labels: np.ndarray) -> np.ndarray:

@@ -33,9 +33,6 @@ def trained_head(
         if name not in ("fine_tune_rate", "head_epochs", "layer_decay")
     }
     alone |= {"unfrozen": 0, "augmentation": "none", "epochs": hyperparameters["head_epochs"]}
-    if "optimizer" in alone and "warmup" not in alone:
-        # The lever is that of the fine-tuning; heads train as the article's do, and are shared.
-        alone["optimizer"] = "rmsprop"
     backbone = context.backbone_for(alone)
     name = digest(
         {

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from models import network
+from models import mixup, network
 from models.augmentation import TRANSFORMS, Augment
 from models.backbones import Backbone
 from models.optimizer import scheduled
@@ -38,7 +38,8 @@ class NetworkSpec:
         unfrozen: Number of trainable conv layers of VGG16.
         start: The frontier whose output goes in.
         augmented: Whether pictures are transformed on their way in.
-        penalties: Those that there are, of `l1`, `l2` and `decay` (of weights, decoupled).
+        mixed: Whether they are blended in pairs then.
+        penalties: Those that there are, of `l1` and `l2`.
         width: Units of the dense layer, None for the article's.
         pooling: The head's pooling, see `models.head`.
         optimizer: A name of `SCHEDULED` or `CONSTANT`.
@@ -53,6 +54,7 @@ class NetworkSpec:
     unfrozen: int
     start: str
     augmented: bool
+    mixed: bool
     penalties: tuple[str, ...]
     width: int | None
     pooling: str
@@ -93,11 +95,12 @@ class CompiledNetwork:
             start=spec.start,
             adjustable=True,
         )
-        self._training = _augmented(self.model) if spec.augmented else self.model
+        self._training = _disturbed(self.model, spec)
         self._training.compile(
             optimizer=_optimizer(spec),
             loss=network.levers(self.model).cross_entropy,
-            metrics=["accuracy"],
+            # Keras' own takes labels for numbers of classes.
+            metrics=[mixup.accuracy if spec.mixed else "accuracy"],
             # On CPU, XLA gains TensorFlow 15 % on a head after a second of compiling, loses as much
             # on convolutions, and cannot compile the affine transform at all.
             jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
@@ -105,9 +108,6 @@ class CompiledNetwork:
         )
         self._scan = scan.Scan(self._training, self.model) if _is_scanned(spec) else None
         optimizer = self._training.optimizer
-        self._decay = None
-        if "decay" in spec.penalties:
-            self._decay = _decay(optimizer, self.model)
         optimizer.build(self._training.trainable_variables)
         # Counters begin where they were built, what has a weight's shape begins at zero.
         self._counters = [
@@ -160,8 +160,6 @@ class CompiledNetwork:
             # NumPy's, since JAX gives the memory of its own arrays away in a step.
             variable.assign(np.zeros(variable.shape) if counter is None else counter)
         optimizer.learning_rate = rate
-        if self._decay is not None:
-            self._decay.assign(hyperparameters["weight_decay"])
 
     @property
     def parameters(self) -> int:
@@ -265,7 +263,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     Args:
         columns: Inputs of the network, (N, …) each; read batch by batch, never whole.
-        labels: Class of each row, (N,).
+        labels: Class of each row, (N,), or shares of classes, (N, units).
         order: Rows to take, in this order.
         size: Rows in a batch.
         names: The name of each column's content, None for what is drawn for one epoch.
@@ -280,7 +278,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         names: Sequence[str | None] = (),
     ) -> None:
         super().__init__()
-        self.columns, self.labels, self.order, self.size = columns, labels, order, size
+        self.columns, self.order, self.size = columns, order, size
+        self.labels = labels.reshape(len(labels), -1)
         self.names = names or [None] * len(columns)
 
     def __len__(self) -> int:
@@ -289,7 +288,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> tuple[Any, np.ndarray]:
         rows = self.order[index * self.size : (index + 1) * self.size]
         inputs = tuple(column[rows] for column in self.columns)
-        return inputs if len(inputs) > 1 else inputs[0], self.labels[rows][:, None]
+        return inputs if len(inputs) > 1 else inputs[0], self.labels[rows]
 
 
 _compiled: OrderedDict[NetworkSpec, CompiledNetwork] = OrderedDict()
@@ -314,11 +313,19 @@ def forget() -> None:
         scan.forget()
 
 
-def _augmented(model: keras.Model) -> keras.Model:
-    pictures = keras.Input(model.input_shape[1:], name="pictures")
-    transforms = [keras.Input((n,), name=name) for name, n in TRANSFORMS.items()]
-    views = Augment(name="augment")([pictures, *transforms])
-    return keras.Model([pictures, *transforms], model(views), name="augmented")
+def _disturbed(model: keras.Model, spec: NetworkSpec) -> keras.Model:
+    """The network behind what is done to pictures in training alone."""
+    if not (spec.augmented or spec.mixed):
+        return model
+    inputs = [keras.Input(model.input_shape[1:], name="pictures")]
+    (x,) = inputs
+    if spec.augmented:
+        inputs += [keras.Input((n,), name=name) for name, n in TRANSFORMS.items()]
+        x = Augment(name="augment")(inputs)
+    if spec.mixed:
+        inputs.append(keras.Input((1,), name="shares"))
+        x = mixup.Mixup(name="mixup")([x, inputs[-1]])
+    return keras.Model(inputs, model(x), name="disturbed")
 
 
 def _copies(variables: Sequence[Any]) -> list[np.ndarray]:
@@ -329,9 +336,6 @@ MOMENTUM = 0.9  # of SGD, as in the article
 CONSTANT: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "rmsprop": keras.optimizers.RMSprop,
     "sgd": functools.partial(keras.optimizers.SGD, momentum=MOMENTUM),
-    # Of space `full` before version 2. With weight decay it is AdamW: the decay does not go through
-    # the moments.
-    "adam": keras.optimizers.Adam,
 }
 SCHEDULED: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
     "adamw": scheduled(keras.optimizers.Adam),
@@ -344,17 +348,6 @@ def _optimizer(spec: NetworkSpec) -> keras.optimizers.Optimizer:
     optimizer = (SCHEDULED if spec.scheduled else CONSTANT)[spec.optimizer]()
     unshare(optimizer)
     return optimizer
-
-
-def _decay(optimizer: keras.optimizers.Optimizer, model: keras.Model) -> keras.Variable:
-    """Lets an optimizer that is not built yet decay a model's kernels; returns the strength."""
-    decayed = {id(kernel) for kernel in network.kernels(model)}
-    optimizer.exclude_from_weight_decay(
-        [each for each in model.trainable_variables if id(each) not in decayed]
-    )
-    # One of the optimizer's variables, since JAX takes others for constants when it compiles.
-    optimizer.weight_decay = optimizer.add_variable((), initializer="zeros", name="weight_decay")
-    return optimizer.weight_decay
 
 
 def _without_pipeline() -> bool:

@@ -53,7 +53,7 @@ class Scan:
 
         Args:
             columns: The network's inputs.
-            labels: The class of each row, (N,).
+            labels: The class of each row, (N, 1), or shares of classes, (N, units).
             order: The rows to take, in this order: full batches, or one that is not.
             size: The rows of a batch.
 
@@ -66,12 +66,14 @@ class Scan:
         if not self._built:
             first = tuple(column[order[:1]] for _, column in columns)
             x = first if len(first) > 1 else first[0]
-            build_metrics(self.training, (x, labels[order[:1], None]))
+            build_metrics(self.training, (x, labels[order[:1]]))
             self._built = True
+        if labels.dtype.kind != "f":
+            labels = labels.astype(np.int32)
         batches = order.reshape(-1, min(size, len(order))).astype(np.int32)
         groups = self._variables()
         values = [[variable.value for variable in group] for group in groups]
-        values, logs = self._train(values, inputs, labels.astype(np.int32), batches)
+        values, logs = self._train(values, inputs, labels, batches)
         for group, found in zip(groups, values, strict=True):
             for variable, value in zip(group, found, strict=True):
                 variable.assign(value)
@@ -99,7 +101,7 @@ class Scan:
         def step(state: Any, rows: Any) -> Any:
             taken = tuple(column[rows] for column in columns)
             inputs = taken if len(taken) > 1 else taken[0]
-            logs, state = self.training.train_step(state, (inputs, labels[rows][:, None]))
+            logs, state = self.training.train_step(state, (inputs, labels[rows]))
             return tuple(map(list, state)), logs
 
         state, logs = jax.lax.scan(step, (*values, metrics), batches)

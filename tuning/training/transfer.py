@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from models import vgg16
+from models import mixup, vgg16
 from models.augmentation import draw
 from tuning.data.dataset import Split
 from tuning.data.parts import Part, Rows
@@ -18,6 +18,8 @@ from tuning.training.moments import pooled_moments
 from tuning.training.networks import Batches, NetworkSpec, compiled_network
 from tuning.training.reads import Reading, TrialReads
 from tuning.training.trial import Trial
+
+MIXUP = 1  # what tells its random numbers from those of an epoch's order
 
 
 class TransferTrial(Trial):
@@ -96,10 +98,15 @@ class TransferTrial(Trial):
         """Trains one epoch; returns `loss` and `accuracy` of training."""
         if self._network.user is not self:
             raise RuntimeError("Another trial of this process has taken the network over.")
-        size = self.hyperparameters["batch_size"]
-        labels = self.context.dataset.train.labels
+        size, labels = self.hyperparameters["batch_size"], self.context.dataset.train.labels
+        order = self.order(size)
         columns, names = self._columns()
-        return self._network.epoch(Batches(columns, labels, self.order(size), size, names))
+        if (alpha := self.hyperparameters.get("mixup")) is not None:
+            random = np.random.default_rng((self.context.seed, self.epoch, MIXUP))
+            classes = len(self.context.dataset.classes)
+            shares, labels = mixup.draw(alpha, labels, classes, order, size, random)
+            columns, names = (*columns, shares), (*names, None)
+        return self._network.epoch(Batches(columns, labels, order, size, names))
 
     def probabilities(self, split: Split | Part) -> np.ndarray:
         """Probabilities (N, classes) of a split's pictures as they are, without augmentation."""
@@ -136,15 +143,13 @@ def _spec(reads: TrialReads) -> NetworkSpec:
     hyperparameters, context = reads.hyperparameters, reads.context
     unfrozen = hyperparameters.get("unfrozen", 0)
     on_todays_recipe = "warmup" in hyperparameters
-    kinds = {"l1": "l1", "l2": "l2"}
-    if not on_todays_recipe:  # whose optimizer decays by itself
-        kinds["weight_decay"] = "decay"
     return NetworkSpec(
         network=hyperparameters["network"],
         unfrozen=unfrozen,
         start=reads.start,
         augmented=reads.start == vgg16.PICTURE and reads.augmented,
-        penalties=tuple(kind for name, kind in kinds.items() if name in hyperparameters),
+        mixed="mixup" in hyperparameters,
+        penalties=tuple(name for name in ("l1", "l2") if name in hyperparameters),
         width=hyperparameters.get("width"),
         pooling=hyperparameters.get("pooling", "flatten"),
         # The article's: RMSprop for what is trained from scratch, SGD to fine-tune.
