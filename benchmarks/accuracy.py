@@ -1,10 +1,13 @@
-"""What each element of today's recipe is worth to a head on frozen features.
+"""What today's recipe is worth, element by element, and what kept views are worth.
 
-The first point of the portfolio on the article's 2,000 + 800 photos at 150 px, the same with one
-element changed, and the article's recipe on the same preprocessing; five seeds each: the best
-epoch's validation accuracy, and the last one's, which nobody chose.
+Photos of the article at 150 px; validation accuracy of the best epoch and of the last one, which
+nobody chose. With `--views` the first point of the portfolio is trained with that many views of
+policy `medium`, which its epochs take in turn; else as it is, with one element changed after the
+other, and by the article's recipe on the same preprocessing.
 
-    python -m benchmarks.accuracy --weights vgg16.npz [--seeds 5] [--epochs 15] [--cache DIR]
+    python -m benchmarks.accuracy --weights vgg16.npz
+    python -m benchmarks.accuracy --weights vgg16.npz --unfrozen 1 --pictures 400 --seeds 3
+    python -m benchmarks.accuracy --weights vgg16.npz --views 2 4 8 16 30 --pictures 400 --epochs 30
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +37,9 @@ from tuning.training.context import TrialContext
 from tuning.training.transfer import TransferTrial
 
 SIZE = 150
-PER_CLASS = (1000, 400)
-OFF: dict[str, dict[str, Any]] = {
+VALIDATION = 400  # pictures a class
+POLICY = "medium"
+RECIPE: dict[str, dict[str, Any]] = {
     "today's recipe": {},
     "weights not averaged": {"average": 0.0},
     "no weight decay": {"weight_decay": 0.0},
@@ -43,10 +48,15 @@ OFF: dict[str, dict[str, Any]] = {
     "batches of 16": {"batch_size": 16},
     "label smoothing 0.1": {"label_smoothing": 0.1},
     "dropout 0.7": {"dropout": 0.7},
+}
+# Of a head alone: with unfrozen layers they cost one more pass of the frozen ones each.
+FEATURES: dict[str, dict[str, Any]] = {
     "features averaged and standardised": {"pooling": "standardised"},
     "features flattened": {"pooling": "flatten"},
     "pixels / 255": {"preprocessing": "rescale"},
 }
+
+Run = tuple[str, TrialContext, dict[str, Any]]  # in words, and what a trial is made of
 
 
 def train(context: TrialContext, point: dict[str, Any]) -> tuple[float, float]:
@@ -56,36 +66,63 @@ def train(context: TrialContext, point: dict[str, Any]) -> tuple[float, float]:
     return max(found), found[-1]
 
 
-def article(epochs: int) -> dict[str, Any]:
-    """The article's bottleneck experiment, on the preprocessing that today's recipe has."""
-    (bottleneck,) = (each for each in EXPERIMENTS if each.name == "bottleneck")
-    return bottleneck.hyperparameters(epochs) | {"preprocessing": "imagenet"}
+def article(unfrozen: int, epochs: int) -> dict[str, Any]:
+    """The article's recipe, on the preprocessing that today's has."""
+    name = "fine_tune" if unfrozen else "bottleneck"
+    (experiment,) = (each for each in EXPERIMENTS if each.name == name)
+    point = experiment.hyperparameters(epochs) | {"preprocessing": "imagenet"}
+    return point | ({"unfrozen": unfrozen, "augmentation": "none"} if unfrozen else {})
+
+
+def elements(context: TrialContext, unfrozen: int, epochs: int) -> list[Run]:
+    """Today's recipe, and what it is without each of its elements."""
+    first = levers.complete(
+        {**PORTFOLIO[0].point, "unfrozen": unfrozen}, epochs, levers.DEEPEST, "levers"
+    )
+    changes = RECIPE if unfrozen else RECIPE | FEATURES
+    runs = [(name, context, first | change) for name, change in changes.items()]
+    return [*runs, ("the article's recipe", context, article(unfrozen, epochs))]
+
+
+def kept_views(context: TrialContext, numbers: Sequence[int], epochs: int) -> list[Run]:
+    """The pictures as they are, and so many views of each."""
+    first = levers.complete(PORTFOLIO[0].point, epochs, space="levers")
+    runs = [("as they are", context, first)]
+    for views in numbers:
+        runs.append(
+            (f"{views} views", replace(context, views=views), first | {"augmentation": POLICY})
+        )
+    return runs
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--weights", default=str(SURROGATE))
+    parser.add_argument("--pictures", type=int, default=2000, help="to train on")
+    parser.add_argument("--unfrozen", type=int, default=0)
+    parser.add_argument("--views", type=int, nargs="+")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--cache", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         cache = options.cache or Path(folder)
-        data = dataset.load(PHOTOS, cache=cache, per_class=PER_CLASS, image_size=SIZE)
+        counts = (options.pictures // 2, VALIDATION)
+        data = dataset.load(PHOTOS, cache=cache, per_class=counts, image_size=SIZE)
         context = TrialContext(data, FeatureCache(cache), options.weights)
-        first = levers.complete(PORTFOLIO[0].point, options.epochs, space="levers")
-        points = {name: first | off for name, off in OFF.items()}
-        points["the article's recipe"] = article(options.epochs)
+        if options.views:
+            runs = kept_views(context, options.views, options.epochs)
+        else:
+            runs = elements(context, options.unfrozen, options.epochs)
         rows = []
-        for name, point in points.items():
+        for name, where, point in runs:
             began = time.perf_counter()
-            seeds = range(options.seeds)
-            found = [train(replace(context, seed=seed), point) for seed in seeds]
+            found = [train(replace(where, seed=seed), point) for seed in range(options.seeds)]
             seconds = (time.perf_counter() - began) / options.seeds
             best, last = ([each[n] for each in found] for n in (0, 1))
             rows.append((name, *_mean(best), *_mean(last), seconds))
     print(describe())
-    print(table(["a head", "best, %", "+-", "last, %", "+-", "seconds"], rows))
+    print(table(["trained on", "best, %", "+-", "last, %", "+-", "seconds"], rows))
 
 
 def _mean(shares: list[float]) -> tuple[str, str]:

@@ -78,9 +78,9 @@ def first_cells(table: Table) -> list[str]:
 # Arguments, constants that have other values than usual, first cells of the table.
 BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "accuracy": (
-        "--seeds 1 --epochs 1",
-        {"SIZE": 48, "PER_CLASS": (8, 2), "OFF": {"all": {}, "not averaged": {"average": 0.0}}},
-        ["a head", "all", "not averaged", "the article's recipe"],
+        "--pictures 8 --seeds 1 --epochs 1 --unfrozen 1",
+        {"SIZE": 48, "VALIDATION": 2, "RECIPE": {"all": {}, "not averaged": {"average": 0.0}}},
+        ["trained on", "all", "not averaged", "the article's recipe"],
     ),
     "cache_build": (
         "--pictures 4 --rounds 1",
@@ -150,6 +150,12 @@ def test_growing_prints_both_of_its_tables(benchmark):
     assert first == "16"
     assert 0 < sum(map(float, later)) <= 4  # each of the new ones at most once in each view
     assert first_cells(epochs) == ["an epoch of a head", "1 segment", "2 segments", "8 segments"]
+
+
+def test_accuracy_compares_numbers_of_views(benchmark):
+    constants = {"SIZE": 48, "VALIDATION": 2}
+    (table,) = benchmark("accuracy", "--views 1 2 --pictures 8 --seeds 2 --epochs 2", constants)
+    assert first_cells(table) == ["trained on", "as they are", "1 views", "2 views"]
 
 
 @pytest.mark.slow
