@@ -511,7 +511,7 @@ def test_faults_are_one_line(tmp_path, cache, make, told):
     [
         ((7, 3), "The class 'cats' has 6 pictures, but 7 are needed for train"),
         ((6, 4), "The class 'cats' has 3 pictures, but 4 are needed for validation"),
-        ((5, 3, 1), "There is no folder .*test to take 1 pictures"),
+        ((5, 3, 1), "There is no test split in .* to take 1 pictures"),
     ],
 )
 def test_more_per_class_than_there_are(tmp_path, cache, per_class, told):

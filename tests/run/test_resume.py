@@ -148,9 +148,10 @@ def resume(runs):
 
 def test_other_pictures_are_refused(killed):
     _, folder, _, _ = killed
-    settings = folder / "settings.toml"
-    kept = settings.read_text()
-    settings.write_text(kept.replace("per_class = [\n    40,", "per_class = [\n    30,"))
+    division = folder / "split.csv"
+    kept = division.read_text()
+    division.write_text(kept.replace("train/cats/cat.1.jpg,cats,train,\n", ""))
+    assert division.read_text() != kept
     code, err = resume(folder.parent)
     assert code == 2
     assert "not those that the run killed began with" in err
@@ -163,7 +164,7 @@ def test_other_pictures_are_refused(killed):
     facts.write_text(json.dumps(told))
     code, err = resume(folder.parent)
     facts.write_text(written)
-    settings.write_text(kept)
+    division.write_text(kept)
     assert code == 2
     assert "begun by a version that decoded pictures otherwise" in err
     assert err.count("\n") == 1

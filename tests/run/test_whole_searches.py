@@ -3,8 +3,9 @@
 import io
 import json
 import os
-import subprocess
-import sys
+import re
+import signal
+import threading
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
+from test_search import start
 
 from tuning import report
 from tuning.cluster.joining import connected
@@ -21,9 +23,9 @@ from tuning.records.trial_log import read_trials
 from tuning.report.story import headline
 from tuning.search import main
 
-ROOT = Path(__file__).resolve().parents[2]
 TESTS = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
+EPOCHS = 12  # of the experiments that are killed
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +60,19 @@ def search(asked, monkeypatch):
     """Runs one in this process; returns its folder, its exit code, and what stderr said."""
     monkeypatch.chdir(TESTS)  # where a HyperModel is found
 
-    def run(name, *arguments):
+    def search(name, *arguments):
         folder, words = asked(name, *arguments)
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
-            code = main(words)
-        return folder, code, said.getvalue()
+        code, _, said = run(*words)
+        return folder, code, said
 
-    return run
+    return search
+
+
+def run(*words):
+    """Exit code, standard output and standard error of the command, in this process."""
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as said:
+        code = main([*map(str, words)])
+    return code, out.getvalue(), said.getvalue()
 
 
 def study_of(folder):
@@ -121,9 +129,8 @@ def test_points_of_the_user_and_of_an_earlier_run(search, place):
 def test_a_run_is_extended_when_its_pictures_have_changed(place):
     """After `first`, of which some pictures are held out now."""
     given = ("--extend", "first", "--name", "more", "--runs", place / "runs", "--holdout", "0.1")
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
-        code = main([*map(str, given), "--trials", "2"])
-    assert code == 0, said.getvalue()
+    code, _, said = run(*given, "--trials", 2)
+    assert code == 0, said
     folder = place / "runs/more"
     earlier, facts = facts_of(place / "runs/first"), facts_of(folder)
     assert facts["data"]["fingerprint"] != earlier["data"]["fingerprint"]
@@ -218,28 +225,24 @@ def test_five_failures_alike_end_the_search(search):
     assert facts_of(folder)["best"] is None or facts_of(folder)["failures"]
 
 
-def test_mlflow_and_wandb_are_told_and_rays_dashboard_starts(asked, place, monkeypatch):
-    mlflow = pytest.importorskip("mlflow")
-    pytest.importorskip("wandb")
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(place))
-    # With a Ray of its own.
-    folder, words = asked("told", "--trials", 2, "--epochs", 1, "--log", "mlflow", "wandb")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tuning" / "search.py"), *words, "--dashboard"],
-        capture_output=True,
-        text=True,
-        timeout=500,
+def test_interrupting_ends_gently(search, place):
+    events = place / "runs" / "cut" / "trials.jsonl"
+
+    def interrupt():
+        while not (events.exists() and '"finished"' in events.read_text()):
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    folder, code, said = search(
+        "cut", *("--trials", 50, "--epochs", 6, "--max-unfrozen", 3, "--cpus-per-trial", 1)
     )
-    assert done.returncode == 0, done.stderr
-    assert "Ray's dashboard: http://127.0.0.1:" in done.stdout
-    client = mlflow.tracking.MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    experiment = client.get_experiment_by_name("told")
-    runs = client.search_runs([experiment.experiment_id])
-    assert len(runs) == 2
-    assert {run.data.params["hyperparameters/network"] for run in runs} == {"vgg16"}
-    assert all(0 <= run.data.metrics["validation_accuracy"] <= 1 for run in runs)
-    assert len(list(place.rglob("offline-run-*/*.wandb"))) == 2
+    assert code == 130, said
+    facts = facts_of(folder)
+    assert facts["run"]["interrupted"]
+    assert facts["best"] is not None
+    assert (folder / "best" / "model.keras").is_file()
+    assert all(trial.state != TrialState.RUNNING for trial in study_of(folder).trials)
 
 
 def test_a_time_budget_ends_the_search(search):
@@ -255,3 +258,57 @@ def test_a_time_budget_ends_the_search(search):
     assert len(facts["trials"]) < 1000
     assert "the time budget of 1 min 0 s was spent" in facts["run"]["ended"]
     assert facts["confirmation"]["repeats"] == 2  # which is no part of the search
+
+
+def test_killed_in_the_tenth_epoch_of_the_second_they_go_on_from_a_checkpoint(photos, tmp_path):
+    place = ("--runs", tmp_path / "runs")
+    log = EventLog(tmp_path / "runs" / "three" / "trials.jsonl")
+    process = start(
+        "search.py",
+        *("--data", photos, "--per-class", 40, 20, "--image-size", 32, "--weights", "random"),
+        *("--experiments", "--epochs", EPOCHS, "--name", "three", "--time-budget", "20m"),
+        *("--cpus-per-trial", os.cpu_count(), "--cache", tmp_path / "cache", *place),
+    )
+    until = time.monotonic() + 600
+    while epochs(log.read(), 1) != list(range(1, 10)):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    before = log.read()
+    done = len(epochs(before, 1))
+    assert 9 <= done < EPOCHS
+    spent = before[-1]["at"] - before[0]["at"]
+
+    def go_on(*words):
+        return run("--resume", "three", *place, *words)
+
+    # What was spent before counts: of this budget nothing is left.
+    code, _, error = go_on("--time-budget", f"{spent}s")
+    assert code == 0, error
+    assert "time budget" in (log.path.parent / "report.md").read_text()
+    assert epochs(log.read()[len(before) :], 1) == []
+
+    code, out, error = go_on("--time-budget", "20m")
+    assert (code, error) == (0, "")
+    after = log.read()[len(before) :]
+    again = epochs(after, 1)
+    assert 1 < again[0] <= done + 1  # from a checkpoint
+    assert again == list(range(again[0], EPOCHS + 1))
+    assert epochs(after, 0) == []  # it was over
+    facts = report.check(json.loads((log.path.parent / "report.json").read_text()))
+    assert [(each["status"], each["epochs"]) for each in facts["trials"]] == 3 * [
+        ("finished", EPOCHS)
+    ]
+    names = [each["experiment"] for each in facts["trials"]]
+    assert names == ["convnet", "bottleneck", "fine_tune"]
+    assert re.search(r"Small convnet from scratch +75-80 % +\d+\.\d %", out)
+    # The head of experiment 3 is experiment 2's, epochs and all.
+    assert len(list((tmp_path / "cache" / "heads").glob("*.npz"))) == 1
+    assert facts["run"]["trials_at_once"] == 1
+    assert (log.path.parent / "tune").is_dir()  # the loggers' folder
+
+
+def epochs(events: list[dict], number: int) -> list[int]:
+    return [e["epoch"] for e in events if e["event"] == "epoch" and e["number"] == number]

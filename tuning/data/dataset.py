@@ -10,7 +10,8 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from itertools import combinations
@@ -19,8 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from tuning.data import decoded, layouts, levels
+from tuning.data import decoded, labels, layouts, levels
 from tuning.data.decoding import AS_IN_THE_ARTICLE, DecodeSettings, Levels
+from tuning.data.division import Shares, divide
+from tuning.data.layouts import Picture
 from tuning.data.parts import Part
 from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath
@@ -29,6 +32,7 @@ from tuning.wording import count
 
 MAX_BROKEN = 0.05
 NAMED = 10  # broken files that get a warning of their own
+CONTRADICTIONS = 5  # that are named
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Split:
             at whatever size.
         checksums: uint8 (N, 16), BLAKE2b of each picture's pixels.
         settings: How they became squares of 8 bits.
+        groups: What each belongs to that is not divided, None for nothing; empty where none has
+            any.
     """
 
     name: str
@@ -53,6 +59,7 @@ class Split:
     digests: np.ndarray
     checksums: np.ndarray
     settings: DecodeSettings
+    groups: tuple[str | None, ...] = ()
 
     @property
     def whole(self) -> tuple[Split, ...]:
@@ -126,6 +133,14 @@ class Dataset:
             for split in self.splits
         }
 
+    def pictures(self) -> Iterator[Picture]:
+        """Each picture, with all that is known of it."""
+        for split in self.splits:
+            assert isinstance(split, Split)
+            groups = split.groups or itertools.repeat(None)
+            for path, label, group in zip(split.paths, split.labels, groups, strict=False):
+                yield Picture(self.root / path, self.classes[label], split.name, group)
+
     def at(self, image_size: int) -> Dataset:
         """The same pictures in the same splits, at another size.
 
@@ -171,12 +186,15 @@ def load(
     per_class: tuple[int, ...] | None = None,
     split_seed: int = 0,
     settings: DecodeSettings = AS_IN_THE_ARTICLE,
+    listed: Path | None = None,
+    groups: str | None = None,
+    divided: Path | None = None,
 ) -> Dataset:
     """Finds, decodes and checks the pictures under `root`.
 
     Args:
         root: `train/CLASS/…` with `validation/CLASS/…` (and `test/CLASS/…`), or `CLASS/…` alone, or
-            flat `CLASS.NUMBER.jpg` files in `train/` or in `root`.
+            flat `CLASS.NUMBER.jpg` files in `train/` or in `root`; see `layouts`.
         cache: The cache's folder or place; decoded pictures go to `pictures/` in it.
         image_size: Side in pixels to which pictures are scaled.
         validation_share: The share of each class, where there is no validation folder.
@@ -187,44 +205,56 @@ def load(
         split_seed: The seed of the split by shares.
         settings: How pictures become squares of 8 bits. The scale of those of more is what an
             earlier run found; None finds it in the training split.
+        listed: A list of files and classes that goes before folders, see `labels.apply`.
+        groups: The column of that list whose groups are not divided.
+        divided: What `labels.write` wrote of the same pictures when they were divided; all else
+            that divides them is not asked then.
 
     Raises:
         UserError: What is wrong with the data, in one line.
     """
-    files = layouts.find(
-        root,
-        validation_share=validation_share,
-        holdout=holdout,
-        per_class=per_class,
-        split_seed=split_seed,
-    )
+    told: list[str] = []
+    reader = _Reader(root, SharedFolder.of(cache), image_size, settings)
+    if divided:
+        pictures = labels.read(divided, root)
+        by_split = {name: [p for p in pictures if p.split == name] for name in layouts.SPLITS}
+    else:
+        pictures, told = layouts.find(root, listed)
+        if listed:
+            pictures, more = labels.apply(listed, root, pictures, groups)
+            told += more
+        if not per_class:
+            pictures = reader.equal_together(pictures)
+        shares = Shares(validation_share, holdout, per_class, split_seed)
+        by_split, more = divide(root, pictures, shares)
+        told += more
+    classes = tuple(sorted({str(each.label) for each in pictures}))
     broken: dict[str, str] = {}
     splits: dict[str, Split] = {}
-    reader = _Reader(root, SharedFolder.of(cache), image_size, settings)
-    for name in ("train", "validation", "test"):  # the first finds the scale
-        by_class = getattr(files, name)
-        if by_class:
-            splits[name], refused = reader.split(name, by_class)
+    for name in layouts.SPLITS:  # the first finds the scale
+        if by_split.get(name):
+            splits[name], refused = reader.split(name, by_split[name], classes)
             broken |= refused
     total = sum(map(len, splits.values())) + len(broken)
-    warnings = _broken(broken, total, root) + reader.told
+    warnings = told + _broken(broken, total, root) + reader.told
     if settings.levels:
         shown = _scale(settings.levels)
         warnings.append(f"Pictures of more than 8 bits are shown as before: {shown}")
     for split in splits.values():
-        for label, name in enumerate(files.classes):
+        for label, name in enumerate(classes):
             if not (split.labels == label).any():
                 raise UserError(f"No readable picture of class {name!r} in {split.name} of {root}.")
     for one, other in combinations(splits.values(), 2):
         warnings += _shared(one, other)
+    warnings += _contradictions(splits.values(), classes)
     return Dataset(
         root,
-        files.classes,
+        classes,
         image_size,
         splits["train"],
         splits["validation"],
         splits.get("test"),
-        _fingerprint(files.classes, splits.values()),
+        _fingerprint(classes, splits.values()),
         tuple(warnings),
         reader.cache,
     )
@@ -257,11 +287,15 @@ class _Reader:
         self.root, self.cache, self.image_size = root, cache, image_size
         self.settings = settings
         self.told: list[str] = []
+        self._contents: dict[Path, str] = {}
 
-    def split(self, name: str, by_class: layouts.ByClass) -> tuple[Split, dict[str, str]]:
+    def split(
+        self, name: str, pictures: Sequence[Picture], classes: Sequence[str]
+    ) -> tuple[Split, dict[str, str]]:
         """One split, and the reasons why files of it were left out, by relative path."""
-        files = [file for each in by_class.values() for file in each]
-        labels = np.repeat(np.arange(len(by_class)), [len(each) for each in by_class.values()])
+        files = [each.file for each in pictures]
+        numbers = {label: number for number, label in enumerate(classes)}
+        known = np.array([numbers[str(each.label)] for each in pictures])
         paths = [file.relative_to(self.root).as_posix() for file in files]
         finds_scale = name == "train" and self.settings.levels is None
         contents, folder, header = self._entry(files, finds_scale)
@@ -273,16 +307,50 @@ class _Reader:
             self.told.append(f"{number} training pictures have more than 8 bits: {_scale(found)}")
         reasons = header["broken"]
         kept = np.array([row for row in range(len(files)) if str(row) not in reasons], dtype=int)
+        groups = [pictures[index].group for index in kept]
         split = Split(
             name,
             folder,
-            labels[kept],
+            known[kept],
             tuple(paths[index] for index in kept),
             _digests("".join(contents[index][:32] for index in kept)),
             _digests(header["digests"]),
             self.settings,
+            tuple(groups) if any(groups) else (),
         )
         return split, {paths[int(index)]: reason for index, reason in reasons.items()}
+
+    def equal_together(self, pictures: Sequence[Picture]) -> list[Picture]:
+        """Pictures that nothing divides yet, of which equal files are a group."""
+        free = [each for each in pictures if each.split in (None, "train")]
+        if len(free) < len(pictures) and any(each.split == "validation" for each in pictures):
+            return list(pictures)
+        contents = dict(zip(free, self.contents([each.file for each in free]), strict=True))
+        number = Counter(contents.values())
+        kinds: dict[str | None, set[str]] = {}
+        for each, content in contents.items():
+            kinds.setdefault(each.label, set()).add(content)
+
+        def is_grouped(each: Picture) -> bool:
+            return (
+                each in contents
+                and each.group is None
+                and number[contents[each]] > 1
+                # A class of copies is divided all the same: there is a warning of them.
+                and len(kinds[each.label]) >= len(layouts.SPLITS)
+            )
+
+        return [
+            replace(each, group=f"equal/{contents[each][:16]}") if is_grouped(each) else each
+            for each in pictures
+        ]
+
+    def contents(self, files: Sequence[Path]) -> list[str]:
+        """Hashes of files' bytes."""
+        new = [file for file in files if file not in self._contents]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing releases Python's lock
+            self._contents.update(zip(new, pool.map(_content, new), strict=True))
+        return [self._contents[file] for file in files]
 
     def again(self, split: Split) -> Split:
         """A split that was read before, at this size and with the scale that was found then.
@@ -307,11 +375,11 @@ class _Reader:
         Returns:
             Hashes of the files' bytes, where the pixels lie, and what stands beside them.
         """
-        # Hashing and decoding release Python's lock, so threads do.
+        # Decoding releases Python's lock, so threads do.
+        contents = self.contents(files)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             settings = self.settings
             known = settings.levels and astuple(settings.levels)
-            contents = list(pool.map(_content, files))
             identity = {
                 "files": contents,
                 "image_size": self.image_size,
@@ -391,3 +459,18 @@ def _shared(one: Split, other: Split) -> list[str]:
         f"{count(len(twins), 'picture')} of {other.name} {are} in {one.name} as well, which "
         f"inflates the score: {twins[0][1]} is {twins[0][0]}, for one"
     ]
+
+
+def _contradictions(splits: Iterable[Split], classes: Sequence[str]) -> list[str]:
+    """A word on equal pictures of different classes."""
+    first: dict[bytes, tuple[str, int]] = {}
+    found = []
+    for split in splits:
+        for known, path, label in zip(split.checksums, split.paths, split.labels, strict=True):
+            other, its = first.setdefault(bytes(known), (path, label))
+            if its != label:
+                found.append(f"{path} ({classes[label]}) is {other} ({classes[its]})")
+    if not found:
+        return []
+    named = "; ".join(found[:CONTRADICTIONS]) + ("; …" if len(found) > CONTRADICTIONS else "")
+    return [f"{count(len(found), 'picture')} under two classes, of which one is wrong: {named}"]

@@ -171,17 +171,18 @@ def write(
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def check_room(folder: Path, needed: int) -> None:
-    """Looks whether so many bytes can be written.
+def check_room(folder: Path, needed: int, what: str = "decoded") -> None:
+    """Looks whether so many bytes of decoded pictures, or other ones, can be written.
 
     Raises:
         UserError: If not.
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
+        smaller = ", or a smaller --image-size" if what == "decoded" else ""
         raise UserError(
-            f"The decoded pictures need {in_words(needed)} in {folder}, where {in_words(free)} are "
-            "free; make room, give another --cache, or a smaller --image-size."
+            f"The {what} pictures need {in_words(needed)} in {folder}, where {in_words(free)} are "
+            f"free; make room, or give another --cache{smaller}."
         )
 
 

@@ -77,6 +77,14 @@ class Part:
         return digests
 
     @property
+    def groups(self) -> tuple[str | None, ...]:
+        """As those of a `Split`."""
+        if not any(split.groups for split in self.whole):
+            return ()
+        found = [each for split in self.whole for each in split.groups or [None] * len(split)]
+        return tuple(found[row] for row in self.rows)
+
+    @property
     def settings(self) -> DecodeSettings:
         """The scale of pictures of more than 8 bits."""
         return self.whole[0].settings

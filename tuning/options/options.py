@@ -47,8 +47,25 @@ class Options:
         kinds.LOCATION,
         "DIR",
         "train/CLASS/… and validation/CLASS/… (and test/CLASS/…), or CLASS/… alone, or flat "
-        "train/CLASS.NUMBER.jpg (default: the demo)",
+        "train/CLASS.NUMBER.jpg; also in an archive, .zip or .tar.gz (default: the demo)",
         group=DATA,
+    )
+    labels: Path | None = option(
+        None,
+        kinds.PATH,
+        "FILE",
+        "list of files and their classes, which goes before folders: CSV, with the columns file "
+        "and label, or found by what is in them; also split and group",
+        group=DATA,
+    )
+    groups: str | None = option(
+        None,
+        kinds.TEXT,
+        "COLUMN",
+        "of that list: pictures of one patient, say, or of one camera, are not divided between "
+        "splits and folds",
+        group=DATA,
+        excludes=("per_class",),
     )
     per_class: tuple[int, ...] | None = option(
         None,
@@ -419,6 +436,8 @@ class Options:
                 f"--validation-share {self.validation_share} and --holdout {self.holdout} "
                 "leave nothing to train on; their sum must be below 1."
             )
+        if self.groups and not self.labels:
+            raise UserError(f"--groups {self.groups} is a column of a list: give --labels FILE.")
         if self.per_class and len(self.per_class) not in (2, 3):
             raise UserError(
                 f"--per-class takes two or three numbers (train, validation, test), "

@@ -65,6 +65,11 @@ class RunFolder:
         return self.path / "opening.json"
 
     @property
+    def division(self) -> Path:
+        """Which picture is of which class in which split, as `data.labels` writes it."""
+        return self.path / "split.csv"
+
+    @property
     def outcome(self) -> Path:
         """What the end of the run found out, see `records.outcome`."""
         return self.path / "findings.json"

@@ -13,7 +13,7 @@ from tuning.cluster.leases import LeasedLocks
 from tuning.cluster.rate import matrix_rate
 from tuning.cluster.remote_events import RemoteEventLog
 from tuning.cluster.resources import resources_per_trial
-from tuning.data import decoded
+from tuning.data import decoded, labels
 from tuning.errors import UserError
 from tuning.features import FeatureCache, cost
 from tuning.files.shared_folder import SharedFolder
@@ -55,6 +55,8 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
         stack.enter_context(folder.locked())
         earlier = _earlier(prepared)
         settings.write(folder.settings, options)
+        if not folder.division.exists():
+            labels.write(folder.division, prepared.dataset.root, prepared.dataset.pictures())
         outcome.reopen(folder)
         mirror = stack.enter_context(Mirror(folder))
         progress = Progress(options.planned, folder.cache_events, options.time_budget, console)

@@ -64,7 +64,7 @@ def describe(
             "decoding": decoded.FORMAT,
             "levels": list(astuple(levels)) if levels else None,
             "keep_aspect": dataset.settings.keep_aspect,
-            "warnings": list(dataset.warnings),
+            "warnings": list(earlier["data"]["warnings"] if earlier else dataset.warnings),
         },
         "weights": weights_of(options, context.weights),
         **({"space": space} if space else {}),  # type: ignore[typeddict-item]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from models.weights import WeightsError, check, imagenet_file, load
-from tuning.data import dataset, demo
+from tuning.data import archives, dataset, demo
 from tuning.data.dataset import Dataset
 from tuning.data.decoding import DecodeSettings, Levels
 from tuning.data.folds import most_folds
@@ -28,6 +28,8 @@ from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.space import Space, build_space
 from tuning.scheduling.warm_start import best_points
 from tuning.training.context import NamedHyperModel, PickledHyperModel
+
+NAMED = 20  # classes, in one line
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,8 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
         check(fetch_file(options.weights))
     except WeightsError as error:
         raise UserError(str(error)) from error
-    data = load_data(options, _scale(options, folder))
+    divided = folder.division if resumed and folder.division.exists() else None
+    data = load_data(options, _scale(options, folder), divided)
     if options.folds is not None and options.folds > (most := most_folds(data)):
         raise UserError(
             f"--folds {options.folds} wants a picture of each class in each fold, but the smallest "
@@ -135,19 +138,20 @@ def _scale(options: Options, folder: RunFolder) -> Levels | None:
     return None
 
 
-def load_data(options: Options, levels: Levels | None = None) -> Dataset:
-    """The pictures, or the demo's; says what is wrong with some of them.
+def load_data(
+    options: Options, levels: Levels | None = None, divided: Path | None = None
+) -> Dataset:
+    """The pictures, or the demo's; says what they are, and what is wrong with some of them.
 
     Args:
         options: What the user asked for.
         levels: The scale of pictures of more than 8 bits, if it is known.
+        divided: The list by which the run divided them when it began; None if it begins now.
 
     Raises:
         UserError: If they are no data set.
     """
-    root = options.data or demo.make(SharedFolder(options.cache).here)
-    if isinstance(root, ObjectPath):
-        root = fetch_folder(root)
+    root = _root(options)
     found = dataset.load(
         root,
         cache=options.cache,
@@ -157,14 +161,38 @@ def load_data(options: Options, levels: Levels | None = None) -> Dataset:
         per_class=options.per_class,
         split_seed=options.split_seed,
         settings=DecodeSettings(levels, options.keep_aspect),
+        listed=_list(options.labels, root) if options.labels and not divided else None,
+        groups=options.groups,
+        divided=divided,
     )
     for warning in found.warnings:
         log.warning("%s", warning)
-    sizes = {name: sum(counts.values()) for name, counts in found.counts().items()}
-    pictures = ", ".join(f"{number:,} {name}" for name, number in sizes.items())
+    counts = found.counts()
+    sizes = ", ".join(f"{sum(each.values()):,} {name}" for name, each in counts.items())
+    classes = [
+        f"{name} {sum(each[name] for each in counts.values()):,}" for name in found.classes[:NAMED]
+    ]
+    classes += ["…"] if len(found.classes) > NAMED else []
     source = options.data or "the demo"
-    log.info("%d classes of %s: %s pictures", len(found.classes), source, pictures)
+    log.info("%d classes of %s: %s", len(found.classes), source, ", ".join(classes))
+    log.info("%s pictures", sizes)
     return found
+
+
+def _root(options: Options) -> Path:
+    """The folder of the pictures on this machine."""
+    here, data = SharedFolder(options.cache).here, options.data
+    if data is None:
+        return demo.make(here)
+    if isinstance(data, ObjectPath):
+        return fetch_folder(data)
+    return archives.unpacked(data, here) if data.is_file() else data
+
+
+def _list(path: Path, root: Path) -> Path:
+    """A list of labels: where the user stands, else in the folder of the pictures."""
+    inside = root / path
+    return inside if not path.exists() and inside.exists() else path
 
 
 def choose_weights(options: Options) -> str:
