@@ -123,6 +123,15 @@ class Host:
             raise RuntimeError(f"{self.name}: {command}: {found.stdout}")
         return found.stdout
 
+    def has_process(self, start: str) -> bool:
+        """Whether a command line there begins so; asked for the price of a few files."""
+        pids = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True)
+        for pid in pids.stdout.split():
+            with contextlib.suppress(OSError):  # it has ended
+                if Path(f"/proc/{pid}/cmdline").read_text().startswith(start):
+                    return True
+        return False
+
     def inside(self, *command: str) -> list[str]:
         """The command line that runs `command` in the host's network."""
         return ["ip", "netns", "exec", self.name, *command]

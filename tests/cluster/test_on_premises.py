@@ -299,13 +299,13 @@ def _lose_one_amid_a_build(cluster: Cluster, cache: ObjectPath) -> None:
     while True:
         begun, whole = _entries(cache)
         for host in cluster.hosts[1:] if begun > whole else ():
-            if host.ssh("pgrep -f ^ray::_Builder.run || true"):
+            if host.has_process("ray::_Builder.run"):
                 host.kill()
                 host.boot()
                 cluster.join(host)
                 return
         assert time.monotonic() < until
-        time.sleep(0.1)
+        time.sleep(0.3)
 
 
 def _await_end_of(place: ObjectPath, count: int, cluster: Cluster, copy: Path) -> dict[int, object]:
@@ -318,7 +318,7 @@ def _await_end_of(place: ObjectPath, count: int, cluster: Cluster, copy: Path) -
             if len(over) >= count:
                 return {each.number: (each.status, each.epochs) for each in over}
         assert time.monotonic() < deadline, cluster.execute(f"ray job logs {place.name}")
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def _workers(folder: Path) -> set[str]:

@@ -150,7 +150,7 @@ def test_other_pictures_are_refused(killed):
     _, folder, _, _ = killed
     division = folder / "split.csv"
     kept = division.read_text()
-    division.write_text(kept.replace("train/cats/cat.1.jpg,cats,train,\n", ""))
+    division.write_text(kept.replace("train/cats/cat.0001.jpg,cats,train,\n", ""))
     assert division.read_text() != kept
     code, err = resume(folder.parent)
     assert code == 2
