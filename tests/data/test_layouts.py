@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance
 
-from tuning.data import archives, dataset, labels
+from tuning.data import archives, dataset, labels, likeness
 from tuning.data.folds import fold, most_folds
 from tuning.data.layouts import split_of
 from tuning.errors import UserError
@@ -245,7 +245,7 @@ def test_equal_pictures_of_two_classes_are_named_with_both_paths(tmp_path, cache
     root = fill(tmp_path / "d", count=12)
     for index in range(3):
         shutil.copy(root / "green" / f"00{index}.png", root / "red" / f"copy{index}.png")
-    (told,) = load(root, cache).warnings
+    *_, told = load(root, cache).warnings
     assert told.startswith("3 pictures under two classes, of which one is wrong: ")
     for index in range(3):
         assert f"red/copy{index}.png (red) is green/00{index}.png (green)" in told
@@ -258,7 +258,8 @@ def test_equal_pictures_stay_in_one_split(tmp_path, cache, seed):
         for index in range(6):
             shutil.copy(root / name / f"00{index}.png", root / name / f"copy{index}.png")
     data = load(root, cache, split_seed=seed)
-    assert data.warnings == ()
+    (told,) = data.warnings
+    assert told.startswith("24 pictures are the same as others, or nearly, and stay in one split")
     assert sum(map(sum, counts(data).values())) == 36
     kinds = [{bytes(each) for each in split.digests} for split in data.splits]
     assert sum(map(len, kinds)) == len(set.union(*kinds))
@@ -276,6 +277,69 @@ def test_a_class_of_copies_is_divided_and_that_is_said(tmp_path, cache):
     data = load(root, cache)
     assert counts(data)["train"] == [8, 8]
     assert any("which inflates the score" in line for line in data.warnings)
+
+
+@pytest.fixture
+def saved_anew(tmp_path, photos):
+    """24 photos of each class, 8 of which come again: at quality 60, smaller, lighter or cut."""
+    root = tmp_path / "d"
+    for name in ("cats", "dogs"):
+        (root / name).mkdir(parents=True)
+        for number, file in enumerate(sorted((photos / "train" / name).iterdir())[:24]):
+            shutil.copy(file, root / name)
+            if number >= 8:
+                continue
+            with Image.open(file) as picture:
+                wide, high = picture.size
+                changed = [
+                    picture,
+                    picture.resize((wide // 2, high // 2)),
+                    ImageEnhance.Brightness(picture).enhance(1.15),
+                    picture.crop((wide // 60, high // 60, wide, high)),
+                ][number % 4]
+                changed.save(root / name / f"{file.stem}_again.jpg", quality=60)
+    return root
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pictures_saved_anew_stay_in_one_split(saved_anew, cache, seed):
+    data = load(saved_anew, cache, split_seed=seed)
+    (told,) = data.warnings
+    assert told.startswith("32 pictures are the same as others, or nearly")
+    place = {path.replace("_again", ""): [] for split in data.splits for path in split.paths}
+    assert len(place) == 48
+    for split in data.splits:
+        for path in split.paths:
+            place[path.replace("_again", "")].append(split.name)
+    assert all(len(set(names)) == 1 for names in place.values())
+    for number in range(3):
+        part = fold(data, number, 3)
+        one, other = (set(split.groups) - {None} for split in (part.train, part.validation))
+        assert not one & other
+
+
+def test_pictures_saved_anew_are_counted_where_the_user_divided(saved_anew, cache, tmp_path):
+    root = tmp_path / "divided"
+    for name in ("cats", "dogs"):
+        for file in (saved_anew / name).iterdir():
+            split = "val" if "_again" in file.name else "train"
+            (root / split / name).mkdir(parents=True, exist_ok=True)
+            shutil.move(file, root / split / name)
+    (told,) = load(root, cache).warnings
+    assert told.startswith("16 pictures of validation are in train as well, or nearly")
+
+
+def test_where_all_pictures_are_alike_being_alike_says_nothing():
+    rng = np.random.default_rng(0)
+    one = rng.integers(0, 256, (32, 32, 3)).astype(float)
+    alike = one + rng.normal(0, 6, (200, 32, 32, 3))
+    others = rng.integers(0, 256, (200, 32, 32, 3))
+    pictures = np.concatenate([alike, others]).clip(0, 255).astype(np.uint8)
+    assert len(set(likeness.clusters(pictures).tolist())) > 390
+    few = np.concatenate([pictures[:10], pictures[200:]])
+    assert len(set(likeness.clusters(few).tolist())) == 201
+    assert len(set(likeness.clusters(np.full((30, 32, 32, 3), 9, np.uint8)).tolist())) == 30
+    assert likeness.clusters(np.zeros((0, 32, 32, 3), np.uint8)).shape == (0,)
 
 
 # --- lists

@@ -19,6 +19,7 @@ import ray
 from rich.console import Console
 
 from search_spaces.experiments import EXPERIMENTS
+from search_spaces.levers import VERSIONS
 from tuning import Options, search
 from tuning.cluster.joining import connected
 from tuning.errors import UserError
@@ -212,7 +213,8 @@ def test_a_run_in_an_older_version_of_its_space_gets_no_more_trials(asked, earli
         del known["space"]
     run.folder.metadata.write_text(json.dumps(known))
     run.folder.trials.path.write_text(event("start", 0, 1.0, hyperparameters={"epochs": 2}))
-    told = r"version 1 of the space full, which is version 3 now; .* --extend mine"
+    now = VERSIONS["full"]
+    told = rf"version 1 of the space full, which is version {now} now; .* --extend mine"
     with pytest.raises(UserError, match=told), begun(resumed(asked), resumed=True):
         pass
 

@@ -10,17 +10,15 @@ import hashlib
 import itertools
 import json
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tuning.data import decoded, labels, layouts, levels
+from tuning.data import decoded, labels, layouts, levels, likeness
 from tuning.data.decoding import AS_IN_THE_ARTICLE, DecodeSettings, Levels
 from tuning.data.division import Shares, divide
 from tuning.data.layouts import Picture
@@ -223,10 +221,9 @@ def load(
         if listed:
             pictures, more = labels.apply(listed, root, pictures, groups)
             told += more
-        if not per_class:
-            pictures = reader.equal_together(pictures)
+        alike = reader.alike(pictures)
         shares = Shares(validation_share, holdout, per_class, split_seed)
-        by_split, more = divide(root, pictures, shares)
+        by_split, more = divide(root, pictures, shares, alike)
         told += more
     classes = tuple(sorted({str(each.label) for each in pictures}))
     broken: dict[str, str] = {}
@@ -244,8 +241,6 @@ def load(
         for label, name in enumerate(classes):
             if not (split.labels == label).any():
                 raise UserError(f"No readable picture of class {name!r} in {split.name} of {root}.")
-    for one, other in combinations(splits.values(), 2):
-        warnings += _shared(one, other)
     warnings += _contradictions(splits.values(), classes)
     return Dataset(
         root,
@@ -298,7 +293,7 @@ class _Reader:
         known = np.array([numbers[str(each.label)] for each in pictures])
         paths = [file.relative_to(self.root).as_posix() for file in files]
         finds_scale = name == "train" and self.settings.levels is None
-        contents, folder, header = self._entry(files, finds_scale)
+        contents, folder, header = self.entry(files, finds_scale)
         if finds_scale and header["levels"]:
             found = Levels(*header["levels"])
             self.settings = replace(self.settings, levels=found)
@@ -320,30 +315,20 @@ class _Reader:
         )
         return split, {paths[int(index)]: reason for index, reason in reasons.items()}
 
-    def equal_together(self, pictures: Sequence[Picture]) -> list[Picture]:
-        """Pictures that nothing divides yet, of which equal files are a group."""
-        free = [each for each in pictures if each.split in (None, "train")]
-        if len(free) < len(pictures) and any(each.split == "validation" for each in pictures):
-            return list(pictures)
-        contents = dict(zip(free, self.contents([each.file for each in free]), strict=True))
-        number = Counter(contents.values())
-        kinds: dict[str | None, set[str]] = {}
-        for each, content in contents.items():
-            kinds.setdefault(each.label, set()).add(content)
-
-        def is_grouped(each: Picture) -> bool:
-            return (
-                each in contents
-                and each.group is None
-                and number[contents[each]] > 1
-                # A class of copies is divided all the same: there is a warning of them.
-                and len(kinds[each.label]) >= len(layouts.SPLITS)
-            )
-
-        return [
-            replace(each, group=f"equal/{contents[each][:16]}") if is_grouped(each) else each
-            for each in pictures
-        ]
+    def alike(self, pictures: Sequence[Picture]) -> np.ndarray:
+        """Which pictures are the same or nearly, int (N,), alike for those that are."""
+        files = [each.file for each in pictures]
+        small = _Reader(self.root, self.cache, likeness.SIDE, AS_IN_THE_ARTICLE)
+        contents, folder, header = small.entry(files)
+        self._contents |= small._contents
+        readable = np.array(
+            [row for row in range(len(files)) if str(row) not in header["broken"]], int
+        )
+        pixels = np.load(folder.fetch(decoded.PIXELS), mmap_mode="r", allow_pickle=False)
+        near = readable[likeness.first_of_each(likeness.clusters(np.asarray(pixels)))]
+        same = likeness.first_of_each(np.unique(contents, return_inverse=True)[1])
+        one = np.concatenate([readable, np.arange(len(files))])
+        return likeness.components(len(files), one, np.concatenate([near, same]))
 
     def contents(self, files: Sequence[Path]) -> list[str]:
         """Hashes of files' bytes."""
@@ -359,7 +344,7 @@ class _Reader:
             UserError: If its files are others by now.
         """
         files = [self.root / path for path in split.paths]
-        contents, folder, header = self._entry(files)
+        contents, folder, header = self.entry(files)
         digests = _digests("".join(content[:32] for content in contents))
         if header["broken"] or not np.array_equal(digests, split.digests):
             raise UserError(
@@ -367,7 +352,7 @@ class _Reader:
             )
         return replace(split, folder=folder, checksums=_digests(header["digests"]))
 
-    def _entry(
+    def entry(
         self, files: list[Path], finds_scale: bool = False
     ) -> tuple[list[str], SharedFolder, decoded.Header]:
         """Decoded pictures, decoded now if need be.
@@ -442,23 +427,6 @@ def _broken(reasons: dict[str, str], total: int, root: Path) -> list[str]:
         more = ", ".join(list(reasons)[NAMED:])
         lines.append(f"skipped {len(reasons) - NAMED} more: {more}")
     return lines
-
-
-def _shared(one: Split, other: Split) -> list[str]:
-    # By their pixels: a picture that was saved anew is the same one.
-    first = {bytes(known): path for known, path in zip(one.checksums, one.paths, strict=True)}
-    twins = [
-        (first[bytes(known)], path)
-        for known, path in zip(other.checksums, other.paths, strict=True)
-        if bytes(known) in first
-    ]
-    if not twins:
-        return []
-    are = "is" if len(twins) == 1 else "are"
-    return [
-        f"{count(len(twins), 'picture')} of {other.name} {are} in {one.name} as well, which "
-        f"inflates the score: {twins[0][1]} is {twins[0][0]}, for one"
-    ]
 
 
 def _contradictions(splits: Iterable[Split], classes: Sequence[str]) -> list[str]:

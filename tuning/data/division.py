@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from tuning.data.layouts import Picture, natural
+from tuning.data.layouts import SPLITS, Picture, natural
+from tuning.data.likeness import components, first_of_each
 from tuning.errors import UserError
+from tuning.wording import count
 
 TEST_SHARE = 0.15  # of pictures that come without split
 
@@ -27,25 +31,32 @@ class Shares:
 
 
 def divide(
-    root: Path, pictures: Sequence[Picture], shares: Shares
+    root: Path, pictures: Sequence[Picture], shares: Shares, alike: np.ndarray
 ) -> tuple[dict[str, list[Picture]], list[str]]:
     """Pictures by split, in the order of classes and then as they came; and what to say of it.
+
+    What is alike is divided together, but where folders, a list or numbers say otherwise: then it
+    is counted.
 
     Args:
         root: Their folder, for what is said.
         pictures: Pictures, each with a class.
         shares: How they are divided where nothing says it.
+        alike: Kinds of pictures that are the same or nearly, int (N,).
 
     Raises:
         UserError: If a class has too few of them.
     """
     given = {each.split for each in pictures} - {None}
+    per_class, seed = shares.per_class, shares.seed
+    told: list[str] = []
+    kinds = dict(zip((each.file for each in pictures), alike.tolist(), strict=True))
+    if "validation" not in given and not per_class:
+        pictures, told = _together(root, pictures, kinds)
     splits = {
         name: [each for each in pictures if (each.split or "train") == name]
         for name in ("train", "validation", "test")
     }
-    per_class, seed = shares.per_class, shares.seed
-    told: list[str] = []
     if splits["test"] and shares.holdout is not None:
         raise UserError(f"{root} has a test split; leave --holdout away.")
     if "validation" in given:
@@ -88,7 +99,65 @@ def divide(
                 f"The class {label!r} has no picture in {name} of {root}; every split needs all "
                 "classes."
             )
-    return splits, told + _divided(splits)
+    return splits, told + _divided(splits) + _repeated(root, splits, kinds)
+
+
+def _together(
+    root: Path, pictures: Sequence[Picture], kinds: dict[Path, int]
+) -> tuple[list[Picture], list[str]]:
+    """Pictures of which those that are alike have a group, as far as nothing divides them."""
+    free = [each for each in pictures if each.split in (None, "train")]
+    # Those of another class are no copies that make an accuracy better, but a contradiction.
+    alike = np.array([f"{kinds[each.file]}/{each.label}" for each in free])
+    groups = np.array([each.group or f"/{each.file}" for each in free])
+    rows = np.tile(np.arange(len(free)), 2)
+    found = components(
+        len(free), rows, np.concatenate([first_of_each(alike), first_of_each(groups)])
+    )
+    together: dict[int, list[Picture]] = {}
+    for each, number in zip(free, found.tolist(), strict=True):
+        together.setdefault(number, []).append(each)
+    units = Counter(label for unit in together.values() for label in {each.label for each in unit})
+    names: dict[Path, str] = {}
+    repeated: list[list[Picture]] = []
+    for unit in together.values():
+        # A class of copies is divided all the same, and then there is a word of them.
+        if len(unit) < 2 or any(units[each.label] < len(SPLITS) for each in unit):
+            continue
+        named = {each.group for each in unit if each.group}
+        name = named.pop() if len(named) == 1 else unit[0].file.relative_to(root).as_posix()
+        names |= {each.file: name for each in unit}
+        if len({kinds[each.file] for each in unit}) < len(unit):
+            repeated.append(unit)
+    told = []
+    if repeated:
+        one, other = (each.file.relative_to(root).as_posix() for each in repeated[0][:2])
+        number = sum(map(len, repeated))
+        told = [
+            f"{count(number, 'picture')} are the same as others, or nearly, and stay in one split "
+            f"with them: {other} and {one}, for one"
+        ]
+    return [replace(each, group=names.get(each.file, each.group)) for each in pictures], told
+
+
+def _repeated(root: Path, splits: dict[str, list[Picture]], kinds: dict[Path, int]) -> list[str]:
+    """A word on what is alike in several splits, as folders, a list or numbers have it."""
+    told = []
+    for one, other in combinations(splits, 2):
+        first = {(kinds[each.file], each.label): each.file for each in reversed(splits[one])}
+        twins = [
+            (each.file, first[kinds[each.file], each.label])
+            for each in splits[other]
+            if (kinds[each.file], each.label) in first
+        ]
+        if twins:
+            what, its = (each.relative_to(root).as_posix() for each in twins[0])
+            are = "is" if len(twins) == 1 else "are"
+            told.append(
+                f"{count(len(twins), 'picture')} of {other} {are} in {one} as well, or nearly, "
+                f"which inflates the score: {what} is {its}, for one"
+            )
+    return told
 
 
 def _by_class(pictures: Sequence[Picture]) -> dict[str, list[Picture]]:

@@ -80,7 +80,7 @@ def _verify(folder: Path, pictures: Path) -> int:
             print(f"{entry.name[:12]}  decoded pictures: removed, {fault}")
         else:
             sound += 1
-    print(f"decoded pictures: {count(sound, 'split')} as written")
+    print(f"decoded pictures: {count(sound, 'set')} as written")
     return 1 if damaged else 0
 
 
