@@ -101,7 +101,7 @@ def run_points(
         folder,
         len(points),
         cpus,
-        metric="best_accuracy",
+        metric="best_score",
         mode="max",
         search_alg=searcher,
         reuse_actors=True,

@@ -65,7 +65,8 @@ class Asleep(Worker):
         return {
             **dict.fromkeys(CURVES, accuracy),
             "epoch": epoch,
-            "best_accuracy": accuracy,
+            "validation_score": accuracy,
+            "best_score": accuracy,
             "seconds": EPOCH,
             "began": began,
             "done": (over := epoch >= self.config["hyperparameters"]["epochs"]),

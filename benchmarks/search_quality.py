@@ -105,7 +105,7 @@ def best_after(way: str, seed: int, epochs: int) -> float:
         halving = build_scheduler("asha", EPOCHS)
         search._endings = halving.endings
     stock = way == "stock OptunaSearch"
-    halving.set_search_properties("validation_accuracy" if stock else "best_accuracy", "max")
+    halving.set_search_properties("validation_accuracy" if stock else "best_score", "max")
     running: list[Played] = []
     ended: list[Played] = []
     for number in range(epochs):
@@ -130,7 +130,8 @@ def best_after(way: str, seed: int, epochs: int) -> float:
             "epoch": trial.epoch,
             "training_iteration": trial.epoch,
             "validation_accuracy": value,
-            "best_accuracy": trial.best,
+            "validation_score": value,
+            "best_score": trial.best,
             "done": over,
             "over": over,
         }

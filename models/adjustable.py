@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -17,6 +18,7 @@ class AdjustableDropout(keras.layers.Layer):  # type: ignore[misc]
 
     Args:
         seed: The seed of the masks.
+        classes: Number of the network's classes.
         name: The layer's name.
 
     Attributes:
@@ -24,15 +26,19 @@ class AdjustableDropout(keras.layers.Layer):  # type: ignore[misc]
         l1: Variable, strength of `penalty` on absolute values.
         l2: Variable, strength of `penalty` on squares.
         smoothing: Variable, share of the truth that `cross_entropy` spreads over all classes.
+        class_weights: Variable (classes,), what a picture of each class counts in `cross_entropy`.
     """
 
-    def __init__(self, seed: int, name: str = "dropout") -> None:
+    def __init__(self, seed: int, classes: int = 2, name: str = "dropout") -> None:
         super().__init__(name=name)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.rate, self.l1, self.l2, self.smoothing = (
             self.add_weight(shape=(), initializer="zeros", trainable=False, name=each)
             for each in ("rate", "l1", "l2", "smoothing")
+        )
+        self.class_weights = self.add_weight(
+            shape=(classes,), initializer="ones", trainable=False, name="class_weights"
         )
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -46,9 +52,20 @@ class AdjustableDropout(keras.layers.Layer):  # type: ignore[misc]
         return ops.where(draws < kept, inputs / kept, ops.zeros_like(inputs))
 
     def restart(
-        self, seed: int, dropout: float, l1: float, l2: float, smoothing: float = 0.0
+        self,
+        seed: int,
+        dropout: float,
+        l1: float,
+        l2: float,
+        smoothing: float = 0.0,
+        class_weights: np.ndarray | None = None,
     ) -> None:
-        """Sets the strengths, and the masks to those of `seed` more than the layer's own."""
+        """Sets the strengths, and the masks to those of `seed` more than the layer's own.
+
+        Without `class_weights` all classes count alike.
+        """
+        shape = self.class_weights.shape
+        self.class_weights.assign(np.ones(shape) if class_weights is None else class_weights)
         self.rate.assign(dropout)
         self.l1.assign(l1)
         self.l2.assign(l2)
@@ -61,7 +78,7 @@ class AdjustableDropout(keras.layers.Layer):  # type: ignore[misc]
         return _Penalty(self, l1, l2)
 
     def cross_entropy(self, labels: Any, probabilities: Any) -> Any:
-        """A loss as Keras' cross-entropies with `label_smoothing`.
+        """A loss as Keras' cross-entropies with `label_smoothing` and `class_weight`.
 
         Args:
             labels: Numbers of the classes, (B, 1), or shares of them, see `models.mixup.draw`.
@@ -72,14 +89,17 @@ class AdjustableDropout(keras.layers.Layer):  # type: ignore[misc]
         """
         units = probabilities.shape[-1]
         share = ops.cast(self.smoothing, probabilities.dtype)
-        if units == 1:
-            truth = (1 - share) * ops.cast(labels, probabilities.dtype) + share / 2
-            return keras.losses.binary_crossentropy(truth, probabilities)
+        weights = ops.cast(self.class_weights, probabilities.dtype)
         truth = ops.cast(labels, probabilities.dtype)
+        if units == 1:
+            counts = weights[0] + (weights[1] - weights[0]) * ops.squeeze(truth, -1)
+            truth = (1 - share) * truth + share / 2
+            return counts * keras.losses.binary_crossentropy(truth, probabilities)
         if labels.shape[-1] == 1:
             truth = ops.one_hot(ops.squeeze(labels, -1), units, dtype=probabilities.dtype)
+        counts = ops.sum(weights * truth, axis=-1)
         truth = (1 - share) * truth + share / units
-        return keras.losses.categorical_crossentropy(truth, probabilities)
+        return counts * keras.losses.categorical_crossentropy(truth, probabilities)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the inputs."""

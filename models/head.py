@@ -83,7 +83,7 @@ def classifier(
     """Dense ReLU, dropout and output on flat features (B, D); arguments as in `head`."""
     # Two layers of one seed would draw equal numbers.
     if adjustable:
-        drop = AdjustableDropout(seed + 2)
+        drop = AdjustableDropout(seed + 2, classes)
         penalty = drop.penalty(l1 > 0, l2 > 0) if l1 or l2 else None
         drop.restart(0, dropout, l1, l2)
     else:

@@ -83,6 +83,7 @@ def restart(
     hyperparameters: Mapping[str, Any],
     weights: Mapping[str, np.ndarray],
     seed: int,
+    class_weights: np.ndarray | None = None,
 ) -> None:
     """Makes a network what `trainable` would have built for other strengths and another seed.
 
@@ -91,11 +92,16 @@ def restart(
         hyperparameters: A trial's whose network has the same shape.
         weights: VGG16's.
         seed: The seed of initial weights and dropout.
+        class_weights: What a picture of each class counts in the loss, (classes,); None: the same.
     """
     for layer in _flat(model):
         if isinstance(layer, AdjustableDropout):
-            smoothing = hyperparameters.get("label_smoothing", 0.0)
-            layer.restart(seed, **strengths(hyperparameters), smoothing=smoothing)
+            layer.restart(
+                seed,
+                **strengths(hyperparameters),
+                smoothing=hyperparameters.get("label_smoothing", 0.0),
+                class_weights=class_weights,
+            )
         elif layer.trainable_weights and layer.name in vgg16.CONVS:
             layer.set_weights([weights[f"{layer.name}/kernel"], weights[f"{layer.name}/bias"]])
         elif layer.trainable_weights:

@@ -8,6 +8,8 @@ Space `levers`: the same four on today's recipe, see `models.optimizer`. What pi
 before VGG16 is what its weights were trained with, the head stands on averaged features, rates warm
 up, fall along a cosine, and from layer to layer.
 
+Where some classes have few pictures, both of these have class weights for a lever.
+
 Space `full`: that recipe, with all of it for levers: also the head's width and pooling, what pixels
 go through before VGG16, batch size, optimizer and weight decay, and mixup for the small convnet. On
 cached features mixup would blend what stands at the frontier, so that it was another method at
@@ -34,11 +36,12 @@ REGULARIZATIONS = ("none", "l1", "l2", "both")
 # In space `full` alone: each costs a pass of the frozen layers a view.
 MORE_AUGMENTATIONS = ("erase",)
 # Of each space, by its name: a study goes on in the one that it began with.
-VERSIONS = {"article": 1, "levers": 2, "full": 4}
+VERSIONS = {"article": 1, "levers": 3, "full": 4}
 SPACES = tuple(VERSIONS)
 BATCH_SIZES = (8, 16, 32, 64)
 MIXUPS = (0.0, 0.1, 0.2, 0.4)  # alpha, see `models.mixup`
 WIDTHS = (32, 64, 128, 256, 512)
+CLASS_WEIGHTS = ("none", "inverse", "effective")
 POOLINGS = ("average", "standardised")
 PREPROCESSINGS = ("imagenet", "rescale")
 OPTIMIZERS = ("adamw", "sgd", "rmsprop")
@@ -60,6 +63,7 @@ def declare(
     max_unfrozen: int = DEEPEST,
     space: str = "article",
     networks: Sequence[str] = NETWORKS,
+    imbalanced: bool = False,
 ) -> dict[str, Any]:
     """Asks `hp` for every hyperparameter of one trial.
 
@@ -69,6 +73,7 @@ def declare(
         max_unfrozen: The most conv layers of VGG16 that are trained, of 13.
         space: One of `SPACES`.
         networks: Those of `NETWORKS` that space `levers` chooses from.
+        imbalanced: Whether some classes have few pictures, see `evaluation.metrics`.
 
     Returns:
         The active hyperparameters by name, plain and JSON-able. Those that do not matter in this
@@ -79,6 +84,8 @@ def declare(
     else:
         full = space == "full"
         values = _on_todays_recipe(hp, epochs, max_unfrozen, NETWORKS if full else networks, full)
+        if imbalanced:
+            values["class_weights"] = hp.Choice("class_weights", list(CLASS_WEIGHTS))
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -213,6 +220,7 @@ def complete(
     space: str = "article",
     networks: Sequence[str] = NETWORKS,
     constraints: Constraints = WHOLE,
+    imbalanced: bool = False,
 ) -> dict[str, Any]:
     """All hyperparameters of a trial of which `point` fixes some; the others take defaults.
 
@@ -223,5 +231,7 @@ def complete(
     from search_spaces import points
 
     return points.complete(
-        lambda hp: declare(hp, epochs, max_unfrozen, space, networks), point, constraints
+        lambda hp: declare(hp, epochs, max_unfrozen, space, networks, imbalanced),
+        point,
+        constraints,
     )

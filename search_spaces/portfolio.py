@@ -33,6 +33,10 @@ PORTFOLIO = (
         "where there are few pictures: a head on standardised features has learned after few steps",
     ),
     Point(
+        {"unfrozen": 0, "augmentation": "none", "class_weights": "inverse"},
+        "where some classes have few pictures: each class counts as much as any other",
+    ),
+    Point(
         {"unfrozen": 0, "augmentation": "mirror"},
         "twice the pictures for one more pass of the frozen layers",
     ),

@@ -12,6 +12,11 @@ MISSING = "–"
 
 _NETWORKS = {"vgg16": "VGG16", "convnet": "small convnet"}
 _OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}
+_METRICS = {
+    "macro_f1": "macro F1",
+    "auc": "area under the ROC curve",
+    "log_loss": "mean probability of the truth",  # geometric, see `evaluation.metrics`
+}
 _LABELS = {
     "epochs": "Epochs at most",
     "fine_tune_rate": "Fine-tuning rate",
@@ -62,6 +67,7 @@ def _beyond_the_article(hyperparameters: Mapping[str, Any]) -> list[str]:
         "label_smoothing": 0.0,
         "layer_decay": None,
         "mixup": 0.0,
+        "class_weights": "none",
     }
     on_recipe = "warmup" in hyperparameters
     if on_recipe:
@@ -76,6 +82,7 @@ def _beyond_the_article(hyperparameters: Mapping[str, Any]) -> list[str]:
         "label_smoothing": "label smoothing {}",
         "layer_decay": "rates falling by {} a layer",
         "mixup": "mixup {}",
+        "class_weights": "{} class weights",
     }
     return ["today's recipe"] * on_recipe + [
         phrases[name].format(value(_OPTIMIZERS.get(hyperparameters[name], hyperparameters[name])))
@@ -97,6 +104,13 @@ def _penalty(hyperparameters: Mapping[str, Any]) -> str:
         strength = hyperparameters.get(name)
         parts.append(name.upper() if strength is None else f"{name.upper()} {value(strength)}")
     return " and ".join(parts)
+
+
+def metric(name: str) -> str:
+    """Names what a search goes by: ``balanced_accuracy`` → ``balanced accuracy``."""
+    if name.startswith("recall:"):
+        return f"recall of {name.removeprefix('recall:')}"
+    return _METRICS.get(name, name.replace("_", " "))
 
 
 def label(key: str) -> str:

@@ -29,7 +29,7 @@ def built(point, **options):
 def test_a_smoothed_loss_is_kerass(classes, smoothing):
     generator = np.random.default_rng(0)
     labels = generator.integers(0, classes, (20, 1))
-    layer = AdjustableDropout(0)
+    layer = AdjustableDropout(0, classes)
     layer.restart(0, 0.0, 0.0, 0.0, smoothing)
     if classes == 2:
         said = generator.random((20, 1), np.float32)
@@ -43,6 +43,11 @@ def test_a_smoothed_loss_is_kerass(classes, smoothing):
     ours = values(layer.cross_entropy(*tensors))
     assert ours.shape == (20,)
     assert ours.mean() == pytest.approx(float(own(truth, said)), rel=1e-5)
+    # Keras weighs pictures, by the class that each is of.
+    weights = generator.random(classes).astype("float32")
+    layer.restart(0, 0.0, 0.0, 0.0, smoothing, weights)
+    weighed = float(own(truth, said, sample_weight=weights[labels[:, 0]]))
+    assert values(layer.cross_entropy(*tensors)).mean() == pytest.approx(weighed, rel=1e-5)
 
 
 @pytest.mark.parametrize("adjustable", [False, True])

@@ -65,7 +65,7 @@ def test_loss_and_accuracy_take_shares(units):
     random = np.random.default_rng(1)
     truth = random.dirichlet(np.ones(3), 5).astype("float32")
     said = random.dirichlet(np.ones(3), 5).astype("float32")
-    levers = AdjustableDropout(0)
+    levers = AdjustableDropout(0, classes=max(2, units))
     levers.build((None, 4))
     if units == 1:
         truth, said = truth[:, :1], said[:, :1]

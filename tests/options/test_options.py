@@ -5,7 +5,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from search_spaces.constraints import parse_constraints
@@ -252,8 +254,9 @@ def test_only_what_a_resumed_run_may_be_given(tmp_path):
     ],
 )
 def test_a_wrong_space_is_refused(arguments, told):
+    data = SimpleNamespace(train=SimpleNamespace(labels=np.array([0, 1])))
     with pytest.raises(UserError) as error:
-        build_space(parse(arguments), None, "random")
+        build_space(parse(arguments), data, "random")
     assert told in str(error.value)
 
 

@@ -33,7 +33,7 @@ SAME = {"fingerprint": "cafe", "image_size": 48, "weights": "1", "backbone": "vg
 
 
 def result(epoch, accuracy, **more):
-    values = {"epoch": epoch, "validation_accuracy": accuracy, "best_accuracy": accuracy}
+    values = {"epoch": epoch, "validation_score": accuracy, "best_score": accuracy}
     return (
         values
         | {"best_loss": 1 - accuracy, "epoch_seconds": 1.0, "parameters": 10, "over": epoch >= 3}
@@ -56,7 +56,7 @@ def play(study, stopped=()):
     numbers = [search.suggest(name)["number"] for name in "abcd"]
     for epoch, accuracy in ((1, 0.6), (2, 0.8)):
         search.on_trial_result("a", result(epoch, accuracy))
-    search.on_trial_complete("a", result(3, 0.7, best_accuracy=0.8))
+    search.on_trial_complete("a", result(3, 0.7, best_score=0.8))
     search.on_trial_complete("b", result(1, 0.5))
     search.on_trial_complete("c", {"failed": "the loss is nan"})
     search.on_trial_result("d", result(1, 0.55))

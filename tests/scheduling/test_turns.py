@@ -31,7 +31,7 @@ def order(planned, *, space=SPACE, experiments=EXPERIMENTS, sampler="random", **
     for number in range(planned):
         config = search.suggest(str(number))
         found.append(config["experiment"])
-        score = {"epoch": 6, "validation_accuracy": 0.5, "best_accuracy": 0.5, "over": True}
+        score = {"epoch": 6, "validation_score": 0.5, "best_score": 0.5, "over": True}
         search.on_trial_complete(str(number), score)
     return found, study
 
@@ -145,11 +145,11 @@ def test_schedulers_neither_stop_them_nor_compare_with_them():
             self.config = {"number": number, "experiment": experiment}
 
     halving = build_scheduler("asha", 9)
-    halving.set_search_properties("best_accuracy", "max")
+    halving.set_search_properties("best_score", "max")
 
     def run(number, accuracy, experiment=None):
         halving.on_trial_add(None, trial := Trial(number, experiment))
-        return halving.on_trial_result(None, trial, {"epoch": 1, "best_accuracy": accuracy})
+        return halving.on_trial_result(None, trial, {"epoch": 1, "best_score": accuracy})
 
     for number in range(6):
         assert run(number, 0.99, BOTTLENECK) == "CONTINUE"
@@ -159,7 +159,7 @@ def test_schedulers_neither_stop_them_nor_compare_with_them():
     assert halving.endings.stopped == {7}
     # Nor when a run is resumed.
     again = build_scheduler("asha", 9)
-    curve = {"validation_accuracy": [0.99]}
+    curve = {"validation_score": [0.99]}
     again.replay(
         [TrialRecord(n, {"epochs": 9}, 0.0, curve=curve, experiment=CONVNET) for n in range(6)]
     )

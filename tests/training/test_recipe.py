@@ -14,7 +14,8 @@ from tuning.training.networks import probabilities
 from tuning.training.transfer import TransferTrial
 from tuning.training.trial import score
 
-HEAD, _, _, _, BLOCK, *_ = (each.point for each in PORTFOLIO)
+HEAD = PORTFOLIO[0].point
+BLOCK = next(each.point for each in PORTFOLIO if each.point.get("unfrozen"))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
+from tuning.records.event_log import SCORE
 from tuning.records.facts import Candidate, Confirmation, CrossValidation, Repeated
 from tuning.records.trial_log import TrialRecord
 
@@ -56,7 +57,7 @@ def confirmation(repeats: list[Repeat], records: dict[int, TrialRecord]) -> Conf
         return None
     accuracies: dict[int, list[float]] = {}
     for place, repeat in enumerate(repeats):
-        best = records[place].best_accuracy
+        best = records[place].best_score
         assert best is not None
         accuracies.setdefault(repeat.trial, []).append(best)
     candidates: list[Candidate] = [
@@ -87,7 +88,7 @@ def cross_validation(
     """What came of `folding`; None if some are missing."""
     if not repeats or any(not _over(records.get(each)) for each in range(len(repeats))):
         return None
-    last = [records[each].curve["validation_accuracy"][-1] for each in range(len(repeats))]
+    last = [records[each].curve[SCORE][-1] for each in range(len(repeats))]
     return {"folds": len(repeats), **_spread(last)}
 
 

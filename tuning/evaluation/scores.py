@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tuning.evaluation.intervals import interval
+from tuning.evaluation.metrics import score
 from tuning.evaluation.pictures import thumbnail
 from tuning.records.facts import Bin, Calibration, Mistakes, Score
 
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
 SHOWN = 12  # of the mistakes
 
 
-def measure(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Score:
+def measure(
+    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], metric: str = "accuracy"
+) -> Score:
     """How well a model does on one split.
 
     Args:
         probabilities: (N, classes), rows add up to 1.
         labels: int (N,).
         classes: Their names; every class has a picture.
+        metric: What the search went by, see `evaluation.metrics`.
     """
     from sklearn import metrics
 
@@ -47,6 +51,8 @@ def measure(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str
         "recall": dict(zip(classes, map(float, recall), strict=True)),
         "confusion": metrics.confusion_matrix(labels, predicted, labels=numbers).tolist(),
         "calibration": calibration(probabilities.max(axis=1), predicted == labels),
+        "score": score(metric, probabilities, labels, classes),
+        "commonest": float(np.bincount(labels).max() / len(labels)),
     }
 
 

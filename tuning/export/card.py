@@ -132,7 +132,8 @@ def _metrics(facts: Facts, best: Best) -> list[str]:
     scores = {"Validation": best["validation"]}
     if best["test"] is not None:
         scores["Test"] = best["test"]
-    header = ["Split", "Accuracy", "95 % interval", "Loss", "Area under ROC", "Pictures"]
+    header = ["Split", "Accuracy", "95 % interval", "Commonest class", "Loss", "Area under ROC"]
+    header += ["Pictures"]
     blocks = [
         table(header, [_score(split, score) for split, score in scores.items()]),
         f"The intervals are Wilson's. {_quotable(best)}",
@@ -165,6 +166,7 @@ def _score(split: str, score: Score) -> list[str]:
         split,
         wording.percent(score["accuracy"]),
         wording.interval(score["interval"]),
+        wording.percent(score.get("commonest")),
         wording.value(score["loss"]),
         wording.value(score["auc"]),
         f"{score['pictures']:,}",
@@ -179,12 +181,14 @@ def _repeats(facts: Facts, best: Best) -> list[str]:
         if candidate["trial"] == best["trial"]:
             lines.append(
                 f"Trained again with {wording.count(len(candidate['accuracies']), 'fresh seed')}: "
-                f"validation accuracy {_spread(candidate['mean'], candidate['sd'])}."
+                f"validation {wording.metric(facts.get('metric', 'accuracy'))} "
+                f"{_spread(candidate['mean'], candidate['sd'])}."
             )
     folds = facts["cross_validation"]
     if folds:
         lines.append(
-            f"Cross-validated with {folds['folds']} folds: accuracy "
+            f"Cross-validated with {folds['folds']} folds: "
+            f"{wording.metric(facts.get('metric', 'accuracy'))} "
             f"{_spread(folds['mean'], folds['sd'])}."
         )
     return lines

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tuning.files.object_store import PUBLIC, SCHEMES, ObjectPath, is_url
+from tuning.options.choices import METRICS
 
 OBJECT = "object "  # begins what settings have in place of a Python object
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -115,6 +116,13 @@ def _name_of(value: Any) -> str:
     return f"{OBJECT}{kind.__module__}.{kind.__qualname__}"
 
 
+def _metric(text: str) -> str:
+    if text not in METRICS and not (text.startswith("recall:") and text != "recall:"):
+        names = ", ".join(METRICS)
+        raise ValueError(f"invalid choice: {text!r} (choose from {names}, recall:CLASS)")
+    return text
+
+
 def _integer(text: str) -> int:
     if not re.fullmatch(r"[+-]?\d+", text.strip()):
         raise ValueError(f"{text!r} is not a whole number")
@@ -151,6 +159,7 @@ SECONDS = Kind(_seconds, lambda value: f"{value:.17g}s")
 REPEATS = Kind(_repeats, lambda value: "x".join(map(str, value)))
 FOLDER_NAME = Kind(_folder_name)
 IMPORTED = Kind(_import_name, _name_of, objects=True)
+METRIC = Kind(_metric)
 INTEGER = Kind(_integer)
 SWITCH = Kind(_switch, lambda value: str(value).lower())
 

@@ -15,7 +15,15 @@ from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import default_cache
 from tuning.options import kinds
-from tuning.options.choices import ASPECTS, FORMATS, LOGGERS, OBJECTIVES, SAMPLERS, SCHEDULERS
+from tuning.options.choices import (
+    ASPECTS,
+    FORMATS,
+    LOGGERS,
+    METRICS,
+    OBJECTIVES,
+    SAMPLERS,
+    SCHEDULERS,
+)
 from tuning.options.kinds import one_of, whole
 from tuning.options.option import about, flag, option, user_error
 
@@ -229,6 +237,15 @@ class Options:
         f"{', '.join(OBJECTIVES)}; several give a Pareto front (default accuracy)",
         group=SEARCH,
         many="+",
+    )
+    metric: str | None = option(
+        None,
+        kinds.METRIC,
+        "NAME",
+        f"what epochs, trials and the final model are chosen by: {', '.join(METRICS)} or "
+        "recall:CLASS (default accuracy; balanced_accuracy where the largest class has 1.5 times "
+        "the pictures of the smallest)",
+        group=SEARCH,
     )
     enqueue: Path | None = option(
         None,

@@ -12,6 +12,7 @@ from types import NoneType
 from typing import Any, Protocol
 
 CURVES = ("loss", "accuracy", "validation_loss", "validation_accuracy")  # metrics of an epoch
+SCORE = "validation_score"  # of the search's metric, in 0..1, the higher the better
 STATUSES = ("finished", "stopped", "failed", "interrupted")  # of a trial that has ended
 # Kinds of events with the keys that readers rely on, and the types of their values.
 Keys = Mapping[str, Mapping[str, tuple[type, ...]]]
@@ -107,5 +108,6 @@ def _holds(event: Mapping[str, Any]) -> bool:
     if event["event"] == "epoch":
         metrics = event["metrics"]
         shares = 0 <= metrics["validation_accuracy"] <= 1
+        shares = shares and 0 <= metrics.get(SCORE, 0) <= 1
         return shares and all(_is(metrics[name], NUMBER) for name in CURVES)
     return event["event"] != "end" or event["status"] in STATUSES

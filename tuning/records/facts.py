@@ -125,7 +125,14 @@ class Calibration(TypedDict):
     bins: Sequence[Bin]  # by rising confidence
 
 
-class Score(TypedDict):
+class _ScoreSince(TypedDict, total=False):
+    """What reports of earlier versions do not say."""
+
+    score: float  # of the search's metric, in 0..1, the higher the better
+    commonest: float  # share of the commonest class: the accuracy of who says nothing else
+
+
+class Score(_ScoreSince):
     """How well a model does on one split."""
 
     accuracy: float
@@ -180,7 +187,9 @@ class Best(TypedDict):
 class Repeated(TypedDict):
     """Trained several times: with other seeds, or on other folds."""
 
-    accuracies: Sequence[float]  # of the best epoch, on what was not trained on
+    # Of the search's metric, which is the accuracy unless `Facts.metric` says otherwise: of the
+    # best epoch, on what was not trained on.
+    accuracies: Sequence[float]
     mean: float
     sd: float  # of the sample (n - 1)
 
@@ -222,7 +231,13 @@ class Front(TypedDict):
     best: Sequence[int]  # those that none beats
 
 
-class Curve(TypedDict):
+class _CurveSince(TypedDict, total=False):
+    """What reports of earlier versions do not say."""
+
+    validation_score: Sequence[float | None]  # of the search's metric
+
+
+class Curve(_CurveSince):
     """One value an epoch."""
 
     loss: Sequence[float | None]
@@ -231,7 +246,13 @@ class Curve(TypedDict):
     validation_accuracy: Sequence[float | None]
 
 
-class Trial(TypedDict):
+class _TrialSince(TypedDict, total=False):
+    """What reports of earlier versions do not say."""
+
+    best_score: float | None  # of the search's metric, at the best epoch; the higher the better
+
+
+class Trial(_TrialSince):
     """One configuration that was tried."""
 
     number: int
@@ -278,6 +299,7 @@ class _Since(TypedDict, total=False):
     """What runs of earlier versions do not say."""
 
     space: Space
+    metric: str  # what the search went by: accuracy, balanced_accuracy, …, recall:CLASS
     shown: Sequence[Sheet]  # one for each policy of the trials, the best trial's first
 
 

@@ -29,6 +29,7 @@ class _Since(TypedDict, total=False):
     """What runs of earlier versions do not have."""
 
     space: Space
+    metric: str  # what the search goes by, see `evaluation.metrics`; accuracy where it is not said
 
 
 class RunMetadata(_Since):

@@ -12,8 +12,9 @@ from itertools import pairwise
 from typing import Any
 
 from tuning.records.callbacks import Callbacks
-from tuning.records.event_log import CURVES, EventLog
+from tuning.records.event_log import CURVES, SCORE, EventLog
 
+ACCURACY = "validation_accuracy"
 OVER = ("finished", "stopped", "failed")  # statuses of trials that are never run again
 
 
@@ -62,7 +63,7 @@ class TrialRecord:
         status: `running`, `finished` (all its epochs), `stopped` (early, by the scheduler),
             `interrupted` (the search ended first; resumed, it goes on) or `failed`.
         reason: The reason why it failed, one line.
-        curve: Per epoch, the metrics of `CURVES`.
+        curve: Per epoch, the metrics of `CURVES`, and `SCORE`.
         seconds: Its time up to its last event, waiting for a search to be resumed not counted.
         experiment: The name of the article's experiment that it is; None for others, and in runs of
             earlier versions.
@@ -76,7 +77,9 @@ class TrialRecord:
     started: float
     status: str = "running"
     reason: str | None = None
-    curve: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in CURVES})
+    curve: dict[str, list[float]] = field(
+        default_factory=lambda: {name: [] for name in (*CURVES, SCORE)}
+    )
     seconds: float = 0.0
     worker: str | None = None
     retries: int = 0
@@ -86,20 +89,25 @@ class TrialRecord:
     @property
     def epochs(self) -> int:
         """The number of epochs trained so far."""
-        return len(self.curve["validation_accuracy"])
+        return len(self.curve[ACCURACY])
 
     @property
     def best_epoch(self) -> int | None:
         """The best epoch, from 1; of equals the one with the lowest loss, as `training.best`."""
         if not self.epochs:
             return None
-        accuracy, loss = self.curve["validation_accuracy"], self.curve["validation_loss"]
-        return 1 + max(range(self.epochs), key=lambda epoch: (accuracy[epoch], -loss[epoch]))
+        score, loss = self.curve[SCORE], self.curve["validation_loss"]
+        return 1 + max(range(self.epochs), key=lambda epoch: (score[epoch], -loss[epoch]))
+
+    @property
+    def best_score(self) -> float | None:
+        """What it is ranked by: the search's metric at the best epoch, None before the first."""
+        return None if self.best_epoch is None else self.at_best(SCORE)
 
     @property
     def best_accuracy(self) -> float | None:
         """Validation accuracy of the best epoch, None before the first."""
-        return None if self.best_epoch is None else self.at_best("validation_accuracy")
+        return None if self.best_epoch is None else self.at_best(ACCURACY)
 
     def at_best(self, name: str) -> float:
         """A metric of `CURVES` at the best epoch."""
@@ -160,7 +168,7 @@ class TrialLog:
             "epoch",
             number,
             epoch=metrics["epoch"],
-            metrics={name: metrics[name] for name in CURVES},
+            metrics={name: metrics[name] for name in (*CURVES, SCORE) if name in metrics},
             worker=metrics.get("worker"),
         )
         for each in self.callbacks:
@@ -232,6 +240,9 @@ def _apply(records: dict[int, TrialRecord], event: dict[str, Any]) -> None:
             # One that was trained again, because its search or its worker ended after it.
             del record.curve[name][event["epoch"] - 1 :]
             record.curve[name].append(event["metrics"][name])
+        del record.curve[SCORE][event["epoch"] - 1 :]
+        # Earlier versions went by accuracy.
+        record.curve[SCORE].append(event["metrics"].get(SCORE, record.curve[ACCURACY][-1]))
         record.worker = event.get("worker")
     elif event["event"] == "retry":
         record.retries += 1
@@ -240,8 +251,6 @@ def _apply(records: dict[int, TrialRecord], event: dict[str, Any]) -> None:
 
 
 def rank(records: list[TrialRecord]) -> list[TrialRecord]:
-    """Trials by validation accuracy, the highest first, of equals the one with the lowest loss."""
+    """Trials by their score, the highest first, of equals the one with the lowest loss."""
     scored = [record for record in records if record.epochs and record.status != "failed"]
-    return sorted(
-        scored, key=lambda r: (-r.at_best("validation_accuracy"), r.at_best("validation_loss"))
-    )
+    return sorted(scored, key=lambda r: (-r.at_best(SCORE), r.at_best("validation_loss")))

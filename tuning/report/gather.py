@@ -8,7 +8,7 @@ from typing import Any
 
 from tuning.evaluation.intervals import interval
 from tuning.records import metadata, outcome
-from tuning.records.event_log import EventLog
+from tuning.records.event_log import SCORE, EventLog
 from tuning.records.facts import (
     SCHEMA_VERSION,
     Best,
@@ -58,6 +58,7 @@ def gather(folder: RunFolder) -> Facts:
         "cache": cache_statistics(folder.cache_events),
         "cost": _cost(known, found, trials, _repeats(folder), seconds),
         "shown": found.shown if found else [],
+        "metric": known.get("metric", "accuracy"),
         **({"space": known["space"]} if "space" in known else {}),  # type: ignore[typeddict-item]
     }
 
@@ -130,16 +131,22 @@ def _best(trials: list[TrialRecord], found: RunOutcome | None, known: RunMetadat
         "trial": record.number,
         "hyperparameters": record.hyperparameters,
         "epoch": record.best_epoch,
-        "validation": (found and found.validation)
-        or score(
-            record.at_best("validation_accuracy"),
-            record.at_best("validation_loss"),
-            _pictures(known, "validation"),
-        ),
+        "validation": (found and found.validation) or _validation(record, known),
         "test": found.test if found else None,
         "mistakes": found.mistakes if found else None,
         "model": found.model if found else None,
     }
+
+
+def _validation(record: TrialRecord, known: RunMetadata) -> Score:
+    pictures = _pictures(known, "validation")
+    found = score(
+        record.at_best("validation_accuracy"), record.at_best("validation_loss"), pictures
+    )
+    found["score"] = record.at_best(SCORE)
+    if counts := known["data"]["counts"].get("validation"):
+        found["commonest"] = max(counts.values()) / pictures
+    return found
 
 
 def score(accuracy: float, loss: float, pictures: int) -> Score:
@@ -169,6 +176,7 @@ def _trial(record: TrialRecord, known: RunMetadata, clock: Clock, running: bool)
         "epochs": record.epochs,
         "best_epoch": record.best_epoch,
         "best_accuracy": record.best_accuracy,
+        "best_score": record.best_score,
         "seconds": record.seconds,
         "started": clock(record.started),
         "ended": clock(record.last),
@@ -179,6 +187,7 @@ def _trial(record: TrialRecord, known: RunMetadata, clock: Clock, running: bool)
             "accuracy": record.curve["accuracy"],
             "validation_loss": record.curve["validation_loss"],
             "validation_accuracy": record.curve["validation_accuracy"],
+            "validation_score": record.curve[SCORE],
         },
     }
 

@@ -24,7 +24,8 @@ def html(facts: Facts) -> str:
 
     from tuning.report.plots import plots
 
-    figures = plots(facts)
+    judged = story.judged(facts)
+    figures = plots(judged)
     shared = story.constants(facts["trials"])
     names = story.hyperparameter_names(facts["trials"])
     return (
@@ -34,7 +35,8 @@ def html(facts: Facts) -> str:
             facts=facts,
             best=facts["best"],
             titles=story.experiment_titles(facts),
-            ranked=story.ranked(facts["trials"])[:MOST_ROWS],
+            ranked=story.ranked(judged["trials"])[:MOST_ROWS],
+            measured=story.metric(facts),
             shared=shared,
             varying=[name for name in names if name not in shared],
             scale=_scale(facts),

@@ -12,17 +12,18 @@ from tuning.report import cost, levers, mistakes, objectives, story, trust
 
 def markdown(facts: Facts) -> str:
     """Writes the whole report as GitHub-flavoured Markdown."""
+    judged = story.judged(facts)
     chapters = [
         [f"# {escape(facts['run']['name'])}", escape(" · ".join(story.summary(facts)))],
         [f"> **Note.** {escape(note)}" for note in story.banners(facts)],
         ["## The answer", *_answer(facts)],
         ["## Against the article", *_experiments(facts)] if facts["experiments"] else [],
         ["## Why believe it", *_trust(facts)],
-        ["## Which lever did what", *_levers(facts)],
+        ["## Which lever did what", *_levers(judged)],
         ["## What it gets wrong", *_wrong(facts)],
         ["## What it cost", *_cost(facts)],
         ["## How to repeat it", code_block(facts["run"]["command"]), pairs(story.repeat(facts))],
-        ["## All trials", *_trials(facts)],
+        ["## All trials", *_trials(judged)],
         ["## The data", *_data(facts)],
     ]
     blocks = [block for chapter in chapters for block in chapter if block]
@@ -33,12 +34,11 @@ def _answer(facts: Facts) -> list[str]:
     best = facts["best"]
     if best is None:
         return [story.NO_BEST]
-    figures = [_score("Validation", best["validation"])]
+    metric = facts.get("metric", "accuracy")
+    figures = [_score("Validation", best["validation"], metric)]
     if best["test"] is not None:
-        figures.insert(0, _score("Test", best["test"]))
-    names = [name for name, _ in story.measures(best["validation"])]
-    if best["test"] is not None:
-        names = list(dict.fromkeys([*(n for n, _ in story.measures(best["test"])), *names]))
+        figures.insert(0, _score("Test", best["test"], metric))
+    names = list(dict.fromkeys(name for _, measured in figures for name in measured))
     rows = [
         [*row, *(measured.get(name, wording.MISSING) for name in names)]
         for row, measured in figures
@@ -60,9 +60,9 @@ def _answer(facts: Facts) -> list[str]:
     )
 
 
-def _score(split: str, score: Score) -> tuple[list[str], dict[str, str]]:
+def _score(split: str, score: Score, metric: str) -> tuple[list[str], dict[str, str]]:
     row = [split, wording.percent(score["accuracy"]), wording.interval(score["interval"])]
-    return [*row, f"{score['pictures']:,}"], dict(story.measures(score))
+    return [*row, f"{score['pictures']:,}"], dict(story.measures(score, metric))
 
 
 def _experiments(facts: Facts) -> list[str]:
@@ -121,7 +121,7 @@ def _levers(facts: Facts) -> list[str]:
         ]
         for lever in levers.levers(facts)
     ]
-    return [*blocks, table(["Lever", *titles, "Accuracy by its value"], rows)]
+    return [*blocks, table(["Lever", *titles, f"{_measured(facts)} by its value"], rows)]
 
 
 def _wrong(facts: Facts) -> list[str]:
@@ -154,7 +154,7 @@ def _trials(facts: Facts) -> list[str]:
         return ["No trial was started."]
     shared = story.constants(trials)
     names = [name for name in story.hyperparameter_names(trials) if name not in shared]
-    header = ["Trial", "Accuracy", "Best epoch", "Epochs", "Time", "Status", "Reason"]
+    header = ["Trial", _measured(facts), "Best epoch", "Epochs", "Time", "Status", "Reason"]
     rows = []
     for trial in story.ranked(trials):
         is_best = best is not None and trial["number"] == best["trial"]
@@ -177,6 +177,12 @@ def _trials(facts: Facts) -> list[str]:
         same = ", ".join(f"{wording.label(key)} {wording.value(v)}" for key, v in shared.items())
         blocks.append(escape(f"The same in all: {same}."))
     return [*blocks, table([*header, *(wording.label(name) for name in names)], rows)]
+
+
+def _measured(facts: Facts) -> str:
+    """What trials are compared by, as a heading."""
+    name = story.metric(facts)
+    return name[:1].upper() + name[1:]
 
 
 def _cost(facts: Facts) -> list[str]:

@@ -40,9 +40,12 @@ def trials_csv(facts: Facts) -> str:
     columns = [f"hyperparameter_{name}" if name in fixed else name for name in names]
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
-    writer.writerow([*fixed, "seconds", *columns])
+    by = facts.get("metric", "accuracy")
+    scores = [] if by == "accuracy" else [f"best_validation_{by}"]
+    writer.writerow([*fixed, "seconds", *scores, *columns])
     for trial in facts["trials"]:
         row = [trial["number"], trial["status"], trial["reason"], trial["best_accuracy"]]
         row += [trial["best_epoch"], trial["epochs"], trial["seconds"]]
+        row += [trial.get("best_score")] * len(scores)
         writer.writerow([*row, *(trial["hyperparameters"].get(name) for name in names)])
     return target.getvalue()

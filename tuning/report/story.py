@@ -57,6 +57,28 @@ def banners(facts: Facts) -> list[str]:
     return notes
 
 
+def metric(facts: Facts) -> str:
+    """What the search went by, in words."""
+    return wording.metric(facts.get("metric", "accuracy"))
+
+
+def judged(facts: Facts) -> Facts:
+    """The facts with the search's metric in the place of each trial's accuracies.
+
+    For the chapters that compare trials. The article's figures, which are accuracies, are left out
+    where they are no such.
+    """
+    if facts.get("metric", "accuracy") == "accuracy":
+        return facts
+    trials: list[Trial] = []
+    for trial in facts["trials"]:
+        curve = {**trial["curve"]}
+        curve["validation_accuracy"] = curve.get("validation_score", curve["validation_accuracy"])
+        score = trial.get("best_score", trial["best_accuracy"])
+        trials.append({**trial, "best_accuracy": score, "curve": curve})  # type: ignore[typeddict-item]
+    return {**facts, "trials": trials, "experiments": []}
+
+
 def summary(facts: Facts) -> list[str]:
     """The parts of the line under the title."""
     return [
@@ -84,13 +106,34 @@ def answer(facts: Facts) -> str:
     return (
         f"{so_far} gets {right:,} of {wording.count(score['pictures'], f'{split} picture')} right: "
         f"{wording.percent(score['accuracy'])}, and with 95 % confidence "
-        f"{wording.interval(score['interval'])} of all pictures like these."
+        f"{wording.interval(score['interval'])} of all pictures like these.{_no_better(score)}"
     )
 
 
-def measures(score: Score) -> Pairs:
-    """What else is known of a split, beside the accuracy."""
+def _no_better(score: Score) -> str:
+    """A word on a model that could as well always say the same."""
+    commonest = score.get("commonest")
+    if commonest is None or score["interval"][0] > commonest:
+        return ""
+    return (
+        f" Always saying the commonest class gets {wording.percent(commonest)}: that this is "
+        "better is not shown, so it is no model."
+    )
+
+
+def measures(score: Score, metric: str = "accuracy") -> Pairs:
+    """What else is known of a split, beside the accuracy.
+
+    Args:
+        score: What is known of it.
+        metric: What the search went by.
+    """
     told = [("Loss", wording.value(score["loss"]))]
+    if (commonest := score.get("commonest")) is not None:
+        told.insert(0, ("Commonest class", wording.percent(commonest)))
+    if metric != "accuracy" and (value := score.get("score")) is not None:
+        name = wording.metric(metric)
+        told.insert(0, (name[:1].upper() + name[1:], wording.percent(value)))
     if score["auc"] is not None:
         told.append(("Area under the ROC curve", f"{score['auc']:.3f}"))
     if score["recall"]:
@@ -112,6 +155,8 @@ def gain(facts: Facts) -> str:
     if best["trial"] == top["trial"]:
         return f"The search found nothing better than “{top['title']}”."
     gap = best["validation"]["accuracy"] - (top["best_accuracy"] or 0.0)
+    if gap < 0 and facts.get("metric", "accuracy") != "accuracy":
+        return f"“{top['title']}” gets more pictures right, but has less {metric(facts)}."
     if gap < 0:
         return (
             f"“{top['title']}” had {-100 * gap:.1f} points more in its one run; the repeats with "

@@ -6,6 +6,7 @@ import math
 
 from tuning import wording
 from tuning.records.facts import Candidate, Facts
+from tuning.report import story
 
 
 def reasons(facts: Facts) -> list[str]:
@@ -67,11 +68,16 @@ def repeats(facts: Facts) -> str:
     winner = next(each for each in found["candidates"] if each["trial"] == found["winner"])
     begin = (
         f"Trained again with {wording.count(found['repeats'], 'fresh seed')}, trial "
-        f"{winner['trial']} reached {wording.percent(winner['mean'])} of the validation pictures "
-        f"on average (standard deviation {points(winner['sd'])})"
+        f"{winner['trial']} reached {_reached(facts, winner['mean'])} on average (standard "
+        f"deviation {points(winner['sd'])})"
     )
     searched = next(
-        (t["best_accuracy"] for t in facts["trials"] if t["number"] == winner["trial"]), None
+        (
+            t["best_accuracy"]
+            for t in story.judged(facts)["trials"]
+            if t["number"] == winner["trial"]
+        ),
+        None,
     )
     if searched is not None:
         gap = searched - winner["mean"]
@@ -83,6 +89,13 @@ def repeats(facts: Facts) -> str:
         return f"{begin}."
     second = max(others, key=lambda each: each["mean"])
     return f"{begin}. {_against(winner, second)}"
+
+
+def _reached(facts: Facts, value: float) -> str:
+    name = story.metric(facts)
+    if name == "accuracy":
+        return f"{wording.percent(value)} of the validation pictures"
+    return f"a {name} of {wording.percent(value)} on the validation pictures"
 
 
 def _against(winner: Candidate, second: Candidate) -> str:
@@ -106,7 +119,8 @@ def cross_validation(facts: Facts) -> str:
     lowest, highest = min(found["accuracies"]), max(found["accuracies"])
     return (
         f"Over {found['folds']} divisions of all pictures but the test split its configuration "
-        f"reaches {wording.percent(found['mean'])} on average (standard deviation "
+        f"reaches {_reached(facts, found['mean']).removesuffix(' of the validation pictures')} "
+        "on average (standard deviation "
         f"{points(found['sd'])}, from {wording.interval((lowest, highest))})."
     )
 

@@ -59,7 +59,9 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
             labels.write(folder.division, prepared.dataset.root, prepared.dataset.pictures())
         outcome.reopen(folder)
         mirror = stack.enter_context(Mirror(folder))
-        progress = Progress(options.planned, folder.cache_events, options.time_budget, console)
+        progress = Progress(
+            options.planned, folder.cache_events, options.time_budget, console, prepared.metric
+        )
         trial_log = TrialLog(folder.trials, (progress, LiveReport(folder), mirror))
         progress.records.update(trial_log.records)
         for damage in folder.damage():
@@ -175,4 +177,5 @@ def _context(prepared: Prepared) -> TrialContext:
         views=options.views,
         seed=options.seed,
         hypermodel=prepared.hypermodel,
+        metric=prepared.metric,
     )

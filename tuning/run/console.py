@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tuning.records.facts import Facts, Score
-from tuning.wording import in_words, interval, percent
+from tuning.wording import in_words, interval, metric, percent
 
 
 def tell(console: Console) -> Callable[[str], None]:
@@ -42,6 +42,7 @@ def in_short(facts: Facts, folder: Path) -> str:
     else:
         lines.append(f"best: trial {best['trial']}, {in_words(best['hyperparameters'])}")
         lines.append(f"  validation accuracy {_score(best['validation'])}")
+        lines += _by_metric(facts)
         lines += _again(facts)
         if best["test"]:
             lines.append(f"  test accuracy {_score(best['test'])}")
@@ -49,6 +50,17 @@ def in_short(facts: Facts, folder: Path) -> str:
     lines += [f"warning: {warning}" for warning in facts["warnings"]]
     lines.append(f"report: {folder / 'report.html'}")
     return "\n".join(lines)
+
+
+def _by_metric(facts: Facts) -> list[str]:
+    """What the search went by, where that is not the accuracy."""
+    best, name = facts["best"], facts.get("metric", "accuracy")
+    if best is None or name == "accuracy" or "score" not in best["validation"]:
+        return []
+    told = f"validation {percent(best['validation']['score'])}"
+    if best["test"] and "score" in best["test"]:
+        told += f", test {percent(best['test']['score'])}"
+    return [f"  {metric(name)}: {told}"]
 
 
 def _again(facts: Facts) -> list[str]:
@@ -64,4 +76,9 @@ def _again(facts: Facts) -> list[str]:
 
 
 def _score(score: Score) -> str:
-    return f"{percent(score['accuracy'])} ({interval(score['interval'])})"
+    told = f"{percent(score['accuracy'])} ({interval(score['interval'])})"
+    commonest = score.get("commonest")
+    if commonest is None:
+        return told
+    is_none = "; no better is shown" if score["interval"][0] <= commonest else ""
+    return f"{told}; the commonest class is {percent(commonest)}{is_none}"

@@ -68,6 +68,7 @@ def describe(
         },
         "weights": weights_of(options, context.weights),
         **({"space": space} if space else {}),  # type: ignore[typeddict-item]
+        "metric": context.metric,
         "experiments": earlier["experiments"] if earlier else _experiments(options),
     }
 

@@ -142,7 +142,7 @@ def _train_again(
     """Trains configurations again; returns their records by place."""
     console.print(f"{name}: {len(repeated)} trainings")
     folder = run.folder.beside(name)
-    progress = Progress(len(repeated), run.folder.cache_events, None, console)
+    progress = Progress(len(repeated), run.folder.cache_events, None, console, run.context.metric)
     trial_log = TrialLog(folder.trials, [progress])
     progress.open()
     try:
@@ -176,12 +176,13 @@ def _measure(run: Run, model: keras.Model) -> dict[str, Any]:
     """What the final model does on validation pictures, and, once, on test pictures."""
     data = run.context.dataset
     said = probabilities(model, data.validation.pictures)
-    found = {"validation": scores.measure(said, data.validation.labels, data.classes)}
+    metric = run.context.metric
+    found = {"validation": scores.measure(said, data.validation.labels, data.classes, metric)}
     judged = data.validation
     if data.test is not None:
         judged = data.test
         said = probabilities(model, judged.pictures)
-        found["test"] = scores.measure(said, judged.labels, data.classes)
+        found["test"] = scores.measure(said, judged.labels, data.classes, metric)
     assert isinstance(judged, Split)  # not a fold
     return {**found, "mistakes": scores.mistakes(said, judged, data.classes)}
 

@@ -16,6 +16,7 @@ from tuning.data.dataset import Dataset
 from tuning.data.decoding import DecodeSettings, Levels
 from tuning.data.folds import most_folds
 from tuning.errors import UserError
+from tuning.evaluation import metrics
 from tuning.export import formats
 from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import SharedFolder, fetch_file, fetch_folder
@@ -46,6 +47,7 @@ class Prepared:
         space: The space that is searched.
         folder: The run folder; it may not be there yet.
         resumed: Whether the user wants to go on with a run.
+        metric: What the search goes by, see `evaluation.metrics`.
     """
 
     options: Options
@@ -55,6 +57,7 @@ class Prepared:
     space: Space
     folder: RunFolder
     resumed: bool
+    metric: str
 
 
 def prepare(options: Options, resumed: bool = False) -> Prepared:
@@ -88,7 +91,8 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
     space.first_points(options)
     if options.extend and not resumed:
         best_points(options, space)
-    return Prepared(options, data, weights, hypermodel, space, folder, resumed)
+    metric = _metric(options, data, folder if resumed else None)
+    return Prepared(options, data, weights, hypermodel, space, folder, resumed, metric)
 
 
 def check_stores(options: Options, folder: RunFolder, resumed: bool) -> None:
@@ -120,6 +124,27 @@ def check_name(options: Options, folder: RunFolder) -> None:
             f"The run folder {options.folder} is there already; choose another --name, or go on "
             f"with it: --resume {options.name}."
         )
+
+
+def _metric(options: Options, data: Dataset, earlier: RunFolder | None) -> str:
+    """What the search goes by; a run that is resumed keeps to what it began with.
+
+    Raises:
+        UserError: If there is no such class.
+    """
+    if earlier is not None and not earlier.is_empty:
+        with suppress(UserError):
+            return metadata.read(earlier).get("metric", "accuracy")
+    counts = [data.counts()["train"][name] for name in data.classes]
+    metric = metrics.choose(options.metric, data.classes, counts)
+    if options.metric is None and metric != "accuracy":
+        log.warning(
+            "The largest class has %.1f times the training pictures of the smallest: the search "
+            "goes by balanced accuracy, the mean share of each class that is recognised "
+            "(--metric accuracy: by all pictures alike)",
+            max(counts) / min(counts),
+        )
+    return metric
 
 
 def _only_lock(path: Path) -> bool:

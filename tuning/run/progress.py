@@ -11,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tuning.records.callbacks import RunCallback
-from tuning.records.event_log import EventLog
+from tuning.records.event_log import SCORE, EventLog
 from tuning.records.trial_log import TrialRecord, rank
 from tuning.wording import count, duration, in_words
+from tuning.wording import metric as in_words_of
 
 QUIET = 10.0  # seconds between two plain lines about epochs
 SHOWN = 12  # rows of the live table: what runs, and the best of what is over
@@ -27,11 +28,18 @@ class Progress(RunCallback):
         cache: The feature cache's event log, whose builds are shown while they last.
         seconds: The run's time budget, None for none.
         console: The console to show it on.
+        metric: What the search goes by.
     """
 
     def __init__(
-        self, trials: int, cache: EventLog, seconds: float | None, console: Console
+        self,
+        trials: int,
+        cache: EventLog,
+        seconds: float | None,
+        console: Console,
+        metric: str = "accuracy",
     ) -> None:
+        self.metric = in_words_of(metric)
         self.trials = trials
         self.cache = cache
         self.budget = seconds
@@ -63,7 +71,7 @@ class Progress(RunCallback):
     def end(self, record: TrialRecord) -> None:
         """A trial is over."""
         self.records[record.number] = record
-        self._line(f"trial {record.number} {_ending(record)}{self._so_far()}")
+        self._line(f"trial {record.number} {_ending(record, self.metric)}{self._so_far()}")
 
     def epoch(self, record: TrialRecord) -> None:
         """A trial has finished an epoch."""
@@ -71,9 +79,9 @@ class Progress(RunCallback):
         quiet = time.monotonic() - self.last_line < QUIET
         if self.console.is_terminal or quiet or not record.epochs:
             return
-        now = record.curve["validation_accuracy"][-1]
+        now = record.curve[SCORE][-1]
         of = f"{record.epochs}/{record.hyperparameters['epochs']}"
-        self._line(f"trial {record.number} epoch {of}: accuracy {now:.3f}{self._so_far()}")
+        self._line(f"trial {record.number} epoch {of}: {self.metric} {now:.3f}{self._so_far()}")
 
     def ahead(self, done: int, pictures: int) -> None:
         """Takes in how many pictures' features were built before the first trial, of how many."""
@@ -101,7 +109,7 @@ class Progress(RunCallback):
         if not ranking:
             return ""
         best = ranking[0]
-        return f" | best so far {best.best_accuracy:.3f} (trial {best.number}){self._left()}"
+        return f" | best so far {best.best_score:.3f} (trial {best.number}){self._left()}"
 
     def _left(self) -> str:
         """Time left, from the share of epochs that is done or no longer needed."""
@@ -123,23 +131,23 @@ class Progress(RunCallback):
             ("trial", "right"),
             ("levers", "left"),
             ("epoch", "right"),
-            ("accuracy", "right"),
+            (self.metric, "right"),
             ("best", "right"),
             ("", "left"),
         ):
             table.add_column(title, justify=justify, no_wrap=title != "levers")  # type: ignore[arg-type]
         order = sorted(
             self.records.values(),
-            key=lambda r: (r.status != "running", -(r.best_accuracy or 0.0), r.number),
+            key=lambda r: (r.status != "running", -(r.best_score or 0.0), r.number),
         )
         for record in order[:SHOWN]:
-            last = record.curve["validation_accuracy"][-1:]
+            last = record.curve[SCORE][-1:]
             table.add_row(
                 str(record.number),
                 in_words(record.hyperparameters),
                 f"{record.epochs}/{record.hyperparameters['epochs']}",
                 f"{last[0]:.3f}" if last else "",
-                "" if record.best_accuracy is None else f"{record.best_accuracy:.3f}",
+                "" if record.best_score is None else f"{record.best_score:.3f}",
                 record.status,
                 style=None if record.status == "running" else "dim",
             )
@@ -163,10 +171,10 @@ class Progress(RunCallback):
         return "\n".join(under_way.values())
 
 
-def _ending(record: TrialRecord) -> str:
+def _ending(record: TrialRecord, metric: str) -> str:
     if record.status == "failed":
         return f"failed: {record.reason}"
     text = f"{record.status} after {count(record.epochs, 'epoch')}, {duration(record.seconds)}"
-    if record.best_accuracy is not None:
-        text += f": accuracy {record.best_accuracy:.3f} in epoch {record.best_epoch}"
+    if record.best_score is not None:
+        text += f": {metric} {record.best_score:.3f} in epoch {record.best_epoch}"
     return text

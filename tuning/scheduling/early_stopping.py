@@ -13,6 +13,7 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
+from tuning.records.event_log import SCORE
 from tuning.records.trial_log import TrialRecord
 from tuning.scheduling.searcher import TrialEndings
 
@@ -62,16 +63,16 @@ class _Protecting:
 
     def replay(self, records: list[TrialRecord]) -> None:
         """Takes in the trials of a run that is resumed."""
-        self.set_search_properties("best_accuracy", "max")
+        self.set_search_properties("best_score", "max")
         for record in records:
             if record.experiment:
                 continue
             trial = _Earlier(record)
             self.on_trial_add(None, trial)  # type: ignore[attr-defined]
             best = 0.0
-            for epoch, accuracy in enumerate(record.curve["validation_accuracy"], 1):
-                best = max(best, accuracy)
-                result = {"epoch": epoch, "best_accuracy": best, "done": True}
+            for epoch, score in enumerate(record.curve[SCORE], 1):
+                best = max(best, score)
+                result = {"epoch": epoch, "best_score": best, "done": True}
                 super().on_trial_result(None, trial, result)  # type: ignore[misc]
 
 

@@ -11,12 +11,13 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from tuning.options.choices import OBJECTIVES
+from tuning.records.event_log import SCORE
 from tuning.scheduling.optuna_private import EXPERIMENT, set_waiting
 from tuning.scheduling.turns import Turns
 
 # What a trial reports for each objective, of its best epoch or as a whole.
 METRICS = {
-    "accuracy": "best_accuracy",
+    "accuracy": "best_score",  # of the search's metric
     "loss": "best_loss",
     "epoch_seconds": "epoch_seconds",
     "parameters": "parameters",
@@ -113,8 +114,8 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         """An epoch is over."""
         if len(self._objectives) == 1 and "epoch" in result:
             # Intermediate values of several objectives are nothing that Optuna knows.
-            value = result["validation_accuracy"]
-            if self._objectives[0] != "best_accuracy":
+            value = result[SCORE]
+            if self._objectives[0] != "best_score":
                 value = result[self._objectives[0]]
             self._trials[trial_id].report(value, result["epoch"])
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from search_spaces import levers
 from search_spaces.constraints import (
     WHOLE,
@@ -21,6 +23,7 @@ from search_spaces.constraints import (
 from search_spaces.experiments import EXPERIMENTS, NAMES, Experiment
 from search_spaces.portfolio import PORTFOLIO
 from tuning.errors import UserError
+from tuning.evaluation.metrics import is_imbalanced
 from tuning.options import Options
 
 if TYPE_CHECKING:
@@ -146,6 +149,7 @@ class LeverSpace(Space):
         name: One of `levers.SPACES`.
         networks: The networks that space `levers` chooses from.
         constraints: What the user pinned or narrowed, and what the machine's speed does.
+        imbalanced: Whether some classes have few pictures.
     """
 
     epochs: int
@@ -153,10 +157,13 @@ class LeverSpace(Space):
     name: str = "article"
     networks: tuple[str, ...] = levers.NETWORKS
     constraints: Constraints = field(default=WHOLE)
+    imbalanced: bool = False
 
     def declare(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         """See `levers.declare`."""
-        return levers.declare(hp, self.epochs, self.max_unfrozen, self.name, self.networks)
+        return levers.declare(
+            hp, self.epochs, self.max_unfrozen, self.name, self.networks, self.imbalanced
+        )
 
     @property
     def augmentations(self) -> Sequence[str]:
@@ -245,7 +252,14 @@ def build_space(
         both = weights == "random" or "network" in constraints.by_name
         networks = levers.NETWORKS if both else levers.NETWORKS[:1]
         deepest = levers.DEEPEST if options.max_unfrozen is None else options.max_unfrozen
-        found = LeverSpace(options.epochs, deepest, options.space, networks, constraints)
+        found = LeverSpace(
+            options.epochs,
+            deepest,
+            options.space,
+            networks,
+            constraints,
+            imbalanced=is_imbalanced(np.bincount(dataset.train.labels).tolist()),
+        )
     try:
         check_constraints(found.declare, constraints)
     except ConstraintError as error:

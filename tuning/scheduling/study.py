@@ -146,7 +146,7 @@ def rebuild(study: Study, experiments: Sequence[Experiment], trial_log: TrialLog
         trial = begin_beside(study, experiments[number].name, attributes)
         if record.status in OVER:
             states = {status: state for state, status in STATUSES.items()}
-            value = record.best_accuracy if record.status == "finished" else None
+            value = record.best_score if record.status == "finished" else None
             study.tell(trial, value, state=states[record.status])
     release(study)
 

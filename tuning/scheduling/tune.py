@@ -170,7 +170,7 @@ class TrialLoop:
             tuner = tune.Tuner(
                 tune.with_resources(parameters, {"CPU": self.share.cpus, "GPU": self.share.gpus}),
                 tune_config=tune.TuneConfig(
-                    metric="best_accuracy",
+                    metric="best_score",
                     mode="max",
                     search_alg=searcher,
                     scheduler=self.scheduler,

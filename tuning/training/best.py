@@ -12,16 +12,25 @@ from tuning.files import atomic
 
 @dataclass
 class Best:
-    """The epoch with the highest validation accuracy, of equals the one with the lowest loss."""
+    """The epoch with the highest score, of equals the one with the lowest loss.
+
+    Attributes:
+        epoch: Its number, from 1; 0 for none.
+        score: Its value of the search's metric, the higher the better.
+        accuracy: Its validation accuracy.
+        loss: Its validation loss.
+        weights: What its network is made again of.
+    """
 
     epoch: int = 0
+    score: float = -1.0
     accuracy: float = -1.0
     loss: float = float("inf")
     weights: list[np.ndarray] = field(default_factory=list, repr=False)
 
-    def beaten_by(self, accuracy: float, loss: float) -> bool:
+    def beaten_by(self, score: float, loss: float) -> bool:
         """Whether an epoch with these is better."""
-        return (accuracy, -loss) > (self.accuracy, -self.loss)
+        return (score, -loss) > (self.score, -self.loss)
 
 
 def save_arrays(path: Path, arrays: list[np.ndarray]) -> None:

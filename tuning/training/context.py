@@ -54,6 +54,7 @@ class TrialContext:
         views: The number of views of an augmentation policy; epoch e trains on view e modulo this.
         seed: The seed of initial weights, dropout and the order of pictures.
         hypermodel: What is searched in place of the levers, see `hypermodel.load`.
+        metric: What epochs are judged by, see `evaluation.metrics`.
     """
 
     dataset: Dataset
@@ -63,6 +64,7 @@ class TrialContext:
     views: int = 8
     seed: int = 0
     hypermodel: NamedHyperModel | PickledHyperModel | None = None
+    metric: str = "accuracy"
 
     @cached_property
     def backbone(self) -> Backbone:

@@ -125,6 +125,7 @@ class CompiledNetwork:
         steps: int = 0,
         moments: tuple[np.ndarray, np.ndarray] | None = None,
         head: Sequence[np.ndarray] = (),
+        class_weights: np.ndarray | None = None,
     ) -> None:
         """Becomes the network of a new trial, as if it had just been built.
 
@@ -136,9 +137,10 @@ class CompiledNetwork:
             steps: The number of steps of the whole training, for a schedule.
             moments: Mean and variance (C,) of what the head takes, where it standardises.
             head: What `weights` were of a trial of the same head alone, to begin with.
+            class_weights: See `network.restart`.
         """
         self.user = user
-        network.restart(self.model, hyperparameters, self._weights, seed)
+        network.restart(self.model, hyperparameters, self._weights, seed, class_weights)
         if moments is not None:
             network.standardise(self.model, *moments)
         if head:

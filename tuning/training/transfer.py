@@ -12,6 +12,7 @@ from models.augmentation import draw
 from tuning.data.dataset import Split
 from tuning.data.parts import Part, Rows
 from tuning.features import PLAIN
+from tuning.training.class_weights import class_weights
 from tuning.training.context import TrialContext
 from tuning.training.heads import trained_head
 from tuning.training.moments import pooled_moments
@@ -54,6 +55,11 @@ class TransferTrial(Trial):
             steps=steps * hyperparameters["epochs"],
             moments=self._moments(),
             head=head or (),
+            class_weights=class_weights(
+                hyperparameters.get("class_weights", "none"),
+                context.dataset.train.labels,
+                len(context.dataset.classes),
+            ),
         )
 
     def _moments(self) -> tuple[np.ndarray, np.ndarray] | None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tuning.data.dataset import Split
 from tuning.data.parts import Part
+from tuning.evaluation import metrics
 from tuning.files.shared_folder import SharedFolder
 from tuning.records.run_folder import weights_file
 from tuning.training.best import Best, load_arrays, save_arrays
@@ -94,29 +95,33 @@ class Trial(ABC):
 
         Returns:
             `epoch` (epochs trained, this one counted), `loss` (with all that the training adds to
-            it) and `accuracy` of training, `validation_loss` (mean cross-entropy alone) and
-            `validation_accuracy`, `best_accuracy`, `best_loss` (of the same epoch) and `best_epoch`
-            so far, `seconds`, `epoch_seconds` (the median so far in this process: the first epoch
-            compiles) and `parameters` (numbers that are trained).
+            it) and `accuracy` of training, `validation_loss` (mean cross-entropy alone),
+            `validation_accuracy` and `validation_score` (of the search's metric), `best_score`,
+            `best_loss` (of the same epoch) and `best_epoch` so far, `seconds`, `epoch_seconds` (the
+            median so far in this process: the first epoch compiles) and `parameters` (numbers that
+            are trained).
 
         Raises:
             TrialError: If a loss is not finite.
         """
         began = time.perf_counter()
-        metrics = self.train_epoch()
-        validation = self.context.dataset.validation
-        loss, accuracy = score(self.probabilities(validation), validation.labels)
+        trained = self.train_epoch()
+        data, validation = self.context.dataset, self.context.dataset.validation
+        said = self.probabilities(validation)
+        loss, accuracy = score(said, validation.labels)
         if not np.isfinite(loss):
             raise TrialError(f"the validation loss of epoch {self.epoch} is {loss}")
-        if self.best.beaten_by(accuracy, loss):
-            self.best = Best(self.epoch, accuracy, loss, self.weights)
+        value = metrics.score(self.context.metric, said, validation.labels, data.classes)
+        if self.best.beaten_by(value, loss):
+            self.best = Best(self.epoch, value, accuracy, loss, self.weights)
         self._seconds.append(time.perf_counter() - began)
         return {
-            **metrics,
+            **trained,
             "epoch": self.epoch,
             "validation_loss": loss,
             "validation_accuracy": accuracy,
-            "best_accuracy": self.best.accuracy,
+            "validation_score": value,
+            "best_score": self.best.score,
             "best_loss": self.best.loss,
             "best_epoch": self.best.epoch,
             "seconds": self._seconds[-1],
@@ -126,11 +131,11 @@ class Trial(ABC):
 
     def train_epoch(self) -> dict[str, float]:
         """Trains one epoch and evaluates nothing; returns `loss` and `accuracy` of training."""
-        metrics = self.fit()
+        trained = self.fit()
         self.epoch += 1
-        if not np.isfinite(metrics["loss"]):
-            raise TrialError(f"the training loss of epoch {self.epoch} is {metrics['loss']}")
-        return metrics
+        if not np.isfinite(trained["loss"]):
+            raise TrialError(f"the training loss of epoch {self.epoch} is {trained['loss']}")
+        return trained
 
     def order(self, batch_size: int) -> np.ndarray:
         """The rows of the next epoch's training pictures: in another order each, full batches."""
@@ -143,7 +148,7 @@ class Trial(ABC):
     def save(self, path: Path) -> None:
         """Writes what `restore` needs to go on after the last epoch, whole or not at all."""
         best = self.best
-        scalars = np.array([self.epoch, best.epoch, best.accuracy, best.loss])
+        scalars = np.array([self.epoch, best.epoch, best.accuracy, best.loss, best.score])
         save_arrays(path, [scalars, *best.weights, *self.state])
 
     def restore(self, path: Path) -> None:
@@ -151,7 +156,9 @@ class Trial(ABC):
         scalars, *arrays = load_arrays(path)
         self.epoch, best_epoch = int(scalars[0]), int(scalars[1])
         kept = len(self.weights) if best_epoch else 0
-        self.best = Best(best_epoch, float(scalars[2]), float(scalars[3]), arrays[:kept])
+        # Earlier versions went by accuracy, and wrote it alone.
+        accuracy, loss, value = map(float, (*scalars[2:], scalars[2])[:3])
+        self.best = Best(best_epoch, value, accuracy, loss, arrays[:kept])
         self.state = arrays[kept:]
 
 

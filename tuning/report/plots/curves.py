@@ -20,6 +20,7 @@ from tuning.report.plots.look import (
     best_trial,
     dressed,
     edge,
+    measured,
     phrases,
     scored,
     text,
@@ -60,7 +61,7 @@ def curves(facts: Facts) -> list[Plot]:
             customdata=[trial["number"] for trial in stopped],
             hovertemplate="trial %{customdata} stopped after epoch %{x} · %{y:.1%}<extra></extra>",
         )
-    description = f"Validation accuracy per epoch of {wording.count(len(drawn), 'trial')}."
+    description = f"{measured(facts)} per epoch of {wording.count(len(drawn), 'trial')}."
     if best is not None:
         _add_best(figure, best)
         reached = wording.percent(best["best_accuracy"])
@@ -72,7 +73,7 @@ def curves(facts: Facts) -> list[Plot]:
     left_out = sum(bool(_accuracies(trial)) for trial in facts["trials"]) - len(drawn)
     caption = description + (f" {left_out:,} weaker ones are left out." if left_out else "")
     longest = max(len(_accuracies(trial)) for trial in drawn)
-    shown = dressed(figure, "Epoch", xaxis=whole(longest))
+    shown = dressed(figure, "Epoch", measured(facts), xaxis=whole(longest))
     return [Plot("curves", "curves", "Epoch by epoch", caption, description, shown)]
 
 
@@ -136,17 +137,21 @@ def history(facts: Facts) -> list[Plot]:
                 "font": {"size": 11},
             },
         )
-    caption = (
-        "Best validation accuracy of each trial, in the order of the search. Dashed: the article's "
-        "three figures."
-    )
+    by = measured(facts).lower()
+    caption = f"Best {by} of each trial, in the order of the search."
     description = (
-        f"Best validation accuracy of {len(trials)} trials in order, from "
+        f"Best {by} of {len(trials)} trials in order, from "
         f"{wording.percent(trials[0]['best_accuracy'])} for the first to "
-        f"{wording.percent(best_so_far[-1])} for the best, with the article's figures as lines."
+        f"{wording.percent(best_so_far[-1])} for the best"
     )
+    if facts["experiments"]:
+        caption += " Dashed: the article's three figures."
+        description += ", with the article's figures as lines"
+    description += "."
     margin = {"l": 8, "r": 100, "t": 8, "b": 8}  # for the article's names
-    shown = dressed(figure, "Trial", xaxis=whole(trials[-1]["number"]), margin=margin)
+    shown = dressed(
+        figure, "Trial", measured(facts), xaxis=whole(trials[-1]["number"]), margin=margin
+    )
     return [Plot("history", "curves", "Trial by trial", caption, description, shown)]
 
 

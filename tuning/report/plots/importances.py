@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from tuning import wording
 from tuning.records.facts import Facts
 from tuning.report import levers
-from tuning.report.plots.look import BLUE, ORANGE, Plot, dressed, stripes, text
+from tuning.report.plots.look import BLUE, ORANGE, Plot, dressed, measured, stripes, text
 
 
 def importances(facts: Facts) -> list[Plot]:
@@ -30,8 +30,8 @@ def importances(facts: Facts) -> list[Plot]:
             hovertemplate="%{y} · %{x:.0%}<extra>%{fullData.name}</extra>",
         )
     caption = (
-        "Share of the accuracy's variation that each lever explains. fANOVA looks at all trials; "
-        "PED-ANOVA asks what sets the better trials apart."
+        f"Share of the variation of {measured(facts).lower()} that each lever explains. fANOVA "
+        "looks at all trials; PED-ANOVA asks what sets the better trials apart."
     )
     told = "; ".join(
         f"{levers.METHODS.get(method, method)}: "

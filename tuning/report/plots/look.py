@@ -18,6 +18,7 @@ from markupsafe import escape
 
 from tuning import wording
 from tuning.records.facts import Facts, Trial
+from tuning.report import story
 
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 GREY = "#888888"
@@ -58,6 +59,11 @@ def best_trial(facts: Facts, trials: Sequence[Trial] | None = None) -> Trial | N
     number = facts["best"]["trial"] if facts["best"] is not None else None
     among = facts["trials"] if trials is None else trials
     return next((trial for trial in among if trial["number"] == number), None)
+
+
+def measured(facts: Facts) -> str:
+    """What trials are compared by, as an axis has it."""
+    return f"Validation {story.metric(facts)}"
 
 
 def scored(facts: Facts) -> list[Trial]:

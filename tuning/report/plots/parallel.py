@@ -62,7 +62,11 @@ def parallel(facts: Facts) -> list[Plot]:
         _scale(figure, place, axis)
     _mark(figure, len(axes), 0.0, wording.percent(lowest))
     _mark(figure, len(axes), 1.0, wording.percent(highest))
-    labels = [*(text(axis.label).replace(" ", "<br>") for axis in axes), "<b>Accuracy</b>"]
+    by = story.metric(facts)
+    labels = [
+        *(text(axis.label).replace(" ", "<br>") for axis in axes),
+        f"<b>{text(by[:1].upper() + by[1:])}</b>",
+    ]
     caption = (
         "Each line is a trial and crosses each axis at its value; at the bottom (–) it does not "
         "have that lever. Press a name in the legend to hide its lines."

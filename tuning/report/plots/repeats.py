@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from tuning import wording
 from tuning.records.facts import Facts
-from tuning.report.plots.look import BLUE, GREY, VERMILLION, Plot, dressed, edge
+from tuning.report.plots.look import BLUE, GREY, VERMILLION, Plot, dressed, edge, measured
 
 
 def repeats(facts: Facts) -> list[Plot]:
@@ -48,12 +48,12 @@ def repeats(facts: Facts) -> list[Plot]:
         for candidate in reversed(ranked)
     )
     caption = (
-        f"Validation accuracy with {wording.count(found['repeats'], 'fresh seed')} each, beside "
+        f"{measured(facts)} with {wording.count(found['repeats'], 'fresh seed')} each, beside "
         "the one that the search saw."
     )
     shown = dressed(
         figure,
-        "Validation accuracy",
+        measured(facts),
         "",
         height=150 + 45 * len(ranked),
         xaxis={"tickformat": ".1%", "showgrid": True},
