@@ -97,7 +97,7 @@ class Trial(ABC):
             `epoch` (epochs trained, this one counted), `loss` (with all that the training adds to
             it) and `accuracy` of training, `validation_loss` (mean cross-entropy alone),
             `validation_accuracy` and `validation_score` (of the search's metric), `best_score`,
-            `best_loss` (of the same epoch) and `best_epoch` so far, `seconds`, `epoch_seconds` (the
+            `best_accuracy` and `best_loss` (of the same epoch) and `best_epoch` so far, `seconds`, `epoch_seconds` (the
             median so far in this process: the first epoch compiles) and `parameters` (numbers that
             are trained).
 
@@ -122,6 +122,7 @@ class Trial(ABC):
             "validation_accuracy": accuracy,
             "validation_score": value,
             "best_score": self.best.score,
+            "best_accuracy": self.best.accuracy,
             "best_loss": self.best.loss,
             "best_epoch": self.best.epoch,
             "seconds": self._seconds[-1],
