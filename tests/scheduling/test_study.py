@@ -309,3 +309,41 @@ def test_failures_alike_are_counted_in_a_row():
     for size in range(4):
         failures.add(f"size {size} is odd")
     assert failures.row == 4
+
+
+def few(trial):
+    """A space of four points."""
+    return {
+        "epochs": 3,
+        "kind": trial.suggest_categorical("kind", ["a", "b"]),
+        "size": trial.suggest_int("size", 0, 1),
+    }
+
+
+@pytest.mark.parametrize("kind", ["random", "tpe", "grid"])
+def test_no_point_is_trained_twice_and_a_space_may_come_to_its_end(where, kind):
+    study = new(open_storage(where), kind=kind)
+    search, told = LeverSearch(study, few), []
+    for number in range(20):
+        config = search.suggest(str(number))
+        if config == LeverSearch.FINISHED:
+            break
+        told.append(config["hyperparameters"])
+        search.on_trial_complete(str(number), result(3, 0.1 * number))
+    assert len(told) == 4
+    assert len({(each["kind"], each["size"]) for each in told}) == 4
+    (note,) = search.notes()
+    assert note.startswith("The search is over after 4 configurations: ")
+    assert studies.count_finished(study) == 4
+    # Gone on with, it knows what it has.
+    again = LeverSearch(studies.resume(open_storage(where), "run", build_sampler(kind, 1)), few)
+    assert again.suggest("x") == LeverSearch.FINISHED
+
+
+def test_a_point_that_was_asked_for_twice_is_trained_twice(where):
+    study = new(open_storage(where))
+    for _ in range(2):
+        study.enqueue_trial({"kind": "a", "size": 0})
+    search = LeverSearch(study, few)
+    assert search.suggest("a")["hyperparameters"] == search.suggest("b")["hyperparameters"]
+    assert search.notes() == []

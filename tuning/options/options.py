@@ -281,6 +281,14 @@ class Options:
         group=SEARCH,
         resumable=True,
     )
+    target: float | None = option(
+        None,
+        kinds.SHARE,
+        "SHARE",
+        "end the search when a trial's metric is at least that on the validation pictures",
+        group=SEARCH,
+        resumable=True,
+    )
     price: float | None = option(
         None,
         kinds.POSITIVE,

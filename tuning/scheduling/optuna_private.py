@@ -1,7 +1,7 @@
 """The one place that touches what is private in Optuna (5.0).
 
-That is `Study._storage`, which samplers and evaluators ask for trials, `Trial._trial_id`, and that
-a copied study has a cache of its own.
+That is `Study._storage`, which samplers and evaluators ask for trials, `Trial._trial_id`, that a
+copied study has a cache of its own, and `Trial._fixed_params` of trials that were enqueued.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ EXPERIMENT = "experiment"  # attribute of trials that are none of the sampler's:
 def set_waiting(study: optuna.Study, trial: BaseTrial | FrozenTrial) -> None:
     """Lets a trial that runs no longer wait to be asked for again; it keeps its values."""
     study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)  # type: ignore[union-attr]
+
+
+def is_enqueued(trial: optuna.Trial) -> bool:
+    """Whether a trial's point was asked for, and not proposed by the sampler."""
+    return bool(trial._fixed_params)
 
 
 def begin_beside(study: optuna.Study, name: str, attributes: dict[str, Any]) -> optuna.Trial:

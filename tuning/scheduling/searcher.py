@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,8 +13,9 @@ from ray.tune.search import Searcher
 
 from tuning.options.choices import OBJECTIVES
 from tuning.records.event_log import SCORE
-from tuning.scheduling.optuna_private import EXPERIMENT, set_waiting
+from tuning.scheduling.optuna_private import EXPERIMENT, is_enqueued, set_waiting
 from tuning.scheduling.turns import Turns
+from tuning.wording import count
 
 # What a trial reports for each objective, of its best epoch or as a whole.
 METRICS = {
@@ -22,6 +24,13 @@ METRICS = {
     "epoch_seconds": "epoch_seconds",
     "parameters": "parameters",
 }
+
+
+AGAIN = 50  # proposals in a row that were known already, after which there is nothing new
+
+
+def _key(hyperparameters: dict[str, Any]) -> str:
+    return json.dumps(hyperparameters, sort_keys=True, default=str)
 
 
 @dataclass
@@ -82,30 +91,65 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         self._live: set[str] = set()
         self._objectives = [METRICS[each] for each in objectives]
         self._patience = patience
+        self._known = {
+            _key(trial.user_attrs["hyperparameters"]): trial.number
+            for trial in study.get_trials(deepcopy=False)
+            if "hyperparameters" in trial.user_attrs
+        }
+        self._exhausted = False
+
+    def notes(self) -> list[str]:
+        """What ended the proposals before so many trials were made as were asked for."""
+        if not self._is_exhausted():
+            return []
+        number = count(len(self._known), "configuration")
+        if not self._exhausted:
+            return [f"The search is over after {number}: every point of the grid was tried."]
+        return [
+            f"The search is over after {number}: the last {AGAIN} that were proposed are all among "
+            "these, and none is trained twice."
+        ]
+
+    def _is_exhausted(self) -> bool:
+        return self._exhausted or bool(getattr(self._study.sampler, "exhausted", False))
+
+    def _ask(self) -> optuna.Trial | None:
+        """A trial whose point is new, or was asked for; None where proposals come again."""
+        for _ in range(AGAIN):
+            trial = self._study.ask()
+            attributes = trial.user_attrs
+            if EXPERIMENT in attributes or "hyperparameters" in attributes:
+                return trial  # it was interrupted
+            hyperparameters = self._space(trial)
+            earlier = self._known.setdefault(_key(hyperparameters), trial.number)
+            if earlier == trial.number or is_enqueued(trial):
+                trial.set_user_attr("hyperparameters", hyperparameters)  # also what is pinned
+                return trial
+            trial.set_user_attr("from", f"trial {earlier}")  # so that it is none of the run's own
+            self._study.tell(trial, state=TrialState.FAIL)
+            if self._is_exhausted():
+                return None
+        self._exhausted = True
+        return None
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's number and hyperparameters; None while there is no room for it."""
         if self._capacity and len(self._live) >= self._capacity():
             return None
-        exhausted = getattr(self._study.sampler, "exhausted", False)
-        trial = self._turns.next(exhausted) if self._turns else None
+        trial = self._turns.next(self._is_exhausted()) if self._turns else None
+        if trial is None and not self._is_exhausted():
+            trial = self._ask()
+            if trial is None and self._turns:
+                trial = self._turns.next(exhausted=True)
         if trial is None:
-            if exhausted:
-                finished: str = Searcher.FINISHED
-                return finished
-            trial = self._study.ask()
+            finished: str = Searcher.FINISHED
+            return finished
         self._trials[trial_id] = trial
         self._live.add(trial_id)
-        attributes = trial.user_attrs
-        experiment = attributes.get(EXPERIMENT)
-        if experiment:
-            hyperparameters = attributes["hyperparameters"]
-        else:
-            hyperparameters = self._space(trial)
-            trial.set_user_attr("hyperparameters", hyperparameters)  # also those that are pinned
+        experiment = trial.user_attrs.get(EXPERIMENT)
         return {
             "number": trial.number,
-            "hyperparameters": hyperparameters,
+            "hyperparameters": trial.user_attrs["hyperparameters"],
             "experiment": experiment,
             "patience": None if experiment else self._patience,
         }

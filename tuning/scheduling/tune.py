@@ -18,7 +18,7 @@ from tuning.evaluation.repeats import Repeat
 from tuning.options import Options
 from tuning.process.interrupt import BY_USER
 from tuning.records.run_folder import RunFolder, checkpoint_file
-from tuning.records.trial_log import OVER, RunEnding, TrialLog
+from tuning.records.trial_log import OVER, RunEnding, TrialLog, rank
 from tuning.scheduling import loggers
 from tuning.scheduling import study as studies
 from tuning.scheduling.callbacks import LogCallback
@@ -31,7 +31,7 @@ from tuning.scheduling.turns import EARLY, LATE, Allowance, Turns
 from tuning.scheduling.worker import Worker
 from tuning.training.best import load_arrays
 from tuning.training.context import TrialContext
-from tuning.wording import duration
+from tuning.wording import duration, percent
 
 RETRIES = 3  # of a trial whose process or machine died
 
@@ -109,9 +109,8 @@ def search(run: Run) -> RunEnding:
             _tidy(run)
     trial_log.close()
     failing = callback.failures.row >= ALIKE
-    return RunEnding(
-        end.reason, failing, capacity.most, share.gpus, share.cpus, notes=turns.notes()
-    )
+    notes = [*turns.notes(), *searcher.notes()]
+    return RunEnding(end.reason, failing, capacity.most, share.gpus, share.cpus, notes)
 
 
 def repeat(repeats: list[Repeat], run: Run, trial_log: TrialLog, folder: RunFolder) -> None:
@@ -257,5 +256,14 @@ def _end(run: Run, spending: Spending, failures: Failures) -> SearchEnd:
         limit, price = options.budget, options.price
         what = f"{limit:g} at {price:g} an hour" if price else f"{limit:g} GPU hours"
         conditions.append((lambda: spending.money >= 1, f"the budget of {what} was spent"))
+    if (target := options.target) is not None:
+        reason = f"the target of {percent(target)} was reached"
+        conditions.append((lambda: _best(run) >= target, reason))
     conditions.append((lambda: failures.row >= ALIKE, f"{ALIKE} trials in a row failed alike"))
     return SearchEnd(conditions)
+
+
+def _best(run: Run) -> float:
+    """The best score so far; 0 before the first."""
+    ranking = rank(run.trial_log.trials)
+    return ranking[0].best_score or 0.0 if ranking else 0.0

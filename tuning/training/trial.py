@@ -97,9 +97,9 @@ class Trial(ABC):
             `epoch` (epochs trained, this one counted), `loss` (with all that the training adds to
             it) and `accuracy` of training, `validation_loss` (mean cross-entropy alone),
             `validation_accuracy` and `validation_score` (of the search's metric), `best_score`,
-            `best_accuracy` and `best_loss` (of the same epoch) and `best_epoch` so far, `seconds`, `epoch_seconds` (the
-            median so far in this process: the first epoch compiles) and `parameters` (numbers that
-            are trained).
+            `best_accuracy` and `best_loss` (of the same epoch) and `best_epoch` so far, `seconds`,
+            `epoch_seconds` (the median so far in this process: the first epoch compiles) and
+            `parameters` (numbers that are trained).
 
         Raises:
             TrialError: If a loss is not finite.
