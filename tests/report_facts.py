@@ -98,6 +98,8 @@ def example(
         "importances": _importances(made, generator) if looked else None,
         "front": None,
         "shown": [_sheet(each, generator) for each in ("medium", "mirror")] if looked else [],
+        "doubts": _doubts(classes, generator) if looked else None,
+        "learning_curve": _learning_curve() if looked else None,
         "trials": made,
         "failures": [f"out of memory (trials {', '.join(failed)})"] if failed else [],
         "warnings": [],
@@ -327,6 +329,38 @@ def _mistakes(
             }
         )
     return {"split": split, "wrong": 63, "pictures": pictures, "most_confident": shown}
+
+
+def _doubts(classes: Sequence[str], generator: random.Random) -> dict[str, Any]:
+    most = []
+    for index in range(12):
+        label, suggested = generator.sample(list(classes), 2)
+        most.append(
+            {
+                "file": f"train/{label}/{label}.{7 * index}.jpg",
+                "label": label,
+                "suggested": suggested,
+                "probability": 0.9995 - 0.01 * index,
+                "thumbnail": _thumbnail(generator),
+            }
+        )
+    return {
+        "pictures": 2800,
+        "accuracy": 0.962,
+        "counted": 74,
+        "sure": 21,
+        "most": most,
+        "file": "doubts.csv",
+    }
+
+
+def _learning_curve() -> dict[str, Any]:
+    return {
+        "pictures": [250, 500, 1000, 2000],
+        "scores": [[0.90, 0.91, 0.905], [0.93, 0.925, 0.932], [0.945, 0.942, 0.944], [0.955]],
+        "gain": 0.01,
+        "gain_interval": [0.003, 0.014],
+    }
 
 
 def _thumbnail(generator: random.Random) -> str:

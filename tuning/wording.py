@@ -132,6 +132,11 @@ def value(anything: object) -> str:
     return str(anything)
 
 
+def points(share: float) -> str:
+    """A difference of two accuracies: ``0.0123`` → ``1.2 points``."""
+    return f"{100 * share:.1f} points"
+
+
 def percent(share: float | None) -> str:
     """``0.934`` → ``93.4 %``."""
     return MISSING if share is None else f"{100 * share:.1f} %"

@@ -93,6 +93,26 @@ def test_every_picture_is_validated_on_once_and_classes_keep_their_shares(contex
     assert sorted(seen) == sorted(whole)
 
 
+def test_a_trial_may_have_a_division_of_its_own(context):
+    data, seen = context.dataset, []
+    of_trials = replace(context, resplit=True)
+    for number in (0, 1, 1):
+        part = of_trials.of_trial(number).dataset
+        sides = [set(map(bytes, each.digests)) for each in (part.train, part.validation)]
+        assert not sides[0] & sides[1]
+        assert len(part.validation) == len(data.validation)
+        assert np.bincount(part.validation.labels).tolist() == (
+            np.bincount(data.validation.labels).tolist()
+        )
+        path, picture = part.validation.paths[3], part.validation.pictures[3]
+        whole = data.train if path in data.train.paths else data.validation
+        np.testing.assert_array_equal(picture, whole.pictures[whole.paths.index(path)])
+        seen.append(part.validation.paths)
+    assert seen[0] != seen[1] == seen[2]
+    assert of_trials.of_trial(5, "bottleneck").dataset is data
+    assert context.of_trial(5).dataset is data
+
+
 @pytest.mark.parametrize("experiment", [BOTTLENECK, FINE_TUNE, CONVNET], ids=lambda each: each.name)
 def test_a_fold_trains_on_features_that_are_there(context, experiment):
     for split in (context.dataset.train, context.dataset.validation):

@@ -133,7 +133,9 @@ def test_mistakes_in_weights_are_one_line(photos, tmp_path, weights, told):
 def test_defaults_of_demo_and_data(photos):
     demo, own = parse([]), parse(["--data", str(photos)])
     assert (demo.image_size, demo.trials, demo.epochs) == (64, 8, 8)
-    assert (own.image_size, own.trials, own.epochs) == (150, 30, 50)
+    assert (own.image_size, own.trials, own.epochs) == (150, None, 50)
+    assert own.ends_by_itself
+    assert not demo.ends_by_itself
     assert parse(["--experiments"]).experiments == ("convnet", "bottleneck", "fine_tune")
     assert parse(["--experiments", "fine_tune", "convnet"]).experiments == ("convnet", "fine_tune")
     assert parse(["--time-budget", "1.5h"]).time_budget == 5400

@@ -79,9 +79,9 @@ def test_a_huge_search_still_makes_a_page_that_opens(tmp_path):
 
 def test_a_small_search_has_no_plot_that_it_cannot_support():
     names = {number: [plot.name for plot in plots(example(number))] for number in (1, 2, 3, 9, 30)}
-    assert names[1] == ["curves", "calibration"]
-    assert names[2] == ["curves", "calibration", "timeline"]
-    assert names[3] == ["curves", "history", "calibration", "timeline"]
+    assert names[1] == ["curves", "calibration", "learning"]
+    assert names[2] == ["curves", "calibration", "learning", "timeline"]
+    assert names[3] == ["curves", "history", "calibration", "learning", "timeline"]
     assert names[9] == ["repeats", *names[3]]
     assert {"importances", "slice-0", "parallel"} <= set(names[30])
     assert plots(example(0)) == []
@@ -94,8 +94,8 @@ def test_a_small_search_has_no_plot_that_it_cannot_support():
 def test_the_chapters_come_in_the_order_of_the_story(tmp_path):
     texts = written(tmp_path, example(30))
     story = ["The answer", "Against the article", "Why believe it", "Which lever did what"]
-    story += ["The curves", "What it gets wrong", "What it cost", "How to repeat it"]
-    story += ["All trials", "The data"]
+    story += ["The curves", "What it gets wrong", "What would make it better", "What it cost"]
+    story += ["How to repeat it", "All trials", "The data"]
     assert re.findall("<h2>(.*?)</h2>", texts["report.html"]) == story
     # Markdown has no figures.
     told = re.findall("^## (.*)$", texts["report.md"], re.MULTILINE)
@@ -131,9 +131,11 @@ def test_what_the_end_of_a_run_found_stands_in_markdown_and_page(tmp_path):
         assert "Area under the ROC curve" in text
         assert percent(min(facts["best"]["test"]["recall"].values())) in text
         assert mistake["file"] in text
+        assert facts["doubts"]["most"][5]["file"] in text
+        assert "74 as another class" in text
         assert "repeats 1001, 1002, 1003, 1004, 1005" in text
         assert re.search(r"Price\W*1\.23", text)
-    assert texts["report.html"].count("data:image/jpeg;base64,") == 12 + len(facts["shown"])
+    assert texts["report.html"].count("data:image/jpeg;base64,") == 24 + len(facts["shown"])
     assert all(sheet["image"] in texts["report.html"] for sheet in facts["shown"])
     assert mistake["thumbnail"] in texts["report.html"]
     assert "fANOVA" in texts["report.md"]
@@ -142,7 +144,7 @@ def test_what_the_end_of_a_run_found_stands_in_markdown_and_page(tmp_path):
 def test_a_search_that_goes_on_claims_no_more_than_it_knows(tmp_path):
     texts = written(tmp_path, example(12, running=True))
     for text in (texts["report.md"], re.sub(r"\s+", " ", Page(texts["report.html"]).text)):
-        assert "was not over when this was written: 11 of 24 trials were" in text
+        assert "was not over when this was written: 11 trials were, of at most 24." in text
         assert "The best so far gets" in text
         assert "There was no test split" not in text
         assert "--confirm" not in text

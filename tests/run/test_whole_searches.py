@@ -1,5 +1,6 @@
 """Searches from end to end, as a user starts them: what can be asked of one."""
 
+import csv
 import io
 import json
 import os
@@ -150,16 +151,20 @@ def test_a_run_is_extended_when_its_pictures_have_changed(place):
     assert set(test["recall"]) == {"cats", "dogs"}
 
 
-def test_todays_recipe_begins_with_its_portfolio(search):
+def test_todays_recipe_begins_with_its_portfolio_and_ends_by_itself(search):
     folder, code, said = search(
         "recipe",
-        *("--trials", 5, "--epochs", 2, "--views", 2),
+        *("--epochs", 2, "--views", 2),
         *("--set", "network=vgg16", "unfrozen=0", "augmentation=none,medium"),
     )
     assert code == 0, said
     facts = facts_of(folder)
     proposed = [trial for trial in facts["trials"] if trial["experiment"] is None]
-    assert len(proposed) == 4
+    # Four that are known to be good, and at least twenty of the sampler's.
+    assert 24 <= len(proposed) < 200
+    assert facts["run"]["ended"] is None
+    (note,) = facts["warnings"]
+    assert f"ended by itself after {len(proposed)} trials" in note
     tried = [trial["hyperparameters"] for trial in proposed]
     assert [each["augmentation"] for each in tried[:3]] == ["none", "none", "medium"]
     assert [each["pooling"] for each in tried[:3]] == ["average", "standardised", "average"]
@@ -189,6 +194,7 @@ def test_few_pictures_of_a_class_are_searched_by_balanced_accuracy(asked, photos
         "rare",
         *("--data", root, "--trials", 4, "--epochs", 3, "--cpus-per-trial", os.cpu_count()),
         *("--set", "network=vgg16", "unfrozen=0", "augmentation=none", "--folds", 2),
+        "--resplit",
     )
     code, out, said = run(*words)
     assert (code, said) == (0, "")
@@ -201,6 +207,18 @@ def test_few_pictures_of_a_class_are_searched_by_balanced_accuracy(asked, photos
     ranked = [t["best_score"] for t in facts["trials"] if t["status"] == "finished"]
     assert facts["best"]["validation"]["score"] == pytest.approx(max(ranked), abs=1e-6)
     assert facts["best"]["test"]["commonest"] > 0.9
+    # On the winner's own division: on the others it has been shown what it would be judged by.
+    best = next(t for t in facts["trials"] if t["number"] == facts["best"]["trial"])
+    said_then = best["curve"]["validation_loss"][facts["best"]["epoch"] - 1]
+    assert facts["best"]["validation"]["loss"] == pytest.approx(said_then, rel=1e-3)
+    assert "each on a division of its own" in (folder / "report.md").read_text()
+    with (folder / "doubts.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == sum(sum(each.values()) for each in facts["data"]["counts"].values())
+    doubted = [row["suggested"] for row in rows]
+    assert doubted == sorted(doubted, key=lambda each: each == "")  # these first
+    assert sum(map(bool, doubted)) == facts["doubts"]["counted"]
+    assert facts["learning_curve"] is None  # of eight pictures nobody can say
     report = (folder / "report.md").read_text()
     assert "Commonest class" in report
     assert "Balanced accuracy" in report

@@ -183,7 +183,7 @@ def _hold_out(
     if not share:
         return splits
     whole = sorted((each for split in splits.values() for each in split), key=_natural)
-    held = {each.file for each in _drawn(whole, {"test": share}, seed)["test"]}
+    held = {each.file for each in drawn(whole, {"test": share}, seed)["test"]}
     for name, split in splits.items():
         rest = [each for each in split if each.file not in held]
         for label, found in _by_class(split).items():
@@ -200,14 +200,23 @@ def _by_shares(
     for label, found in _by_class(pictures).items():
         least = sum(max(1, round(share * len(found))) for share in shares.values() if share) + 1
         _enough(label, len(found), least, "to have one in every split")
-    return _drawn(pictures, shares, seed)
+    return drawn(pictures, shares, seed)
 
 
-def _drawn(
+def drawn(
     pictures: Sequence[Picture], shares: dict[str, float], seed: int
 ) -> dict[str, list[Picture]]:
-    """Draws a share of each class for each split, whole groups; the rest is `train`."""
-    drawn: dict[str, list[Picture]] = {name: [] for name in ("train", *shares)}
+    """Draws a share of each class for each split, whole groups; the rest is `train`.
+
+    Args:
+        pictures: Pictures, each with a class.
+        shares: The splits' shares, in 0..1.
+        seed: The seed of the draw.
+
+    Raises:
+        UserError: If a class has too few groups.
+    """
+    found: dict[str, list[Picture]] = {name: [] for name in ("train", *shares)}
     by_class: dict[str, Units] = {label: [] for label in _by_class(pictures)}
     for unit in _units(pictures):
         by_class[str(unit[0].label)].append(unit)
@@ -226,8 +235,8 @@ def _drawn(
                 f"The class {label!r} has too few groups to have one in every split: {len(units)}."
             )
         for name, rows in taken.items():
-            drawn[name] += [each for row in sorted(rows) for each in units[row]]
-    return {name: _in_order_of_classes(each) for name, each in drawn.items()}
+            found[name] += [each for row in sorted(rows) for each in units[row]]
+    return {name: _in_order_of_classes(each) for name, each in found.items()}
 
 
 def _in_order_of_classes(pictures: Sequence[Picture]) -> list[Picture]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -81,14 +82,28 @@ def apply(
     return _merged(path, pictures, said, told), told
 
 
-def write(path: Path, root: Path, pictures: Iterable[Picture]) -> None:
-    """Writes a list that `apply` reads, whole or not at all."""
+def write(
+    path: Path,
+    root: Path,
+    pictures: Iterable[Picture],
+    also: Sequence[str] = (),
+    cells: Iterable[Sequence[str]] = itertools.repeat(()),
+) -> None:
+    """Writes a list that `apply` reads, whole or not at all.
+
+    Args:
+        path: The list.
+        root: The folder of the pictures.
+        pictures: The pictures.
+        also: The heads of further columns.
+        cells: Their cells, for each picture.
+    """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for each in pictures:
+    table.writerow((*COLUMNS, *also))
+    for each, more in zip(pictures, cells, strict=False):
         file = each.file.relative_to(root).as_posix()
-        table.writerow([file, each.label, each.split or "", each.group or ""])
+        table.writerow([file, each.label, each.split or "", each.group or "", *more])
     atomic.write_text(path, text.getvalue())
 
 

@@ -34,6 +34,9 @@ class Rows:
         return len(self.rows)
 
     def __getitem__(self, index: Any) -> np.ndarray:
+        if np.ndim(index) == 0 and not isinstance(index, slice):
+            one: np.ndarray = self[np.array([index])][0]
+            return one
         rows = self.rows[index]
         if len(self.arrays) == 1:
             only: np.ndarray = self.arrays[0][rows]
@@ -69,6 +72,12 @@ class Part:
         """int64 (N,)."""
         labels: np.ndarray = np.concatenate([split.labels for split in self.whole])[self.rows]
         return labels
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """The files, relative to the data folder."""
+        found = [path for split in self.whole for path in split.paths]
+        return tuple(found[row] for row in self.rows)
 
     @cached_property
     def digests(self) -> np.ndarray:

@@ -14,6 +14,7 @@ from tuning.records.facts import Bin, Calibration, Mistakes, Score
 
 if TYPE_CHECKING:
     from tuning.data.dataset import Split
+    from tuning.data.parts import Part
 
 SHOWN = 12  # of the mistakes
 
@@ -82,7 +83,7 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> Ca
     return {"error": gaps / len(right), "bins": found}
 
 
-def mistakes(probabilities: np.ndarray, split: Split, classes: Sequence[str]) -> Mistakes:
+def mistakes(probabilities: np.ndarray, split: Split | Part, classes: Sequence[str]) -> Mistakes:
     """The pictures that are taken for something else.
 
     Args:

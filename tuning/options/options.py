@@ -31,7 +31,8 @@ MIN_IMAGE_SIZE = 32  # pixels: VGG16 halves it five times
 RUNS = Path("runs")  # where run folders go, and copies of those in a store
 # What stands for itself where nothing is asked for. The demo is there to see the whole in a few
 # minutes, on any machine.
-DEFAULTS = {"image_size": 150, "trials": 30, "epochs": 50}
+DEFAULTS = {"image_size": 150, "epochs": 50}
+MOST_TRIALS = 200  # where their number is not given
 OF_THE_DEMO = {"image_size": 64, "trials": 8, "epochs": 8}
 
 DATA, NETWORK, FEATURES = "data", "network", "features of frozen layers"
@@ -203,11 +204,17 @@ class Options:
         many="*",
         excludes=(
             *("set", "hypermodel", "space", "max_unfrozen", "enqueue", "warm_start", "extend"),
-            *("trials", "patience", "sampler", "scheduler", "objective"),
+            *("trials", "patience", "sampler", "scheduler", "objective", "resplit"),
         ),
     )
-    trials: int = option(
-        None, whole(1), "N", "how many (default 30, demo 8)", group=SEARCH, resumable=True
+    trials: int | None = option(
+        None,
+        whole(1),
+        "N",
+        f"how many (default: until twenty proposals gain no more than chance, {MOST_TRIALS} at "
+        "most; demo 8)",
+        group=SEARCH,
+        resumable=True,
     )
     epochs: int = option(None, whole(1), "N", "of a trial (default 50, demo 8)", group=SEARCH)
     patience: int = option(
@@ -245,6 +252,14 @@ class Options:
         f"what epochs, trials and the final model are chosen by: {', '.join(METRICS)} or "
         "recall:CLASS (default accuracy; balanced_accuracy where the largest class has 1.5 times "
         "the pictures of the smallest)",
+        group=SEARCH,
+    )
+    resplit: bool = option(
+        False,
+        kinds.SWITCH,
+        None,
+        "each trial is trained and validated on another division of the pictures that are no test "
+        "pictures, so that no one division chooses",
         group=SEARCH,
     )
     enqueue: Path | None = option(
@@ -492,9 +507,17 @@ class Options:
         return self.runs / self.name if isinstance(self.runs, ObjectPath) else None
 
     @property
+    def ends_by_itself(self) -> bool:
+        """Whether the search ends when it gets no better, and not after a number of trials."""
+        one = len(self.objective) == 1 and self.sampler != "grid"
+        return self.trials is None and self.experiments is None and one
+
+    @property
     def planned(self) -> int:
-        """The number of trials."""
-        return self.trials if self.experiments is None else len(self.experiments)
+        """The number of trials, or the most."""
+        if self.experiments is not None:
+            return len(self.experiments)
+        return self.trials or MOST_TRIALS
 
     def as_dict(self) -> dict[str, Any]:
         """The options by name as TOML has them, without those that are None and passwords."""

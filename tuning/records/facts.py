@@ -164,6 +164,36 @@ class Mistakes(TypedDict):
     most_confident: Sequence[Mistake]  # at most 12, the surest first
 
 
+class Doubt(TypedDict):
+    """A picture whose label may be wrong."""
+
+    file: str  # relative to the data folder
+    label: str
+    suggested: str
+    probability: float  # of `suggested`, by a head that was not shown the picture
+    thumbnail: str  # JPEG of at most 96 pixels a side, base64
+
+
+class Doubts(TypedDict):
+    """Labels of training and validation pictures that may be wrong, by confident learning."""
+
+    pictures: int  # that were looked at
+    accuracy: float  # of the heads, each on pictures that it was not shown
+    counted: int  # pictures that are counted to another class than their label's
+    sure: int  # those of them whose other class has a probability of at least 0.95
+    most: Sequence[Doubt]  # at most 12, the most doubtful first
+    file: str  # the list of all pictures, the most doubtful first; relative to the run folder
+
+
+class LearningCurve(TypedDict):
+    """What a linear head on frozen features reaches with a part of the training pictures."""
+
+    pictures: Sequence[int]  # of the training split; the last are all
+    scores: Sequence[Sequence[float]]  # of the search's metric, for each draw of so many pictures
+    gain: float  # what twice as many are foretold to add
+    gain_interval: Interval
+
+
 class Sheet(TypedDict):
     """What an augmentation policy makes of some training pictures."""
 
@@ -300,7 +330,10 @@ class _Since(TypedDict, total=False):
 
     space: Space
     metric: str  # what the search went by: accuracy, balanced_accuracy, …, recall:CLASS
+    resplit: bool  # whether each trial had a division into training and validation of its own
     shown: Sequence[Sheet]  # one for each policy of the trials, the best trial's first
+    doubts: Doubts | None  # None where no frozen features say anything, as for the next
+    learning_curve: LearningCurve | None
 
 
 class Facts(_Since):

@@ -30,6 +30,7 @@ class _Since(TypedDict, total=False):
 
     space: Space
     metric: str  # what the search goes by, see `evaluation.metrics`; accuracy where it is not said
+    resplit: bool  # whether each trial has a division into training and validation of its own
 
 
 class RunMetadata(_Since):

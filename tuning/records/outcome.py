@@ -12,8 +12,10 @@ from tuning.files import atomic
 from tuning.records.facts import (
     Confirmation,
     CrossValidation,
+    Doubts,
     Front,
     Importances,
+    LearningCurve,
     Mistakes,
     Score,
     Sheet,
@@ -39,6 +41,8 @@ class RunOutcome:
         importances: Shares of the levers.
         front: The Pareto front of several objectives.
         shown: What augmentation made of some training pictures.
+        doubts: Labels that may be wrong.
+        learning_curve: What fewer training pictures would have reached.
         warnings: What the user should know, a line each.
     """
 
@@ -53,6 +57,8 @@ class RunOutcome:
     importances: Importances | None = None
     front: Front | None = None
     shown: Sequence[Sheet] = ()
+    doubts: Doubts | None = None
+    learning_curve: LearningCurve | None = None
     warnings: Sequence[str] = ()
 
 

@@ -19,7 +19,7 @@ WEIGHTS = "weights"
 CHECKPOINTS = "checkpoints"
 TUNE = "tune"
 BEST = "best"
-CONFIRMATION, FOLDS = "confirmation", "folds"  # trainings beside the search
+CONFIRMATION, FOLDS, NOISE = "confirmation", "folds", "noise"  # trainings beside the search
 
 
 def weights_file(number: int) -> str:
@@ -70,6 +70,11 @@ class RunFolder:
         return self.path / "split.csv"
 
     @property
+    def doubts(self) -> Path:
+        """The same with what may be wrong, the most doubtful first, to be corrected."""
+        return self.path / "doubts.csv"
+
+    @property
     def outcome(self) -> Path:
         """What the end of the run found out, see `records.outcome`."""
         return self.path / "findings.json"
@@ -115,7 +120,7 @@ class RunFolder:
     @property
     def repeats(self) -> list[EventLog]:
         """The trial logs of trainings beside the search."""
-        return [RunFolder(self.path / name).trials for name in (CONFIRMATION, FOLDS)]
+        return [RunFolder(self.path / name).trials for name in (CONFIRMATION, FOLDS, NOISE)]
 
     def damage(self) -> list[str]:
         """What is left out of its logs, a sentence a log."""

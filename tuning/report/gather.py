@@ -58,7 +58,10 @@ def gather(folder: RunFolder) -> Facts:
         "cache": cache_statistics(folder.cache_events),
         "cost": _cost(known, found, trials, _repeats(folder), seconds),
         "shown": found.shown if found else [],
+        "doubts": found.doubts if found else None,
+        "learning_curve": found.learning_curve if found else None,
         "metric": known.get("metric", "accuracy"),
+        "resplit": known.get("resplit", False),
         **({"space": known["space"]} if "space" in known else {}),  # type: ignore[typeddict-item]
     }
 

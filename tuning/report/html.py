@@ -12,7 +12,8 @@ from markupsafe import Markup, escape
 
 from tuning import wording
 from tuning.records.facts import Facts
-from tuning.report import cost, levers, mistakes, objectives, story, trust
+from tuning.report import better, cost, levers, mistakes, objectives, story, trust
+from tuning.report.advice import advice
 
 MOST_ROWS = 500  # the best ones; a longer table is slow to sort, and trials.csv has them all
 
@@ -34,6 +35,7 @@ def html(facts: Facts) -> str:
         .render(
             facts=facts,
             best=facts["best"],
+            advice=advice(facts),
             titles=story.experiment_titles(facts),
             ranked=story.ranked(judged["trials"])[:MOST_ROWS],
             measured=story.metric(facts),
@@ -69,6 +71,7 @@ def _environment() -> jinja2.Environment:
         trust=trust,
         levers=levers,
         mistakes=mistakes,
+        better=better,
         cost=cost,
         objectives=objectives,
     )

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from tuning import wording
 from tuning.records.facts import Facts, Score
-from tuning.report import cost, levers, mistakes, objectives, story, trust
+from tuning.report import better, cost, levers, mistakes, objectives, story, trust
+from tuning.report.advice import advice
 
 
 def markdown(facts: Facts) -> str:
@@ -16,11 +17,13 @@ def markdown(facts: Facts) -> str:
     chapters = [
         [f"# {escape(facts['run']['name'])}", escape(" · ".join(story.summary(facts)))],
         [f"> **Note.** {escape(note)}" for note in story.banners(facts)],
+        _advice(facts),
         ["## The answer", *_answer(facts)],
         ["## Against the article", *_experiments(facts)] if facts["experiments"] else [],
         ["## Why believe it", *_trust(facts)],
         ["## Which lever did what", *_levers(judged)],
         ["## What it gets wrong", *_wrong(facts)],
+        ["## What would make it better", *_better(facts)] if better.known(facts) else [],
         ["## What it cost", *_cost(facts)],
         ["## How to repeat it", code_block(facts["run"]["command"]), pairs(story.repeat(facts))],
         ["## All trials", *_trials(judged)],
@@ -28,6 +31,11 @@ def markdown(facts: Facts) -> str:
     ]
     blocks = [block for chapter in chapters for block in chapter if block]
     return "\n\n".join(blocks) + "\n"
+
+
+def _advice(facts: Facts) -> list[str]:
+    found = advice(facts)
+    return ["\n".join(f"- {escape(line)}" for line in found)] if found else []
 
 
 def _answer(facts: Facts) -> list[str]:
@@ -98,7 +106,7 @@ def _trust(facts: Facts) -> list[str]:
             [
                 str(each["trial"]),
                 wording.percent(each["mean"]),
-                trust.points(each["sd"]),
+                wording.points(each["sd"]),
                 ", ".join(map(wording.percent, each["accuracies"])),
             ]
             for each in sorted(found["candidates"], key=lambda each: -each["mean"])
@@ -145,6 +153,25 @@ def _wrong(facts: Facts) -> list[str]:
         ]
         header = ["File", "Truth", "Taken for", "Sure"]
         blocks += [escape(mistakes.gallery(facts)), table(header, listed)]
+    return blocks
+
+
+def _better(facts: Facts) -> list[str]:
+    blocks = [escape(paragraph) for paragraph in better.paragraphs(facts)]
+    curve, doubts = facts.get("learning_curve"), facts.get("doubts")
+    if curve is not None:
+        header = ["Training pictures", f"{_measured(facts)} of a head on frozen features"]
+        rows = [
+            [f"{pictures:,}", ", ".join(map(wording.percent, scores))]
+            for pictures, scores in zip(curve["pictures"], curve["scores"], strict=True)
+        ]
+        blocks.append(table(header, rows))
+    if doubts is not None and doubts["most"]:
+        rows = [
+            [each["file"], each["label"], each["suggested"], mistakes.sure(each["probability"])]
+            for each in doubts["most"]
+        ]
+        blocks.append(table(["File", "Label", "Rather", "Sure"], rows))
     return blocks
 
 

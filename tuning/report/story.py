@@ -42,8 +42,8 @@ def banners(facts: Facts) -> list[str]:
     if run["running"]:
         over = sum(trial["status"] != "running" for trial in facts["trials"])
         notes.append(
-            f"The search was not over when this was written: {over:,} of {run['planned']:,} trials "
-            "were. The test split has not been touched."
+            f"The search was not over when this was written: {over:,} trials were, of at most "
+            f"{run['planned']:,}. The test split has not been touched."
         )
     if run["interrupted"]:
         ended = f" ({run['ended']})" if run["ended"] else ""
@@ -110,14 +110,19 @@ def answer(facts: Facts) -> str:
     )
 
 
+def is_better(score: Score) -> bool:
+    """Whether a model is shown to be better than always saying the commonest class."""
+    commonest = score.get("commonest")
+    return commonest is None or score["interval"][0] > commonest
+
+
 def _no_better(score: Score) -> str:
     """A word on a model that could as well always say the same."""
-    commonest = score.get("commonest")
-    if commonest is None or score["interval"][0] > commonest:
+    if is_better(score):
         return ""
     return (
-        f" Always saying the commonest class gets {wording.percent(commonest)}: that this is "
-        "better is not shown, so it is no model."
+        f" Always saying the commonest class gets {wording.percent(score.get('commonest'))}: that "
+        "this is better is not shown, so it is no model."
     )
 
 

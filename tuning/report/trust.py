@@ -23,13 +23,15 @@ def optimism(facts: Facts) -> str:
     assert best is not None
     scored = sum(trial["best_accuracy"] is not None for trial in facts["trials"])
     chosen = f"the best of {wording.count(scored, 'trial')}" if scored > 1 else "the epoch"
+    if facts.get("resplit"):
+        chosen += ", each on a division of its own"
     said = wording.percent(best["validation"]["accuracy"])
     begin = f"The validation pictures chose {chosen}, so their {said} was picked to look well."
     if best["test"] is None:
         return f"{begin} Expect a little less on new ones."
     told = best["test"]["accuracy"]
     gap = best["validation"]["accuracy"] - told
-    compared = f"{points(gap)} less, {_by_chance(facts)}" if gap > 0 else "no less"
+    compared = f"{wording.points(gap)} less, {_by_chance(facts)}" if gap > 0 else "no less"
     looks = facts["run"]["earlier_looks"]
     # Whoever resumes a search because of a test accuracy lets the test pictures choose.
     before = f" ({wording.count(looks, 'time')} before, when the search had ended earlier)"
@@ -69,7 +71,7 @@ def repeats(facts: Facts) -> str:
     begin = (
         f"Trained again with {wording.count(found['repeats'], 'fresh seed')}, trial "
         f"{winner['trial']} reached {_reached(facts, winner['mean'])} on average (standard "
-        f"deviation {points(winner['sd'])})"
+        f"deviation {wording.points(winner['sd'])})"
     )
     searched = next(
         (
@@ -83,7 +85,7 @@ def repeats(facts: Facts) -> str:
         gap = searched - winner["mean"]
         begin += f"; in the search it had {wording.percent(searched)}"
         if gap > 0:
-            begin += f", {points(gap)} of it luck"
+            begin += f", {wording.points(gap)} of it luck"
     others = [each for each in found["candidates"] if each is not winner]
     if not others:
         return f"{begin}."
@@ -105,7 +107,7 @@ def _against(winner: Candidate, second: Candidate) -> str:
     error = math.sqrt(winner["sd"] ** 2 / counts[0] + second["sd"] ** 2 / counts[1])
     if abs(gap) < 0.0005:
         return f"The next, trial {second['trial']}, is level with it."
-    behind = f"The next, trial {second['trial']}, is {points(gap)} behind"
+    behind = f"The next, trial {second['trial']}, is {wording.points(gap)} behind"
     if gap > 2 * error:
         return f"{behind}, more than the seeds scatter."
     return f"{behind}, less than the seeds tell apart: either would do."
@@ -121,7 +123,7 @@ def cross_validation(facts: Facts) -> str:
         f"Over {found['folds']} divisions of all pictures but the test split its configuration "
         f"reaches {_reached(facts, found['mean']).removesuffix(' of the validation pictures')} "
         "on average (standard deviation "
-        f"{points(found['sd'])}, from {wording.interval((lowest, highest))})."
+        f"{wording.points(found['sd'])}, from {wording.interval((lowest, highest))})."
     )
 
 
@@ -134,8 +136,3 @@ def pictures(facts: Facts) -> str:
         return "The pictures give reason for doubt:"
     clean = "No picture is in two splits, and every file could be read."
     return f"{clean} How they are shown:" if data["warnings"] else clean
-
-
-def points(share: float) -> str:
-    """A difference of two accuracies: ``0.0123`` → ``1.2 points``."""
-    return f"{100 * share:.1f} points"

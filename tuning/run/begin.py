@@ -59,8 +59,9 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
             labels.write(folder.division, prepared.dataset.root, prepared.dataset.pictures())
         outcome.reopen(folder)
         mirror = stack.enter_context(Mirror(folder))
+        trials = None if options.ends_by_itself else options.planned
         progress = Progress(
-            options.planned, folder.cache_events, options.time_budget, console, prepared.metric
+            trials, folder.cache_events, options.time_budget, console, prepared.metric
         )
         trial_log = TrialLog(folder.trials, (progress, LiveReport(folder), mirror))
         progress.records.update(trial_log.records)
@@ -80,8 +81,9 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
         if resumed and count_finished(study) < options.planned:
             check_version(options, chosen)
         log.info(
-            "%d trials of up to %d epochs; run folder %s",
-            *(options.planned, options.epochs, options.folder),
+            "%s of up to %d epochs; run folder %s",
+            f"{trials} trials" if trials else f"At most {options.planned} trials",
+            *(options.epochs, options.folder),
         )
         trial_log.session()
         progress.open()
@@ -178,4 +180,5 @@ def _context(prepared: Prepared) -> TrialContext:
         seed=options.seed,
         hypermodel=prepared.hypermodel,
         metric=prepared.metric,
+        resplit=options.resplit,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tuning.records.facts import Facts, Score
+from tuning.report.advice import advice
 from tuning.wording import in_words, interval, metric, percent
 
 
@@ -47,6 +48,8 @@ def in_short(facts: Facts, folder: Path) -> str:
         if best["test"]:
             lines.append(f"  test accuracy {_score(best['test'])}")
         lines.append(f"  model {folder / str(best['model'])}")
+    if told := advice(facts):
+        lines += [f"next: {told.next}", f"  {told.figure}"]
     lines += [f"warning: {warning}" for warning in facts["warnings"]]
     lines.append(f"report: {folder / 'report.html'}")
     return "\n".join(lines)

@@ -69,6 +69,7 @@ def describe(
         "weights": weights_of(options, context.weights),
         **({"space": space} if space else {}),  # type: ignore[typeddict-item]
         "metric": context.metric,
+        "resplit": context.resplit,
         "experiments": earlier["experiments"] if earlier else _experiments(options),
     }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from tuning.data.dataset import Split
+from tuning.data.parts import Part
 from tuning.errors import UserError
 from tuning.evaluation import repeats, scores
 from tuning.evaluation.importances import importances
@@ -26,6 +27,7 @@ from tuning.records.trial_log import RunEnding, TrialLog, TrialRecord, rank
 from tuning.report.gather import gather
 from tuning.report.render import write
 from tuning.run.console import in_short
+from tuning.run.examine import examine
 from tuning.run.progress import Progress
 from tuning.scheduling import tune
 from tuning.scheduling.optuna_private import proposed
@@ -89,7 +91,8 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
             confirmation=confirmed,
             cross_validation=crossed,
             shown=_shown(run, ranking),
-            **_measure(run, model),
+            **({} if run.interrupted() else examine(run, ranking)),
+            **_measure(run, winner, model),
         )
     for record in ranking[KEPT_WEIGHTS:]:
         if record is not winner:
@@ -172,18 +175,17 @@ def _export_formats(run: Run) -> None:
         log.warning("%s", error)
 
 
-def _measure(run: Run, model: keras.Model) -> dict[str, Any]:
+def _measure(run: Run, winner: TrialRecord, model: keras.Model) -> dict[str, Any]:
     """What the final model does on validation pictures, and, once, on test pictures."""
-    data = run.context.dataset
+    data = run.context.of_trial(winner.number, winner.experiment).dataset
     said = probabilities(model, data.validation.pictures)
     metric = run.context.metric
     found = {"validation": scores.measure(said, data.validation.labels, data.classes, metric)}
-    judged = data.validation
+    judged: Split | Part = data.validation
     if data.test is not None:
         judged = data.test
         said = probabilities(model, judged.pictures)
         found["test"] = scores.measure(said, judged.labels, data.classes, metric)
-    assert isinstance(judged, Split)  # not a fold
     return {**found, "mistakes": scores.mistakes(said, judged, data.classes)}
 
 

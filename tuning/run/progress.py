@@ -24,7 +24,7 @@ class Progress(RunCallback):
     """Shows a run.
 
     Args:
-        trials: The number of trials that are to be run.
+        trials: The number of trials that are to be run, None where nobody knows it.
         cache: The feature cache's event log, whose builds are shown while they last.
         seconds: The run's time budget, None for none.
         console: The console to show it on.
@@ -33,7 +33,7 @@ class Progress(RunCallback):
 
     def __init__(
         self,
-        trials: int,
+        trials: int | None,
         cache: EventLog,
         seconds: float | None,
         console: Console,
@@ -120,10 +120,10 @@ class Progress(RunCallback):
         elapsed = time.monotonic() - self.began
         if share < 1:
             return ""
-        left = elapsed * (self.trials - share) / share
+        left = [elapsed * (self.trials - share) / share] if self.trials else []
         if self.budget is not None:
-            left = min(left, self.budget - elapsed)
-        return f" | about {duration(left)} left" if left > 0 else ""
+            left.append(self.budget - elapsed)
+        return f" | about {duration(min(left))} left" if left and min(left) > 0 else ""
 
     def _table(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -153,7 +153,8 @@ class Progress(RunCallback):
             )
         over = sum(record.status != "running" for record in self.records.values())
         elapsed = duration(time.monotonic() - self.began)
-        head = Text(f"{over} of {self.trials} trials | {elapsed}{self._so_far()}", style="bold")
+        trials = f"{over} of {self.trials}" if self.trials else f"{over}"
+        head = Text(f"{trials} trials | {elapsed}{self._so_far()}", style="bold")
         if not self._ahead or not self.building:
             return Group(head, table, Text(self._building(), style="italic"))
         bar = ProgressBar(self._pictures, self._ahead[-1][1], width=60)

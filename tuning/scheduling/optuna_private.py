@@ -1,7 +1,8 @@
 """The one place that touches what is private in Optuna (5.0).
 
 That is `Study._storage`, which samplers and evaluators ask for trials, `Trial._trial_id`, that a
-copied study has a cache of its own, and `Trial._fixed_params` of trials that were enqueued.
+copied study has a cache of its own, and what tells trials that were enqueued: `Trial._fixed_params`
+and the system attribute `fixed_params`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ def set_waiting(study: optuna.Study, trial: BaseTrial | FrozenTrial) -> None:
 def is_enqueued(trial: optuna.Trial) -> bool:
     """Whether a trial's point was asked for, and not proposed by the sampler."""
     return bool(trial._fixed_params)
+
+
+def was_enqueued(trial: FrozenTrial) -> bool:
+    """The same of a trial that is over."""
+    return "fixed_params" in trial.system_attrs
 
 
 def begin_beside(study: optuna.Study, name: str, attributes: dict[str, Any]) -> optuna.Trial:

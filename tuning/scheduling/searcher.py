@@ -14,6 +14,7 @@ from ray.tune.search import Searcher
 from tuning.options.choices import OBJECTIVES
 from tuning.records.event_log import SCORE
 from tuning.scheduling.optuna_private import EXPERIMENT, is_enqueued, set_waiting
+from tuning.scheduling.plateau import Plateau
 from tuning.scheduling.turns import Turns
 from tuning.wording import count
 
@@ -66,6 +67,7 @@ class LeverSearch(Searcher):  # type: ignore[misc]
             wants.
         turns: The article's experiments, which come beside what the study proposes.
         patience: The patience of all trials but these, see `Trial.is_over`.
+        plateau: The rule that ends the proposals, None where their number is given.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         capacity: Callable[[], int] | None = None,
         turns: Turns | None = None,
         patience: int | None = None,
+        plateau: Plateau | None = None,
     ) -> None:
         super().__init__(
             metric=METRICS[objectives[0]],
@@ -97,9 +100,12 @@ class LeverSearch(Searcher):  # type: ignore[misc]
             if "hyperparameters" in trial.user_attrs
         }
         self._exhausted = False
+        self._plateau = plateau
 
     def notes(self) -> list[str]:
         """What ended the proposals before so many trials were made as were asked for."""
+        if self._plateau and self._plateau.holds:
+            return [self._plateau.note()]
         if not self._is_exhausted():
             return []
         number = count(len(self._known), "configuration")
@@ -109,6 +115,10 @@ class LeverSearch(Searcher):  # type: ignore[misc]
             f"The search is over after {number}: the last {AGAIN} that were proposed are all among "
             "these, and none is trained twice."
         ]
+
+    def _is_over(self) -> bool:
+        """Whether nothing is proposed any more."""
+        return self._is_exhausted() or bool(self._plateau and self._plateau.holds)
 
     def _is_exhausted(self) -> bool:
         return self._exhausted or bool(getattr(self._study.sampler, "exhausted", False))
@@ -134,15 +144,18 @@ class LeverSearch(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's number and hyperparameters; None while there is no room for it."""
+        finished: str = Searcher.FINISHED
         if self._capacity and len(self._live) >= self._capacity():
             return None
-        trial = self._turns.next(self._is_exhausted()) if self._turns else None
-        if trial is None and not self._is_exhausted():
+        if self._plateau and self._plateau.needs_noise:
+            return finished  # for now
+        over = self._is_over()
+        trial = self._turns.next(over) if self._turns else None
+        if trial is None and not over:
             trial = self._ask()
             if trial is None and self._turns:
                 trial = self._turns.next(exhausted=True)
         if trial is None:
-            finished: str = Searcher.FINISHED
             return finished
         self._trials[trial_id] = trial
         self._live.add(trial_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +15,17 @@ from search_spaces.experiments import Experiment
 from tuning.cluster import prebuild
 from tuning.cluster.ray_private import callbacks_uncounted
 from tuning.cluster.resources import Capacity, Resources, resources_per_trial
-from tuning.evaluation.repeats import Repeat
+from tuning.evaluation.repeats import Repeat, confirmation, confirming
 from tuning.options import Options
 from tuning.process.interrupt import BY_USER
-from tuning.records.run_folder import RunFolder, checkpoint_file
+from tuning.records.run_folder import NOISE, RunFolder, checkpoint_file
 from tuning.records.trial_log import OVER, RunEnding, TrialLog, rank
 from tuning.scheduling import loggers
 from tuning.scheduling import study as studies
 from tuning.scheduling.callbacks import LogCallback
 from tuning.scheduling.early_stopping import build_scheduler
 from tuning.scheduling.limits import Machine, available
+from tuning.scheduling.plateau import REPEATS, Plateau
 from tuning.scheduling.searcher import LeverSearch, ListedSearch
 from tuning.scheduling.space import Space
 from tuning.scheduling.stopping import ALIKE, Failures, SearchEnd, Spending
@@ -32,6 +34,8 @@ from tuning.scheduling.worker import Worker
 from tuning.training.best import load_arrays
 from tuning.training.context import TrialContext
 from tuning.wording import duration, percent
+
+log = logging.getLogger(__name__)
 
 RETRIES = 3  # of a trial whose process or machine died
 
@@ -83,6 +87,7 @@ def search(run: Run) -> RunEnding:
     capacity = Capacity(share, fixed=options.address is None)
     spending = Spending(options, trial_log, share.gpus)
     turns = _turns(run, share, spending)
+    plateau = Plateau(study, trial_log) if options.ends_by_itself else None
     searcher = LeverSearch(
         study,
         run.space,
@@ -91,6 +96,7 @@ def search(run: Run) -> RunEnding:
         capacity,
         turns,
         options.patience,
+        plateau,
     )
     callback = LogCallback(trial_log, scheduler.endings, run.folder.shared)
     end = _end(run, spending, callback.failures)
@@ -104,6 +110,9 @@ def search(run: Run) -> RunEnding:
         loop = TrialLoop(run.context, run.folder, share, scheduler, end, callback)
         try:
             loop.run(searcher, left, loggers.callbacks(options.log, run.folder))
+            if plateau and plateau.needs_noise and not end.reason:
+                _measure_noise(run, plateau, end)
+                loop.run(searcher, left, loggers.callbacks(options.log, run.folder))
         finally:
             studies.release(study)
             _tidy(run)
@@ -113,7 +122,28 @@ def search(run: Run) -> RunEnding:
     return RunEnding(end.reason, failing, capacity.most, share.gpus, share.cpus, notes)
 
 
-def repeat(repeats: list[Repeat], run: Run, trial_log: TrialLog, folder: RunFolder) -> None:
+def _measure_noise(run: Run, plateau: Plateau, end: SearchEnd) -> None:
+    """Trains the best trial with fresh seeds; what that changes is chance."""
+    best = plateau.best
+    assert best is not None
+    log.info("Trial %d is trained with %d fresh seeds to see what is chance", best.number, REPEATS)
+    folder = run.folder.beside(NOISE)
+    trial_log = TrialLog(folder.trials)
+    known = [r.hyperparameters for r in trial_log.trials]  # of a session before
+    again = next((r for r in run.trial_log.trials if r.hyperparameters in known), best)
+    repeated = confirming([again], 1, REPEATS, run.options.seed)
+    repeat(repeated, run, trial_log, folder, end)
+    found = confirmation(repeated, trial_log.records)
+    plateau.repeated, plateau.noise = again.number, found["candidates"][0]["sd"] if found else 0.0
+
+
+def repeat(
+    repeats: list[Repeat],
+    run: Run,
+    trial_log: TrialLog,
+    folder: RunFolder,
+    end: SearchEnd | None = None,
+) -> None:
     """Trains configurations again, as many at once as there is room for.
 
     Args:
@@ -121,6 +151,7 @@ def repeat(repeats: list[Repeat], run: Run, trial_log: TrialLog, folder: RunFold
         run: The run that found them.
         trial_log: The log of what happens; those that it knows to be over are not run again.
         folder: The folder of their checkpoints, and of Ray Tune's state.
+        end: What ends them beside the user.
     """
     options = run.options
     share = resources_per_trial(options.gpus_per_trial, options.cpus_per_trial)
@@ -131,7 +162,7 @@ def repeat(repeats: list[Repeat], run: Run, trial_log: TrialLog, folder: RunFold
     scheduler = build_scheduler("none", options.epochs)
     callback = LogCallback(trial_log, scheduler.endings, folder.shared)
     listed = ListedSearch(configs)
-    end = SearchEnd([(run.interrupted, BY_USER)])
+    end = end or SearchEnd([(run.interrupted, BY_USER)])
     loop = TrialLoop(run.context, folder, share, scheduler, end, callback)
     loop.run(listed, lambda: len(listed.configs))
 

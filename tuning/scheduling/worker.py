@@ -100,6 +100,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def make(self, config: dict[str, Any]) -> Any:
         """The trial itself."""
         context = self.context
+        if "seed" not in config:  # none that is trained again
+            context = context.of_trial(config["number"], config.get("experiment"))
         if config.get("fold"):
             from tuning.data.folds import fold
 

@@ -13,8 +13,11 @@ from typing import Any
 from models.backbones import Backbone
 from models.weights import load as load_weights
 from tuning.data.dataset import Dataset
+from tuning.data.folds import redivided
 from tuning.features import FeatureCache
 from tuning.files.shared_folder import fetch_file
+
+DIVISION = 10_000  # what tells the seeds of trials' divisions from those of others
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class TrialContext:
         seed: The seed of initial weights, dropout and the order of pictures.
         hypermodel: What is searched in place of the levers, see `hypermodel.load`.
         metric: What epochs are judged by, see `evaluation.metrics`.
+        resplit: Whether each trial has a division into training and validation of its own.
     """
 
     dataset: Dataset
@@ -65,6 +69,18 @@ class TrialContext:
     seed: int = 0
     hypermodel: NamedHyperModel | PickledHyperModel | None = None
     metric: str = "accuracy"
+    resplit: bool = False
+
+    def of_trial(self, number: int, experiment: str | None = None) -> TrialContext:
+        """What a trial is trained on and validated by.
+
+        Args:
+            number: The trial's.
+            experiment: The article's experiment that it is; these keep to the search's division.
+        """
+        if not self.resplit or experiment:
+            return self
+        return replace(self, dataset=redivided(self.dataset, self.seed + DIVISION + number))
 
     @cached_property
     def backbone(self) -> Backbone:

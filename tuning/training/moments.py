@@ -1,4 +1,4 @@
-"""What a head that standardises goes by: mean and variance of pooled features."""
+"""Features averaged over height and width, and what a head that standardises goes by."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ FLOOR = 1e-3  # of all channels' deviation, that a channel which is hardly ever 
 _known: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
 
 
+def pooled(features: np.ndarray | Rows) -> np.ndarray:
+    """Features (N, H, W, C) averaged over height and width, float32 (N, C)."""
+    blocks = range(0, len(features), ROWS)
+    return np.concatenate(
+        [features[at : at + ROWS].astype(np.float32).mean(axis=(1, 2)) for at in blocks]
+    )
+
+
 def pooled_moments(features: np.ndarray | Rows, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance (C,) of features (N, H, W, C), averaged over height and width.
 
@@ -25,11 +33,8 @@ def pooled_moments(features: np.ndarray | Rows, name: str) -> tuple[np.ndarray, 
     if name not in _known:
         while len(_known) >= KEPT:
             _known.popitem(last=False)
-        blocks = range(0, len(features), ROWS)
-        pooled = np.concatenate(
-            [features[at : at + ROWS].astype(np.float32).mean(axis=(1, 2)) for at in blocks]
-        )
-        deviation = pooled.std(axis=0) + FLOOR * pooled.std()
-        _known[name] = pooled.mean(axis=0), np.square(deviation)
+        averages = pooled(features)
+        deviation = averages.std(axis=0) + FLOOR * averages.std()
+        _known[name] = averages.mean(axis=0), np.square(deviation)
     _known.move_to_end(name)
     return _known[name]

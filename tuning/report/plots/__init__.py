@@ -12,6 +12,7 @@ from tuning.report.plots.calibration import calibration
 from tuning.report.plots.curves import curves, history
 from tuning.report.plots.front import front
 from tuning.report.plots.importances import importances
+from tuning.report.plots.learning import learning
 from tuning.report.plots.look import Plot
 from tuning.report.plots.parallel import parallel
 from tuning.report.plots.repeats import repeats
@@ -20,7 +21,10 @@ from tuning.report.plots.timeline import timeline
 
 __all__ = ["Plot", "plots"]
 
-MAKERS = (front, repeats, importances, slices, parallel, curves, history, calibration, timeline)
+MAKERS = (
+    *(front, repeats, importances, slices, parallel, curves, history, calibration, learning),
+    timeline,
+)
 
 
 def plots(facts: Facts) -> list[Plot]:

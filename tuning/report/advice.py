@@ -1,0 +1,132 @@
+"""What decides for the reader: what there is, what to do next, and the figure that says so."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tuning import wording
+from tuning.evaluation.intervals import interval
+from tuning.records.facts import Facts, Score
+from tuning.report import better, mistakes, story
+
+SURE = 0.01  # share of all labels, from which on they are what to look at first
+FEWEST_OF_A_CLASS = 10  # pictures by which one is judged
+WORTHWHILE = 0.25  # share of what is missing, that twice the pictures must promise
+
+
+class Advice(NamedTuple):
+    """Three lines, for the top of the report."""
+
+    have: str
+    next: str
+    figure: str
+
+
+def advice(facts: Facts) -> Advice | None:
+    """The three lines; None while the search goes on, and where it has no best trial."""
+    if facts["best"] is None or facts["run"]["running"]:
+        return None
+    split, score = mistakes.judged(facts) or ("validation", facts["best"]["validation"])
+    tests = (_no_model, _labels, _class, _pictures, _network)
+    found = next((told for test in tests if (told := test(facts, score))), None)
+    return Advice(_have(split, score), *(found or _stop(facts)))
+
+
+def _have(split: str, score: Score) -> str:
+    told = f"{wording.percent(score['accuracy'])} of the {split} pictures right"
+    if not story.is_better(score):
+        return f"No model yet: {told}, which is not shown to be better than one and the same word."
+    ends = wording.interval(score["interval"])
+    if split == "test":
+        return f"A model that gets {told}; of new ones like these {ends}."
+    return f"A model that gets {told}, which chose it; of new ones rather less than {ends}."
+
+
+def _no_model(facts: Facts, score: Score) -> tuple[str, str] | None:
+    if story.is_better(score):
+        return None
+    return (
+        "Look whether a person can tell the classes apart on these pictures, and whether the "
+        "labels are right.",
+        f"Always saying the commonest class gets {wording.percent(score.get('commonest'))}.",
+    )
+
+
+def _labels(facts: Facts, score: Score) -> tuple[str, str] | None:
+    """Where labels are what limits it: more of them are surely doubtful than chance has it."""
+    found = facts.get("doubts")
+    if not found or found["sure"] < max(5, SURE * found["pictures"]):
+        return None
+    return (
+        f"Correct the labels: look through the first lines of {found['file']}, mend their column "
+        f"label, and search again with --labels {found['file']}.",
+        f"{found['sure']:,} of {found['pictures']:,} labels are contradicted with at least 95 % "
+        "by heads that were not shown the picture.",
+    )
+
+
+def _class(facts: Facts, score: Score) -> tuple[str, str] | None:
+    """Where one class is recognised less than the others, beyond what chance does."""
+    recall, confusion = score["recall"], score["confusion"]
+    if not recall or not confusion or len(recall) < 2:
+        return None
+    counts = dict(zip(facts["data"]["classes"], map(sum, confusion), strict=True))
+    name, worst = min(recall.items(), key=lambda item: item[1])
+    rest = sum(counts.values()) - counts[name]
+    others = sum(recall[each] * counts[each] for each in recall if each != name) / max(rest, 1)
+    if min(counts[name], rest) < FEWEST_OF_A_CLASS:
+        return None
+    if interval(worst, counts[name])[1] >= interval(others, rest)[0]:
+        return None
+    return (
+        f"More pictures of {name}, or class weights (--metric balanced_accuracy).",
+        f"It recognises {wording.percent(worst)} of {name}, and {wording.percent(others)} of all "
+        "else.",
+    )
+
+
+def _pictures(facts: Facts, score: Score) -> tuple[str, str] | None:
+    found = facts.get("learning_curve")
+    if not found or found["gain_interval"][0] <= 0:
+        return None
+    last = found["scores"][-1][0]
+    if found["gain"] < WORTHWHILE * (1 - last):
+        return None
+    half = sum(found["scores"][-2]) / len(found["scores"][-2])
+    return (
+        f"More pictures: twice as many promise about {wording.points(found['gain'])}.",
+        f"On frozen features {wording.count(found['pictures'][-2], 'training picture')} give "
+        f"{better.reached(facts, half)}, and {found['pictures'][-1]:,} give "
+        f"{better.reached(facts, last)}.",
+    )
+
+
+def _network(facts: Facts, score: Score) -> tuple[str, str] | None:
+    """Where it does not even learn what it is shown."""
+    best = facts["best"]
+    assert best is not None
+    trial = next(each for each in facts["trials"] if each["number"] == best["trial"])
+    learned = trial["curve"]["accuracy"][best["epoch"] - 1]
+    # Dropout and augmentation make training harder; what is that far below is not only they.
+    if learned is None or learned >= best["validation"]["interval"][0]:
+        return None
+    return (
+        "A larger network, more unfrozen layers or more epochs: --max-unfrozen, --epochs.",
+        f"It gets {wording.percent(learned)} of its own training pictures right, and "
+        f"{wording.percent(best['validation']['accuracy'])} of the validation pictures.",
+    )
+
+
+def _stop(facts: Facts) -> tuple[str, str]:
+    found = facts.get("learning_curve")
+    if not found:
+        scored = [each["best_accuracy"] for each in facts["trials"] if each["best_accuracy"]]
+        return (
+            "Stop here, or search longer: nothing that was measured promises more.",
+            f"{wording.count(len(scored), 'trial')} came to a result.",
+        )
+    return (
+        "Stop: nothing that was measured promises much more from these pictures.",
+        f"Twice as many would add about {wording.points(found['gain'])} to a head on frozen "
+        "features.",
+    )
