@@ -104,6 +104,11 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"SMALL": 32},
         ["pictures", *["240 drawings"] * 4],
     ),
+    "resplit": (
+        "--trials 2 --divisions 2 --epochs 1 --only 240",
+        {},
+        ["pictures", *["240 drawings"] * 2],
+    ),
     "predict": (
         "--pictures 4 --rounds 1",
         {},
@@ -150,6 +155,13 @@ def test_growing_prints_both_of_its_tables(benchmark):
     assert first == "16"
     assert 0 < sum(map(float, later)) <= 4  # each of the new ones at most once in each view
     assert first_cells(epochs) == ["an epoch of a head", "1 segment", "2 segments", "8 segments"]
+
+
+def test_labels_prints_both_of_its_tables(benchmark):
+    constants = {"SIZE": 48, "PER_CLASS": (16, 4), "NUMBERS": (40,), "SIZES": (12,)}
+    found, foretold = benchmark("labels", "--draws 2", constants)
+    assert first_cells(found) == ["labels", "40", "40"]
+    assert first_cells(foretold) == ["pictures", "12"]
 
 
 def test_accuracy_compares_numbers_of_views(benchmark):

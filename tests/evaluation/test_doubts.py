@@ -75,7 +75,7 @@ def test_a_learning_curve_rises_where_pictures_help_and_is_flat_where_they_do_no
     assert means == sorted(means)
     assert found["hard"]["gain"] > 0
     low, high = found["hard"]["gain_interval"]
-    assert 0 <= low <= high
+    assert low <= found["hard"]["gain"] <= high
     assert found["flat"]["gain"] == pytest.approx(0, abs=0.002)
 
 
@@ -89,5 +89,5 @@ def test_what_is_foretold_is_no_more_than_the_last_doubling_gained():
     power = [1 - 0.4 * 2.0**-each for each in range(4)]  # half of it with each doubling
     assert next_gain(sizes, power, 10_000) == pytest.approx(0.025)
     assert next_gain(sizes, [0.8, 0.9, 0.95, 0.951], 10_000) == pytest.approx(0.001)
-    assert next_gain(sizes, [0.9, 0.9, 0.9, 0.89], 10_000) == 0
-    assert next_gain(sizes, [1.0, 1.0, 1.0, 1.0], 10_000) == 0
+    assert next_gain(sizes, [0.9, 0.9, 0.9, 0.89], 10_000) < 0
+    assert next_gain(sizes, [1.0, 1.0, 1.0, 1.0], 10_000) == pytest.approx(0)

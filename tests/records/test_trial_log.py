@@ -34,6 +34,23 @@ def fill(trial_log):
     trial_log.end(1, "failed", "out of luck")
 
 
+def test_who_follows_a_log_reads_each_line_once(trial_log):
+    log = trial_log.events
+    assert log.since(0) == ([], 0)
+    fill(trial_log)
+    events, end = log.since(0)
+    assert events == log.read()
+    with log.path.open("a") as file:
+        file.write('{"event":"end","number":1,"status":"failed",')
+    assert log.since(end) == ([], end)
+    with log.path.open("a") as file:
+        file.write('"reason":null,"at":9.0}\nno event\n')
+    (last,), end = log.since(end)
+    assert last["reason"] is None
+    assert log.since(end) == ([], end)
+    assert end == log.path.stat().st_size
+
+
 def test_reading_gives_back_what_was_written(trial_log):
     fill(trial_log)
     first, second = read_trials(trial_log.events)

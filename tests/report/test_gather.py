@@ -234,6 +234,7 @@ EPOCH = '{"event":"epoch","number":0,"epoch":3,"at":5000.0,"metrics":'
         '{"event":[]}',
         '{"event":"start","number":"x"}',
         '{"event":"start","number":9,"at":5000.0,"hyperparameters":{"epochs":"two"}}',
+        '{"event":"start","number":9,"at":5000.0,"hyperparameters":{"epochs":2,"shape":[3,2]}}',
         '{"event":"end","number":true,"status":"failed","reason":null,"at":5000.0}',
         '{"event":"end","number":0,"status":"done","reason":null,"at":5000.0}',
         f"{EPOCH}{{}}}}",

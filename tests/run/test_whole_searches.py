@@ -298,7 +298,7 @@ def test_a_time_budget_ends_the_search(search):
     folder, code, said = search(
         "short",
         *("--trials", 1000, "--epochs", 3, "--time-budget", "60s", "--max-unfrozen", 0),
-        *("--confirm", "1x2"),
+        *("--confirm", "1x2", "--cpus-per-trial", os.cpu_count()),
     )
     assert code == 0, said
     assert time.monotonic() - began < 400

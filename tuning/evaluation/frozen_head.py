@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 # Of the penalty, as scikit-learn has it: the inverse of its strength.
-C = 0.1
+C = 0.01
 STEPS = 300
 
 

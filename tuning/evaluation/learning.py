@@ -49,13 +49,17 @@ def learning_curve(
         said.append(np.stack(draws))
     everyone = np.arange(len(validation[1]))
     scores = [[score(metric, each, validation[1], classes) for each in draws] for draws in said]
+    # All pictures are one draw as well, and so will twice as many be: their luck is taken to be
+    # that of the draws of a half (of so few, the deviation is larger than it seems).
+    luck = np.sqrt(DRAWS / (DRAWS - 1)) * (np.asarray(scores[-2]) - np.mean(scores[-2]))
     gains = []
     for _ in range(RESAMPLED):
         # All sizes are judged by the same pictures, so what these pictures have in common goes.
         rows = random.choice(everyone, len(everyone))
         picked = [draws[random.integers(len(draws))][rows] for draws in said]
         again = [score(metric, each, validation[1][rows], classes) for each in picked]
-        gains.append(next_gain(sizes, again, len(everyone)))
+        again[-1] += random.choice(luck)
+        gains.append(next_gain(sizes, again, len(everyone)) + random.choice(luck))
     return {
         "pictures": sizes,
         "scores": scores,
@@ -87,5 +91,5 @@ def next_gain(sizes: Sequence[int], scores: Sequence[float], pictures: int) -> f
     """
     missing = np.maximum(1 - np.asarray(scores), 0.5 / pictures)
     slope = float(np.polyfit(np.log2(sizes), np.log2(missing), 1)[0])
-    foretold = float(missing[-1] * (1 - 2 ** min(slope, 0.0)))
-    return max(0.0, min(foretold, scores[-1] - scores[-2]))
+    foretold = float(missing[-1] * (1 - 2**slope))
+    return min(foretold, scores[-1] - scores[-2])

@@ -70,6 +70,20 @@ class EventLog:
         """All events so far, in order, without damaged lines; empty when nothing was written."""
         return [event for _, event in self._lines() if event is not None]
 
+    def since(self, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """Events behind the first `offset` bytes, without damaged lines, and where they end.
+
+        For who follows a log: a line that is still being written comes next time.
+        """
+        if not self.path.exists():
+            return [], offset
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            whole = file.read().rpartition(b"\n")[0]
+        lines = whole.decode(errors="replace").split("\n")
+        events = [event for line in lines if (event := self._event(line)) is not None]
+        return events, offset + len(whole) + bool(whole)
+
     def damaged(self) -> list[int]:
         """The numbers, from 1, of lines that are no events: cut off, foreign, or incomplete."""
         return [number for number, event in self._lines() if event is None]
@@ -104,7 +118,9 @@ def _holds(event: Mapping[str, Any]) -> bool:
         return math.isfinite(event["seconds"])
     if event["event"] == "start":
         named = _is(event.get("experiment"), (str, NoneType))
-        return named and _is(event["hyperparameters"].get("epochs"), WHOLE)
+        values = event["hyperparameters"]
+        scalars = not any(isinstance(each, list | dict) for each in values.values())
+        return named and scalars and _is(values.get("epochs"), WHOLE)
     if event["event"] == "epoch":
         metrics = event["metrics"]
         shares = 0 <= metrics["validation_accuracy"] <= 1

@@ -69,6 +69,8 @@ def read(folder: RunFolder) -> RunMetadata:
     try:
         metadata = json.loads(path.read_text(encoding="utf-8"))
         shapes.expect(metadata, RunMetadata)
+        if not sum(metadata["data"]["counts"].get("validation", {}).values()):
+            raise ValueError("data.counts has no validation pictures")
     except (FileNotFoundError, NotADirectoryError):
         there = folder.path.is_dir()
         reason = f"it has no {path.name}" if there else "there is no such folder"

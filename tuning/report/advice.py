@@ -11,7 +11,7 @@ from tuning.report import better, mistakes, story
 
 SURE = 0.01  # share of all labels, from which on they are what to look at first
 FEWEST_OF_A_CLASS = 10  # pictures by which one is judged
-WORTHWHILE = 0.25  # share of what is missing, that twice the pictures must promise
+WORTHWHILE = 0.005  # that twice the pictures must promise
 
 
 class Advice(NamedTuple):
@@ -89,9 +89,9 @@ def _pictures(facts: Facts, score: Score) -> tuple[str, str] | None:
     found = facts.get("learning_curve")
     if not found or found["gain_interval"][0] <= 0:
         return None
-    last = found["scores"][-1][0]
-    if found["gain"] < WORTHWHILE * (1 - last):
+    if found["gain"] < WORTHWHILE:
         return None
+    last = found["scores"][-1][0]
     half = sum(found["scores"][-2]) / len(found["scores"][-2])
     return (
         f"More pictures: twice as many promise about {wording.points(found['gain'])}.",
@@ -127,6 +127,6 @@ def _stop(facts: Facts) -> tuple[str, str]:
         )
     return (
         "Stop: nothing that was measured promises much more from these pictures.",
-        f"Twice as many would add about {wording.points(found['gain'])} to a head on frozen "
-        "features.",
+        f"Twice as many would add about {wording.points(max(0.0, found['gain']))} to a head on "
+        "frozen features.",
     )

@@ -35,8 +35,11 @@ def more_pictures(facts: Facts) -> str:
         f"{found['pictures'][0]:,} to {found['pictures'][-1]:,} of the training pictures and "
         "judged on the validation pictures."
     )
-    if high < 0.0005:
-        return f"{begin} The last doubling of their number gained nothing, so neither will more."
+    if found["gain"] < 0.0005:
+        return (
+            f"{begin} The last doubling of their number gained nothing, so twice as many promise "
+            f"nothing either (95 % interval {100 * low:.1f} to {100 * high:.1f} points)."
+        )
     return (
         f"{begin} If the curve goes on as it came, and no steeper than at its end, twice as many "
         f"pictures add {wording.points(found['gain'])} (95 % interval {100 * low:.1f} to "

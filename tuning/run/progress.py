@@ -50,6 +50,8 @@ class Progress(RunCallback):
         self.building = ""  # ahead of the first trial
         self._pictures = 0
         self._ahead: list[tuple[float, int]] = []  # times, and pictures done by then
+        self._under_way: dict[str, str] = {}  # entries of the cache that are being computed
+        self._read = 0  # bytes of its log
         self.live = Live(
             get_renderable=self._table, console=console, refresh_per_second=2, transient=True
         )
@@ -161,15 +163,15 @@ class Progress(RunCallback):
         return Group(head, bar, Text(self.building, style="italic"))
 
     def _building(self) -> str:
-        under_way: dict[str, str] = {}
-        for event in self.cache.read():
+        events, self._read = self.cache.since(self._read)
+        for event in events:
             if event["event"] == "building":
                 pictures = f"{event['pictures']:,} {event['split']} pictures"
                 view = "" if event["view"] == "none/0" else f", view {event['view']}"
-                under_way[event["key"]] = f"computing {event['frontier']} of {pictures}{view}"
+                self._under_way[event["key"]] = f"computing {event['frontier']} of {pictures}{view}"
             elif event["event"] == "build":
-                under_way.pop(event["key"], None)
-        return "\n".join(under_way.values())
+                self._under_way.pop(event["key"], None)
+        return "\n".join(self._under_way.values())
 
 
 def _ending(record: TrialRecord, metric: str) -> str:
