@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from models.tables import in_columns
+
 if TYPE_CHECKING:
     import keras
 
@@ -218,16 +220,7 @@ def table(image_size: int) -> str:
         )
     total = flops(PICTURE, TOP, image_size) / 1e6
     rows.append(("total", "", f"{parameters:,}", f"{total:,.1f}", "", ""))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column < 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    rule = "-" * len(lines[0])
-    return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
+    return in_columns(rows)
 
 
 def _parameters(name: str) -> int:
