@@ -60,6 +60,7 @@ def test_a_class_that_was_not_shown_has_no_probability():
     known, labels = features(90, 3)
     said = fit(known[labels < 2], labels[labels < 2], 3)(known)
     assert said[:, 2].max() == 0
+    assert fit(known[labels == 1], labels[labels == 1], 3)(known).tolist() == [[0, 1, 0]] * 90
     assert said.sum(axis=1) == pytest.approx(1)
 
 

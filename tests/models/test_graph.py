@@ -22,7 +22,7 @@ NETWORKS = {
     "DenseNet121": 62,
     "MobileNetV3Small": 26,
 }
-IN_EVERY_RUN = ("MobileNetV2", "EfficientNetV2B0", "DenseNet121")
+IN_EVERY_RUN = ("VGG16", "MobileNetV3Small", "ConvNeXtTiny")
 
 
 def conv(size=1):

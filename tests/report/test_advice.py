@@ -45,7 +45,8 @@ def test_a_class_that_is_recognised_less_wants_pictures(facts):
     test = facts["best"]["test"]
     test["confusion"], test["recall"] = [[495, 5], [60, 440]], {"cats": 0.99, "dogs": 0.88}
     _, then, figure = advice(facts)
-    assert then.startswith("More pictures of dogs")
+    assert then == "More pictures of dogs, or class weights: --metric balanced_accuracy."
+    assert advice({**facts, "metric": "auc"}).next == "More pictures of dogs."
     assert "88.0 % of dogs, and 99.0 % of all else" in figure
 
 

@@ -18,6 +18,7 @@ from test_search import start
 
 from tuning import report
 from tuning.cluster.joining import connected
+from tuning.data import dataset
 from tuning.process.surroundings import put_back
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import read_trials
@@ -219,6 +220,15 @@ def test_few_pictures_of_a_class_are_searched_by_balanced_accuracy(asked, photos
     assert doubted == sorted(doubted, key=lambda each: each == "")  # these first
     assert sum(map(bool, doubted)) == facts["doubts"]["counted"]
     assert facts["learning_curve"] is None  # of eight pictures nobody can say
+    # Corrected, it is what the next search goes by: classes, splits and groups.
+    cat = next(row for row in rows if row["label"] == "cats")
+    corrected, text = place / "corrected.csv", (folder / "doubts.csv").read_text()
+    corrected.write_text(text.replace(f"{cat['file']},cats,", f"{cat['file']},dogs,"))
+    again = dataset.load(root, cache=place / "cache", image_size=32, listed=corrected)
+    counts = {name: dict(each) for name, each in facts["data"]["counts"].items()}
+    counts[cat["split"]]["cats"] -= 1
+    counts[cat["split"]]["dogs"] += 1
+    assert again.counts() == counts
     report = (folder / "report.md").read_text()
     assert "Commonest class" in report
     assert "Balanced accuracy" in report

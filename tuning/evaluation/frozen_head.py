@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -18,18 +19,25 @@ def fit(
 
     Args:
         features: float32 (N, C), pooled.
-        labels: int (N,), of at least two classes.
+        labels: int (N,); of one class alone it is always said.
         classes: The number of classes; one that is not there gets the probability 0.
 
     Returns:
         From features (M, C) to probabilities (M, classes).
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
+    if len(there := np.unique(labels)) == 1:
+        return lambda others: np.tile(np.eye(classes)[there[0]], (len(others), 1))
     middle = features.mean(axis=0)
     # One scale for all channels: by their own, those that hardly ever fire count for as much.
     scale = np.sqrt(features.var(axis=0).mean()) or 1.0
-    model = LogisticRegression(C=C, max_iter=STEPS).fit((features - middle) / scale, labels)
+    model = LogisticRegression(C=C, max_iter=STEPS)
+    with warnings.catch_warnings():
+        # A head that has not quite come to its end ranks pictures as well.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit((features - middle) / scale, labels)
 
     def probabilities(others: np.ndarray) -> np.ndarray:
         found = np.zeros((len(others), classes))

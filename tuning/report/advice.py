@@ -78,8 +78,10 @@ def _class(facts: Facts, score: Score) -> tuple[str, str] | None:
         return None
     if interval(worst, counts[name])[1] >= interval(others, rest)[0]:
         return None
+    by_accuracy = facts.get("metric", "accuracy") == "accuracy"
+    weigh = ", or class weights: --metric balanced_accuracy" if by_accuracy else ""
     return (
-        f"More pictures of {name}, or class weights (--metric balanced_accuracy).",
+        f"More pictures of {name}{weigh}.",
         f"It recognises {wording.percent(worst)} of {name}, and {wording.percent(others)} of all "
         "else.",
     )
