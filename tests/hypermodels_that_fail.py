@@ -1,4 +1,4 @@
-"""HyperModels for tests: one whose trials fail in turn, one that always fails alike."""
+"""HyperModels for tests: one is sound, one's trials fail in turn, one always fails alike."""
 
 import keras
 import keras_tuner
@@ -24,6 +24,13 @@ def network(rate, first=None):
         keras.optimizers.SGD(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
     return model
+
+
+class Sound(keras_tuner.HyperModel):
+    """Has a rate to tune."""
+
+    def build(self, hp):
+        return network(hp.Float("rate", 1e-4, 1e-1, sampling="log"))
 
 
 class Moody(keras_tuner.HyperModel):

@@ -23,6 +23,7 @@ from tuning.process.surroundings import put_back
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import read_trials
 from tuning.report.story import headline
+from tuning.scheduling import plateau
 from tuning.search import main
 
 TESTS = Path(__file__).resolve().parent.parent
@@ -152,20 +153,16 @@ def test_a_run_is_extended_when_its_pictures_have_changed(place):
     assert set(test["recall"]) == {"cats", "dogs"}
 
 
-def test_todays_recipe_begins_with_its_portfolio_and_ends_by_itself(search):
+def test_todays_recipe_begins_with_its_portfolio(search):
     folder, code, said = search(
         "recipe",
-        *("--epochs", 2, "--views", 2),
+        *("--trials", 5, "--epochs", 2, "--views", 2),
         *("--set", "network=vgg16", "unfrozen=0", "augmentation=none,medium"),
     )
     assert code == 0, said
     facts = facts_of(folder)
     proposed = [trial for trial in facts["trials"] if trial["experiment"] is None]
-    # Four that are known to be good, and at least twenty of the sampler's.
-    assert 24 <= len(proposed) < 200
-    assert facts["run"]["ended"] is None
-    (note,) = facts["warnings"]
-    assert f"ended by itself after {len(proposed)} trials" in note
+    assert len(proposed) == 4
     tried = [trial["hyperparameters"] for trial in proposed]
     assert [each["augmentation"] for each in tried[:3]] == ["none", "none", "medium"]
     assert [each["pooling"] for each in tried[:3]] == ["average", "standardised", "average"]
@@ -249,6 +246,26 @@ def test_several_objectives_give_a_front(search):
     facts = facts_of(folder)
     assert facts["run"]["objectives"] == ["accuracy", "parameters"]
     assert facts["front"] is not None
+
+
+def test_a_search_of_no_given_length_ends_by_itself(search, monkeypatch):
+    monkeypatch.setattr(plateau, "WINDOW", 5)  # else it is twenty trials longer
+    folder, code, said = search(
+        "alone",
+        *("--hypermodel", "hypermodels_that_fail:Sound", "--epochs", 1),
+        *("--sampler", "random", "--cpus-per-trial", os.cpu_count()),
+    )
+    assert code == 0, said
+    facts = facts_of(folder)
+    # Five that gained no more than chance, and what they are compared with.
+    assert 5 < len(facts["trials"]) < 200
+    assert facts["run"]["ended"] is None
+    (note,) = facts["warnings"]
+    assert f"ended by itself after {len(facts['trials'])} trials" in note
+    # What chance does was measured if they gained something, and is no part of the search.
+    again = read_trials(EventLog(folder / "noise" / "trials.jsonl"))
+    assert len(again) == (3 if "3 fresh seeds" in note else 0)
+    assert {each.status for each in again} <= {"finished"}
 
 
 def test_a_trial_that_fails_is_told_with_its_reason_and_the_search_goes_on(search):
