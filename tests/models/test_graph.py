@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from models import backbones, vgg16
 from models.graph import PICTURE, Graph, GraphError
 
+# Graphs are Keras' own, whatever computes; networks take JAX a minute, operation by operation.
+once = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="seen with TensorFlow")
 CHANNELS = 4
 NETWORKS = {
     "VGG16": 13,
@@ -101,6 +103,7 @@ def assert_halves_make_the_whole(graph, model, size, step=1):
         np.testing.assert_allclose(said, whole, rtol=1e-4, atol=1e-5 * np.abs(whole).max())
 
 
+@once
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(sorted(PIECES)), min_size=1, max_size=5), st.booleans())
 def test_of_any_network_both_halves_make_the_whole(pieces, jump):
@@ -136,6 +139,7 @@ def test_the_cuts_of_vgg16_are_those_of_its_table():
     assert sum(unit.parameters for unit in graph.units) == 14_714_688
 
 
+@once
 @pytest.mark.parametrize(
     ("name", "few"),
     [

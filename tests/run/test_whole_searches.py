@@ -253,7 +253,7 @@ def test_a_search_of_no_given_length_ends_by_itself(search, monkeypatch):
     folder, code, said = search(
         "alone",
         *("--hypermodel", "hypermodels_that_fail:Sound", "--epochs", 1),
-        *("--sampler", "random", "--cpus-per-trial", os.cpu_count()),
+        *("--sampler", "random", "--cpus-per-trial", os.cpu_count(), "--resplit"),
     )
     assert code == 0, said
     facts = facts_of(folder)
