@@ -308,7 +308,10 @@ def test_the_report_is_made_from_the_run_folder_without_keras(run):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [str(run / "report.html"), "[]"]
-    assert "was not over when this was written: 3 trials were, of at most 4." in (run / "report.md").read_text()
+    assert (
+        "was not over when this was written: 3 trials were, of at most 4."
+        in (run / "report.md").read_text()
+    )
     assert json.loads((run / "report.json").read_text())["best"]["trial"] == 2
 
 
