@@ -30,6 +30,11 @@ def test_where_nothing_promises_more_it_says_stop(facts):
     )
     assert then.startswith("Stop")
     assert "0.1 points" in figure
+    facts["learning_curve"] |= {"gain": 0.02, "gain_interval": [-0.01, 0.04]}
+    _, then, figure = advice(facts)
+    assert then == "Stop, or gather more pictures: whether they would help is not sure."
+    assert "2.0 points" in figure
+    assert "-1.0 to 4.0" in figure
     told = markdown(facts)
     assert told.index("A model that gets") < told.index("## The answer")
 

@@ -127,8 +127,14 @@ def _stop(facts: Facts) -> tuple[str, str]:
             "Stop here, or search longer: nothing that was measured promises more.",
             f"{wording.count(len(scored), 'trial')} came to a result.",
         )
+    low, high = found["gain_interval"]
+    told = (
+        f"Twice as many would add about {wording.points(max(0.0, found['gain']))} to a head on "
+        f"frozen features (95 % interval {100 * low:.1f} to {100 * high:.1f})."
+    )
+    if found["gain"] >= WORTHWHILE:
+        return "Stop, or gather more pictures: whether they would help is not sure.", told
     return (
         "Stop: nothing that was measured promises much more from these pictures.",
-        f"Twice as many would add about {wording.points(max(0.0, found['gain']))} to a head on "
-        "frozen features.",
+        told,
     )
