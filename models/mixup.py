@@ -43,7 +43,7 @@ def draw(
     """What pictures keep of themselves in an epoch, and the labels that come of it.
 
     Args:
-        alpha: Of the distribution Beta(alpha, alpha) of shares; 0: nothing is blended.
+        alpha: The parameter of the shares' distribution Beta(alpha, alpha); 0: nothing is blended.
         labels: Class of each picture, (N,).
         classes: Number of classes.
         order: Rows of the pictures in the order of the epoch.
@@ -71,7 +71,7 @@ def accuracy(labels: Any, probabilities: Any) -> Any:
 
     Args:
         labels: As `draw` returns them, of a batch.
-        probabilities: Of the network, in the same shape.
+        probabilities: The network's, in the same shape.
 
     Returns:
         0 or 1, (B,).

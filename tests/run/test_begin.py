@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,7 @@ from tuning.records.event_log import CURVES
 from tuning.records.run_folder import RunFolder
 from tuning.report.gather import gather
 from tuning.run.begin import begin
-from tuning.run.prepare import prepare
+from tuning.run.prepare import load_data, prepare
 from tuning.run.request import extended_options, resumed_options
 from tuning.scheduling.tune import Run
 
@@ -253,3 +254,11 @@ def used(pid: int) -> float:
     """Seconds of the processor that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_what_is_wrong_with_an_archive_names_the_archive(tmp_path):
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as archive:
+        archive.writestr("notes.md", "none yet")
+    options = Options(data=tmp_path / "pictures.zip", cache=tmp_path / "cache")
+    with pytest.raises(UserError, match=rf"No class folders in {tmp_path}/pictures\.zip"):
+        load_data(options)

@@ -87,7 +87,7 @@ def next_gain(sizes: Sequence[int], scores: Sequence[float], pictures: int) -> f
     Args:
         sizes: Numbers of training pictures.
         scores: What was reached with each, in 0..1.
-        pictures: Of the validation split; what is missing is at least half of one's share.
+        pictures: The number of validation pictures; what is missing is at least half of one's.
     """
     missing = np.maximum(1 - np.asarray(scores), 0.5 / pictures)
     slope = float(np.polyfit(np.log2(sizes), np.log2(missing), 1)[0])

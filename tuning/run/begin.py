@@ -34,6 +34,7 @@ from tuning.scheduling.tune import Run
 from tuning.scheduling.turns import experiments_of
 from tuning.scheduling.warm_start import Conditions
 from tuning.training.context import TrialContext
+from tuning.wording import count
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +82,9 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
         if resumed and count_finished(study) < options.planned:
             check_version(options, chosen)
         log.info(
-            "%s of up to %d epochs; run folder %s",
-            f"{trials} trials" if trials else f"At most {options.planned} trials",
-            *(options.epochs, options.folder),
+            "%s of up to %s; run folder %s",
+            count(trials, "trial") if trials else f"At most {options.planned} trials",
+            *(count(options.epochs, "epoch"), options.folder),
         )
         trial_log.session()
         progress.open()

@@ -177,19 +177,23 @@ def load_data(
         UserError: If they are no data set.
     """
     root = _root(options)
-    found = dataset.load(
-        root,
-        cache=options.cache,
-        image_size=options.image_size,
-        validation_share=options.validation_share,
-        holdout=options.holdout,
-        per_class=options.per_class,
-        split_seed=options.split_seed,
-        settings=DecodeSettings(levels, options.keep_aspect),
-        listed=_list(options.labels, root) if options.labels and not divided else None,
-        groups=options.groups,
-        divided=divided,
-    )
+    try:
+        found = dataset.load(
+            root,
+            cache=options.cache,
+            image_size=options.image_size,
+            validation_share=options.validation_share,
+            holdout=options.holdout,
+            per_class=options.per_class,
+            split_seed=options.split_seed,
+            settings=DecodeSettings(levels, options.keep_aspect),
+            listed=_list(options.labels, root) if options.labels and not divided else None,
+            groups=options.groups,
+            divided=divided,
+        )
+    except UserError as error:
+        # An archive is known to the user by its own name, not by where it was unpacked.
+        raise UserError(str(error).replace(str(root), str(options.data or root))) from None
     for warning in found.warnings:
         log.warning("%s", warning)
     counts = found.counts()

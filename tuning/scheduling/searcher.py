@@ -148,7 +148,7 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         if self._capacity and len(self._live) >= self._capacity():
             return None
         if self._plateau and self._plateau.needs_noise:
-            return finished  # for now
+            return finished  # the loop measures it and comes back
         over = self._is_over()
         trial = self._turns.next(over) if self._turns else None
         if trial is None and not over:
