@@ -33,7 +33,7 @@ from search_spaces.experiments import EXPERIMENTS
 from search_spaces.portfolio import PORTFOLIO
 from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.transfer import TransferTrial
 
 SIZE = 150
@@ -76,9 +76,7 @@ def article(unfrozen: int, epochs: int) -> dict[str, Any]:
 
 def elements(context: TrialContext, unfrozen: int, epochs: int) -> list[Run]:
     """Today's recipe, and what it is without each of its elements."""
-    first = levers.complete(
-        {**PORTFOLIO[0].point, "unfrozen": unfrozen}, epochs, levers.DEEPEST, "levers"
-    )
+    first = levers.complete({**PORTFOLIO[0].point, "unfrozen": unfrozen}, epochs, space="levers")
     changes = RECIPE if unfrozen else RECIPE | FEATURES
     runs = [(name, context, first | change) for name, change in changes.items()]
     return [*runs, ("the article's recipe", context, article(unfrozen, epochs))]
@@ -109,7 +107,7 @@ def main() -> None:
         cache = options.cache or Path(folder)
         counts = (options.pictures // 2, VALIDATION)
         data = dataset.load(PHOTOS, cache=cache, per_class=counts, image_size=SIZE)
-        context = TrialContext(data, FeatureCache(cache), options.weights)
+        context = TrialContext(data, FeatureCache(cache), vgg16_from(options.weights))
         if options.views:
             runs = kept_views(context, options.views, options.epochs)
         else:

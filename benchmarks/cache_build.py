@@ -16,14 +16,13 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.machine import PHOTOS, describe, interleaved, table
-from models.backbones import Backbone
 from tuning.process.native_output import import_keras
 
 import_keras(Path(os.devnull))
 import numpy as np
 
-from models import vgg16
-from models.weights import load as load_weights
+from models import backbones
+from models.units import PICTURE
 from tuning.data import dataset
 from tuning.features import PLAIN, FeatureCache, View
 from tuning.features.entry import BLOCK
@@ -40,8 +39,8 @@ def main() -> None:
         data = dataset.load(
             PHOTOS, cache=Path(folder), per_class=(options.pictures // 2, 4), image_size=SIZE
         )
-        backbone = Backbone("vgg16", load_weights("random"), "rescale", SIZE)
-        bare = vgg16.section(vgg16.PICTURE, vgg16.TOP, SIZE, backbone.weights.arrays)
+        backbone = backbones.load("vgg16", SIZE, "random", "rescale")
+        bare = backbone.section(PICTURE, backbone.top)
         pixels = np.asarray(data.train.pictures, np.float32)
 
         def forward() -> None:
@@ -52,7 +51,7 @@ def main() -> None:
 
         def build(view: View) -> None:
             cache = FeatureCache(Path(folder) / str(next(fresh)))
-            cache.features(data.train, backbone, vgg16.TOP, view)
+            cache.features(data.train, backbone, backbone.top, view)
 
         seconds = interleaved(
             {

@@ -35,14 +35,14 @@ from ray import tune
 from benchmarks import others
 from benchmarks.listed import Outcome, run, run_points
 from benchmarks.others import Point
-from models.weights import load as load_weights
+from models import backbones
 from search_spaces import levers
 from tuning.cluster.joining import connected
 from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.records.event_log import EventLog
 from tuning.report.gather import cache_statistics
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 
 SIZE = 150
 DROPOUTS = (0.5, 0.3)
@@ -88,10 +88,10 @@ def main() -> None:
         data = dataset.load(
             PHOTOS, cache=folder, per_class=tuple(options.per_class), image_size=SIZE
         )
-        weights = load_weights(str(SURROGATE)).arrays
+        weights = backbones.load("vgg16", SIZE, str(SURROGATE)).weights.arrays
         events = EventLog(folder / "cache.jsonl")
         cache = FeatureCache(folder / "cache", events=events)
-        context = TrialContext(data, cache, str(SURROGATE), "imagenet")
+        context = TrialContext(data, cache, vgg16_from(str(SURROGATE)), "imagenet")
         points = [hyperparameters(point, options.epochs) for point in first + second]
         ways = {}
 

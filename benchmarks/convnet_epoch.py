@@ -26,7 +26,7 @@ from models.convnet import convnet
 from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.transfer import TransferTrial
 
 
@@ -49,7 +49,8 @@ def plain(data: dataset.Dataset) -> Callable[[], object]:
 
 def ours(data: dataset.Dataset, cache: Path) -> Callable[[], object]:
     trial = TransferTrial(
-        TrialContext(data, FeatureCache(cache), "random"), EXPERIMENTS[0].hyperparameters(50)
+        TrialContext(data, FeatureCache(cache), vgg16_from("random")),
+        EXPERIMENTS[0].hyperparameters(50),
     )
     return lambda: trial.run_epoch()
 

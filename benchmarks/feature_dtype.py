@@ -21,11 +21,10 @@ from tuning.process.native_output import import_keras
 import_keras(Path(os.devnull))
 import numpy as np
 
-from models import vgg16
 from search_spaces import levers
 from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.transfer import TransferTrial
 
 SIZE = 96
@@ -44,12 +43,12 @@ def main() -> None:
         )
         settings = {
             dtype: TrialContext(
-                data, FeatureCache(folder / dtype, dtype), str(SURROGATE), "imagenet"
+                data, FeatureCache(folder / dtype, dtype), vgg16_from(str(SURROGATE)), "imagenet"
             )
             for dtype in ("float32", "float16")
         }
         exact, short = (
-            np.asarray(context.cache.features(data.train, context.backbone, vgg16.TOP))
+            np.asarray(context.cache.features(data.train, context.backbone, context.backbone.top))
             for context in settings.values()
         )
         apart = np.abs(exact - short.astype(np.float32)).max() / np.abs(exact).max()

@@ -24,7 +24,7 @@ from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.scheduling.early_stopping import FIRST_RUNG, REDUCTION
 from tuning.scheduling.space import LeverSpace
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.transfer import TransferTrial
 
 PER_CLASS, SIZE = (1000, 400), 150
@@ -43,7 +43,7 @@ def main() -> None:
         cache = options.cache or Path(folder)
         data = dataset.load(PHOTOS, cache=cache, per_class=PER_CLASS, image_size=SIZE)
         # Alike in both, so that the recipe alone differs.
-        context = TrialContext(data, FeatureCache(cache), options.weights, "imagenet")
+        context = TrialContext(data, FeatureCache(cache), vgg16_from(options.weights), "imagenet")
         rung = max(1, round(FIRST_RUNG * options.epochs))
         rows = []
         for name in ("levers", "article"):

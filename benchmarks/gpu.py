@@ -16,10 +16,9 @@ from unittest import mock
 import numpy as np
 
 from benchmarks.machine import describe, table
-from models import vgg16
+from models import backbones, vgg16
 from models.augmentation import draw
-from models.backbones import Backbone
-from models.weights import load
+from models.units import PICTURE
 from search_spaces.experiments import EXPERIMENTS
 from tuning.training import networks
 from tuning.training.networks import Batches, CompiledNetwork, NetworkSpec
@@ -40,9 +39,8 @@ Point = dict[str, Any]
 
 def spec(point: Point, size: int) -> NetworkSpec:
     large = point["network"] == "vgg16"
-    start = vgg16.frontier(point["unfrozen"]) if large else vgg16.PICTURE
+    start = vgg16.frontier(point["unfrozen"]) if large else PICTURE
     return NetworkSpec(
-        network=point["network"],
         unfrozen=point.get("unfrozen", 0),
         start=start,
         augmented=not large,
@@ -55,7 +53,7 @@ def spec(point: Point, size: int) -> NetworkSpec:
         batch_size=BATCH,
         image_size=size,
         classes=2,
-        backbone=Backbone("vgg16", load("random"), "rescale", size) if large else None,
+        backbone=backbones.load("vgg16", size, "random", "rescale") if large else None,
     )
 
 

@@ -25,8 +25,7 @@ from tuning.process.native_output import import_keras
 import_keras(Path(os.devnull))
 import numpy as np
 
-from models import vgg16
-from models.weights import load as load_weights
+from models import backbones, vgg16
 from tuning.data import dataset
 from tuning.data.dataset import Dataset
 from tuning.data.folds import fold
@@ -115,7 +114,6 @@ def epochs(backbone: Backbone, count: int, rounds: int) -> list[tuple[object, ..
     """An epoch of a head on rows of one array, and of as many that lie apart."""
     network = compiled_network(
         NetworkSpec(
-            network="vgg16",
             unfrozen=0,
             start=vgg16.TOP,
             augmented=False,
@@ -159,13 +157,13 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="side of the pictures")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    backbone = Backbone("vgg16", load_weights("random"), "rescale", options.size)
+    backbone = backbones.load("vgg16", options.size, "random", "rescale")
     print(describe())
     with tempfile.TemporaryDirectory() as folder:
         found = changes(Pictures(Path(folder), backbone), options.pictures, options.more)
     print(table(["", "computed for each view", "seconds"], found))
     print()
-    larger = Backbone("vgg16", backbone.weights, "rescale", 150)
+    larger = backbones.load("vgg16", 150, "random", "rescale")
     read = epochs(larger, options.pictures, options.rounds)
     print(table(["an epoch of a head", "ms", "of one segment"], read))
 

@@ -22,13 +22,12 @@ import_keras(Path(os.devnull))
 
 import numpy as np
 
-from models import vgg16
 from tuning.data import dataset
 from tuning.evaluation import doubts
 from tuning.evaluation.frozen_head import fit, out_of_fold
 from tuning.evaluation.learning import learning_curve
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.moments import pooled
 
 PER_CLASS, SIZE = (1000, 400), 150
@@ -94,10 +93,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = options.cache or Path(folder)
         data = dataset.load(PHOTOS, cache=cache, per_class=PER_CLASS, image_size=SIZE)
-        context = TrialContext(data, FeatureCache(cache), options.weights, "imagenet")
+        context = TrialContext(data, FeatureCache(cache), vgg16_from(options.weights), "imagenet")
         splits = (data.train, data.validation)
         features = [
-            pooled(context.cache.features(each, context.backbone, vgg16.TOP)) for each in splits
+            pooled(context.cache.features(each, context.backbone, context.backbone.top))
+            for each in splits
         ]
     labels = [each.labels for each in splits]
     print(describe())

@@ -25,7 +25,7 @@ from tuning.cluster.joining import connected
 from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.process.native_output import import_keras
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 
 
 class Nothing(tune.Trainable):  # type: ignore[misc]
@@ -51,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, connected(None):
         folder = Path(name)
         data = dataset.load(PHOTOS, cache=folder, per_class=(16, 8), image_size=64)
-        context = TrialContext(data, FeatureCache(folder / "cache"), "random")
+        context = TrialContext(data, FeatureCache(folder / "cache"), vgg16_from("random"))
         points = [
             levers.complete(
                 {

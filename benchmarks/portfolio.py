@@ -36,7 +36,7 @@ from tuning.data import dataset, demo
 from tuning.data.dataset import Dataset
 from tuning.features import FeatureCache
 from tuning.scheduling.space import LeverSpace
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.transfer import TransferTrial
 
 # Heads: a trial takes seconds, so that several ways and seeds can be compared on two cores.
@@ -125,7 +125,7 @@ def main() -> None:
         for kind, read in kinds(Path(folder), cache).items():
             if options.only and kind.split()[0] not in options.only:
                 continue
-            context = TrialContext(read(), FeatureCache(cache), options.weights)
+            context = TrialContext(read(), FeatureCache(cache), vgg16_from(options.weights))
             for way in WAYS:
                 began = time.perf_counter()
                 seeds = [replace(context, seed=seed) for seed in range(options.seeds)]

@@ -28,7 +28,7 @@ from tuning.data import dataset
 from tuning.data.decoding import decode
 from tuning.export import classifier, model
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 
 POINTS = {
     "convnet": {"network": "convnet", "dropout": 0.5},
@@ -84,12 +84,14 @@ def main() -> None:
 def exported(network: str, folder: Path) -> classifier.Classifier:
     """An untrained model of a run, written and read as after a search."""
     from models import network as networks
-    from models.weights import load as load_weights
 
     data = dataset.load(PHOTOS, cache=folder, per_class=(2, 2), image_size=SIZE)
-    context = TrialContext(data, FeatureCache(folder), weights="random")
+    context = TrialContext(data, FeatureCache(folder), sources=vgg16_from("random"))
     trained = networks.trainable(
-        POINTS[network], image_size=SIZE, classes=2, weights=load_weights("random").arrays
+        POINTS[network],
+        image_size=SIZE,
+        classes=2,
+        backbone=context.backbone_for(POINTS[network]),
     )
     model.export(context, POINTS[network], trained.get_weights(), folder / "best")
     keras.backend.clear_session()

@@ -27,7 +27,7 @@ from tuning.data.dataset import Dataset, Split
 from tuning.data.parts import Part
 from tuning.features import FeatureCache
 from tuning.scheduling.space import LeverSpace
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.transfer import TransferTrial
 from tuning.wording import interval
 
@@ -91,7 +91,7 @@ def main() -> None:
         for kind, read in kinds(Path(folder), cache).items():
             if options.only and kind.split()[0] not in options.only:
                 continue
-            context = TrialContext(read(), FeatureCache(cache), options.weights)
+            context = TrialContext(read(), FeatureCache(cache), vgg16_from(options.weights))
             validated, held_out = np.moveaxis(trained(context, points, options.divisions), 2, 0)
             one = np.array([chosen(*each) for each in zip(validated.T, held_out.T, strict=True)])
             random, every = np.random.default_rng(0), np.arange(len(points))

@@ -81,7 +81,7 @@ class Played:
 
 def searcher(way: str, seed: int) -> Any:
     """A fresh one."""
-    space = LeverSpace(EPOCHS, 6)
+    space = LeverSpace(EPOCHS, {"vgg16": 6})
     if way == "stock OptunaSearch":
         return OptunaSearch(space=space, metric="validation_accuracy", mode="max", seed=seed)
     kind = "tpe" if way == "TPE, told truly" else "random"

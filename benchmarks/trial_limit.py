@@ -24,8 +24,7 @@ import_keras(Path(os.devnull))
 import keras
 import numpy as np
 
-from models import vgg16
-from models.weights import load as load_weights
+from models import backbones, vgg16
 from tuning.training.networks import Batches, NetworkSpec, compiled_network
 
 SIDE = 2048  # of the matrices
@@ -44,7 +43,6 @@ def suffix(unfrozen: int, pictures: int, backbone: Backbone) -> Callable[[], obj
     labels = generator.integers(0, 2, pictures)
     network = compiled_network(
         NetworkSpec(
-            network="vgg16",
             unfrozen=unfrozen,
             start=start,
             augmented=False,
@@ -82,7 +80,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    backbone = Backbone("vgg16", load_weights("random"), "rescale", SIZE)
+    backbone = backbones.load("vgg16", SIZE, "random", "rescale")
     matrix = keras.random.normal((SIDE, SIDE))
     array, other = np.ones(FLOATS, np.float32), np.ones(FLOATS, np.float32)
 

@@ -9,8 +9,10 @@ The one method of Keras that is not public is `Function._run_through_graph`, by 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
-PICTURE = "picture"  # the frontier before the first layer: nothing is frozen
+from models.units import PICTURE, Unit
 
 # What pixels go through before the first layer that learns; it goes with the pictures.
 _PREPROCESSING = (
@@ -75,52 +77,65 @@ def _places(tensor: keras.KerasTensor) -> int:
     return int(np.prod(tensor.shape[1:-1]))
 
 
-@dataclass(frozen=True)
-class Unit:
-    """What is frozen or trained as a whole: what lies between two frontiers.
-
-    Attributes:
-        start: The frontier before it.
-        end: The frontier behind it.
-        shape: The shape of one picture at its end.
-        parameters: The number of numbers in its layers; one shared with an earlier unit has none.
-        flops: Floating point operations of one picture.
-    """
-
-    start: str
-    end: str
-    shape: tuple[int, ...]
-    parameters: int
-    flops: int
-
-
 class Graph:
-    """A functional model from one picture to one tensor, flat.
+    """Functional models from one picture to one tensor, one behind the other, flat.
 
     Args:
-        model: The model, with one input and one output, nested models perhaps.
+        models: The models, each with one input and one output, nested models perhaps.
+        image_size: Side of the pictures in pixels; None: that of the first model's input.
 
     Attributes:
-        steps: Its calls, in an order in which they can be made.
+        models: The models.
+        steps: Their calls, in an order in which they can be made.
+        names: The name of each operation that is called, by its `id`. What Keras counts in a
+            process (`conv2d_7`) is counted in this graph instead, so that it is the same in others.
 
     Raises:
-        GraphError: If it is no functional model, or has several inputs or outputs.
+        GraphError: If one is no functional model, or has several inputs or outputs, or takes no
+            pictures of this size.
     """
 
-    def __init__(self, model: keras.Model) -> None:
-        whole = _functional(model)
-        if whole is None:
-            raise GraphError(
-                f"{model.name} is no functional model, so nobody can see where it may be cut; "
-                "build it by keras.Model(inputs, outputs)."
-            )
-        for what, tensors in (("input", whole.inputs), ("output", whole.outputs)):
-            if len(tensors) != 1:
-                raise GraphError(f"{model.name} has {len(tensors)} {what}s, but must have one.")
-        (given,) = whole.inputs
+    def __init__(self, *models: keras.Model, image_size: int | None = None) -> None:
+        self.models = models
+        flat = [_functional_or_error(model) for model in models]
+        (given,) = flat[0].inputs
+        shape = (image_size, image_size, 3) if image_size else given.shape[1:]
         self.steps: list[Step] = []
-        self._picture = keras.Input(given.shape[1:], dtype=given.dtype, name=PICTURE)
-        (self._output,) = keras.tree.flatten(_replay(whole, [self._picture], self.steps.append))
+        self._picture = keras.Input(shape, dtype=given.dtype, name=PICTURE)
+        tensor = self._picture
+        for model in flat:
+            try:
+                (tensor,) = keras.tree.flatten(_replay(model, [tensor], self.steps.append))
+            except (ValueError, TypeError) as error:
+                # Whatever a layer says of a shape that it does not take.
+                reason = str(error).strip().splitlines()[0]
+                raise GraphError(
+                    f"{model.name} takes no pictures of {shape[0]} pixels a side ({reason})."
+                ) from error
+        self._output = tensor
+        self.names = _names(step.operation for step in self.steps)
+
+    @cached_property
+    def layers(self) -> dict[str, keras.layers.Layer]:
+        """The layers with weights, by name, in the order of their first calls."""
+        operations = (step.operation for step in self.steps)
+        return {self.names[id(each)]: each for each in operations if getattr(each, "weights", ())}
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of what is computed, but for the weights."""
+        made = {id(self._picture): 0}
+        facts = []
+        for step in self.steps:
+            arguments = keras.tree.map_structure(
+                lambda each: ["tensor", made[id(each)]] if id(each) in made else each,
+                step.arguments,
+            )
+            made.update((id(each), len(made)) for each in step.outputs)
+            kind = type(step.operation).__name__
+            facts.append([kind, _nameless(_config(step.operation)), arguments])
+        text = json.dumps(facts, sort_keys=True, default=lambda each: type(each).__name__)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def frontiers(self) -> tuple[str, ...]:
@@ -147,17 +162,14 @@ class Graph:
             default=-1,
         )
         found = {PICTURE: self._picture}
-        names = Counter([PICTURE])
         last = len(self.steps) - 1
         for place, (step, following) in enumerate(zip(ends, [*ends[1:], last], strict=True)):
             stretch = self.steps[step + 1 : following + 1]
             # The first unit begins at the picture, whatever comes before its kernel.
             inside = step > preprocessing and step >= first and any(s.kernels for s in stretch)
             if step == last or (inside and place < len(ends) - 1):
-                tensor = self._end_of(step)
-                name = self.steps[step].operation.name
-                names[name] += 1
-                found[name if names[name] == 1 else f"{name}_{names[name]}"] = tensor
+                name = self.names[id(self.steps[step].operation)]
+                found[_unused(name, found)] = self._end_of(step)
         return found
 
     def _first_kernel(self) -> int:
@@ -219,6 +231,17 @@ class Graph:
                 start, flops, parameters = name, 0, 0
         return tuple(found)
 
+    @cached_property
+    def unit_of(self) -> dict[str, int]:
+        """The unit that each layer with weights lies in, by the layer's name."""
+        ends = {id(self._tensors[unit.end]) for unit in self.units}
+        found: dict[str, int] = {}
+        number = 0
+        for step in self.steps:
+            found.setdefault(self.names[id(step.operation)], number)
+            number += any(id(each) in ends for each in step.outputs)
+        return {name: found[name] for name in self.layers}
+
     def shape(self, frontier: str) -> tuple[int, ...]:
         """The shape of one picture at a frontier."""
         return tuple(self._tensors[frontier].shape[1:])
@@ -228,19 +251,47 @@ class Graph:
         low, high = self.frontiers.index(start), self.frontiers.index(end)
         return sum(unit.flops for unit in self.units[low:high])
 
-    def section(self, start: str, end: str) -> keras.Model:
-        """The layers behind frontier `start`, up to and with frontier `end`; weights are shared.
+    def frontier_above(self, layer: str) -> str | None:
+        """The first frontier that a layer's output has gone into, None if there is no such layer.
 
-        `section(PICTURE, f)` and then `section(f, frontiers[-1])` are the whole network.
+        Args:
+            layer: A layer's name, or a frontier's.
+        """
+        if layer in self._tensors:
+            return layer
+        ends = {id(tensor): name for name, tensor in self._tensors.items()}
+        seen = False
+        for step in self.steps:
+            seen = seen or layer in (self.names[id(step.operation)], step.operation.name)
+            name = next((ends[id(each)] for each in step.outputs if id(each) in ends), None)
+            if seen and name:
+                return name
+        return None
+
+    def section(self, start: str, end: str, trainable: bool = False) -> keras.Model:
+        """A copy of the layers behind frontier `start`, up to and with frontier `end`.
+
+        `section(PICTURE, f)` and then `section(f, frontiers[-1])` are the whole network. Its layers
+        have the graph's names and new weights.
+
+        Args:
+            start: The frontier whose output, (B, …), goes in.
+            end: The frontier whose output comes out; the same gives what does nothing.
+            trainable: Whether the layers learn. Batch normalisation never does, and goes by the
+                moments that it has; what the network drops out it drops in training, if it learns.
 
         Raises:
-            GraphError: If `start` does not lie before `end`.
+            GraphError: If `start` lies behind `end`.
         """
-        if self.frontiers.index(start) >= self.frontiers.index(end):
-            raise GraphError(f"The frontier {start!r} does not lie before {end!r}.")
+        if self.frontiers.index(start) > self.frontiers.index(end):
+            raise GraphError(f"The frontier {start!r} lies behind {end!r}.")
         first, last = self._tensors[start], self._tensors[end]
         inputs = keras.Input(first.shape[1:], dtype=first.dtype, name=start)
+        name = f"{start}_to_{end}"
+        if start == end:  # Keras before 3.13 refuses a model without a layer
+            return keras.Model(inputs, keras.layers.Identity(name="identity")(inputs), name=name)
         values = {id(first): inputs}
+        copies: dict[int, Any] = {}
 
         def value(argument: Any) -> Any:
             return values[id(argument)] if isinstance(argument, keras.KerasTensor) else argument
@@ -250,11 +301,95 @@ class Graph:
             next(step for step in steps if any(each is first for each in step.outputs))
         for step in steps:
             arguments, options = keras.tree.map_structure(value, step.arguments)
-            outputs = keras.tree.flatten(step.operation(*arguments, **options))
-            values.update((id(of), each) for of, each in zip(step.outputs, outputs, strict=True))
+            if not trainable and _drops(step):
+                (outputs,) = (value(each) for each in step.inputs)
+            else:
+                operation = step.operation
+                if id(operation) not in copies:
+                    name_here = self.names[id(operation)]
+                    copies[id(operation)] = _copy(operation, name_here, trainable)
+                outputs = copies[id(operation)](*arguments, **options)
+            flat = keras.tree.flatten(outputs)
+            values.update((id(of), each) for of, each in zip(step.outputs, flat, strict=True))
             if id(last) in values:
                 break
-        return keras.Model(inputs, values[id(last)], name=f"{start}_to_{end}")
+        model = keras.Model(inputs, values[id(last)], name=name)
+        model.trainable = trainable
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+        return model
+
+
+def _copy(operation: Any, name: str, drops: bool) -> Any:
+    config = _config(operation)
+    if not drops:  # of what has weights too
+        config |= {key: 0.0 for key in _DROPPING if isinstance(config.get(key), float)}
+    if "name" in config:
+        config["name"] = name
+    return operation.__class__.from_config(config)
+
+
+# What layers call the share that they drop in training.
+_DROPPING = ("dropout", "recurrent_dropout", "rate", "drop_rate", "drop_path_rate")
+
+
+def _drops(step: Step) -> bool:
+    """Whether a layer does something in training alone, and that by chance."""
+    operation = step.operation
+    if not isinstance(operation, keras.layers.Layer) or operation.weights:
+        return False
+    alike = [each.shape for each in step.inputs] == [each.shape for each in step.outputs]
+    return alike and len(operation.variables) > 0
+
+
+def _config(operation: Any) -> dict[str, Any]:
+    found: dict[str, Any] = operation.get_config()
+    return dict(found)
+
+
+def _nameless(config: Any) -> Any:
+    """A configuration without the names that Keras counts."""
+    if isinstance(config, dict):
+        return {key: _nameless(each) for key, each in config.items() if key != "name"}
+    if isinstance(config, list | tuple):
+        return [_nameless(each) for each in config]
+    return config
+
+
+def _names(operations: Iterable[Any]) -> dict[int, str]:
+    found: dict[int, str] = {}
+    taken = {PICTURE}
+    for each in operations:
+        if id(each) not in found:
+            kind = type(each).__name__
+            # As Keras makes a name of a class, to which it adds a number.
+            usual = re.sub("([a-z])([A-Z])", r"\1_\2", re.sub("(.)([A-Z][a-z]+)", r"\1_\2", kind))
+            counted = re.fullmatch(rf"{re.escape(usual.lower())}(_\d+)?", each.name)
+            found[id(each)] = name = _unused(usual.lower() if counted else each.name, taken)
+            taken.add(name)
+    return found
+
+
+def _unused(name: str, taken: Any) -> str:
+    number, found = 1, name
+    while found in taken:
+        number += 1
+        found = f"{name}_{number}"
+    return found
+
+
+def _functional_or_error(model: Any) -> Any:
+    whole = _functional(model)
+    if whole is None:
+        raise GraphError(
+            f"{model.name} is no functional model, so nobody can see where it may be cut; "
+            "build it by keras.Model(inputs, outputs)."
+        )
+    for what, tensors in (("input", whole.inputs), ("output", whole.outputs)):
+        if len(tensors) != 1:
+            raise GraphError(f"{model.name} has {len(tensors)} {what}s, but must have one.")
+    return whole
 
 
 def _functional(operation: Any) -> Any | None:

@@ -11,7 +11,7 @@ STANDARDISE = "standardise"  # the layer
 
 
 def head(
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     classes: int,
     *,
     pooling: str = "flatten",
@@ -25,7 +25,7 @@ def head(
     """The article's top model: flatten, dense ReLU, dropout, output.
 
     Args:
-        input_shape: Height, width and channels of the features, (H, W, C).
+        input_shape: The features' shape: height, width and channels (H, W, C); also (T, C) or (C,).
         classes: Number of classes; two give one sigmoid unit, more a softmax.
         pooling: `flatten` (the article), `average` over height and width, or `standardised`: the
             average, less the mean and by the deviation of each channel, which `network.standardise`
@@ -48,7 +48,7 @@ def head(
     if pooling == "flatten":
         x = keras.layers.Flatten(name="flatten")(inputs)
     elif pooling in POOLINGS:
-        x = keras.layers.GlobalAveragePooling2D(name="average")(inputs)
+        x = _averaged(inputs)
         if pooling == "standardised":
             # Not trainable, it goes by what it is given, in training as well. It is one of Keras'
             # own layers, with variables, so that a compiled network takes other numbers.
@@ -67,6 +67,16 @@ def head(
         adjustable=adjustable,
     )
     return keras.Model(inputs, outputs, name="head")
+
+
+def _averaged(features: keras.KerasTensor) -> keras.KerasTensor:
+    """Over all places (B, …, C) of each channel."""
+    places = len(features.shape) - 2
+    if places == 0:
+        return features
+    if places > 1:
+        return keras.layers.GlobalAveragePooling2D(name="average")(features)
+    return keras.layers.GlobalAveragePooling1D(name="average")(features)
 
 
 def classifier(

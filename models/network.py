@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-from models import vgg16
 from models.adjustable import AdjustableDropout
+from models.backbones import Backbone
 from models.convnet import convnet
 from models.head import STANDARDISE, head
+from models.units import PICTURE
 
 
-def frontier(hyperparameters: Mapping[str, Any]) -> str:
+def frontier(hyperparameters: Mapping[str, Any], backbone: Backbone | None) -> str:
     """Where the frozen prefix of this network ends: at the picture for the small convnet."""
-    if hyperparameters["network"] == "convnet":
-        return vgg16.PICTURE
-    return vgg16.frontier(hyperparameters["unfrozen"])
+    return backbone.frontier(hyperparameters["unfrozen"]) if backbone else PICTURE
 
 
 def trainable(
@@ -27,8 +26,7 @@ def trainable(
     *,
     image_size: int,
     classes: int,
-    weights: Mapping[str, np.ndarray],
-    preprocessing: str = "rescale",
+    backbone: Backbone | None = None,
     seed: int = 0,
     start: str | None = None,
     adjustable: bool = False,
@@ -39,9 +37,7 @@ def trainable(
         hyperparameters: One trial's, as `search_spaces.levers.declare` returns them.
         image_size: Side of the square pictures in pixels.
         classes: Number of classes.
-        weights: VGG16's, which unfrozen layers start from; unused by the small convnet.
-        preprocessing: What pixels go through before VGG16 where the hyperparameters do not say it,
-            see `models.vgg16.preprocess`.
+        backbone: The network whose last units are trained; None for the small convnet.
         seed: The seed of initial weights and dropout.
         start: A frontier below the network's own: the frozen layers between come in front.
         adjustable: Whether dropout and penalties are variables that `restart` sets.
@@ -53,19 +49,15 @@ def trainable(
     levers: dict[str, Any] = {"seed": seed, "adjustable": adjustable, **strengths(hyperparameters)}
     if "width" in hyperparameters:
         levers["width"] = hyperparameters["width"]
-    if hyperparameters["network"] == "convnet":
+    if backbone is None:
         return convnet(image_size, classes, **levers)
     pooling = hyperparameters.get("pooling", "flatten")
-    top = head(vgg16.output_shape(vgg16.TOP, image_size), classes, pooling=pooling, **levers)
-    preprocessing = hyperparameters.get("preprocessing", preprocessing)
-    cut = frontier(hyperparameters)
+    top = head(backbone.shape(backbone.top), classes, pooling=pooling, **levers)
+    cut = frontier(hyperparameters, backbone)
     parts = [top]
-    for low, high, learns in ((cut, vgg16.TOP, True), (start or cut, cut, False)):
+    for low, high, learns in ((cut, backbone.top, True), (start or cut, cut, False)):
         if low != high:
-            section = vgg16.section(
-                low, high, image_size, weights, preprocessing=preprocessing, trainable=learns
-            )
-            parts.insert(0, section)
+            parts.insert(0, backbone.section(low, high, trainable=learns))
     return keras.Sequential(parts, name="suffix_and_head") if len(parts) > 1 else top
 
 
@@ -81,7 +73,7 @@ def strengths(hyperparameters: Mapping[str, Any]) -> dict[str, float]:
 def restart(
     model: keras.Model,
     hyperparameters: Mapping[str, Any],
-    weights: Mapping[str, np.ndarray],
+    backbone: Backbone | None,
     seed: int,
     class_weights: np.ndarray | None = None,
 ) -> None:
@@ -90,11 +82,19 @@ def restart(
     Args:
         model: What `trainable` built with seed 0 and `adjustable`.
         hyperparameters: A trial's whose network has the same shape.
-        weights: VGG16's.
+        backbone: The network whose last units are trained.
         seed: The seed of initial weights and dropout.
         class_weights: What a picture of each class counts in the loss, (classes,); None: the same.
     """
-    for layer in _flat(model):
+    *sections, top = _parts(model)
+    for section in sections:
+        if section.trainable:
+            assert backbone is not None
+            backbone.restore(section)
+        for number, state in enumerate(_seeds(section)):
+            draw = keras.ops.convert_to_tensor([seed, number << 16], dtype=state.dtype)
+            state.assign(draw)
+    for layer in top.layers:
         if isinstance(layer, AdjustableDropout):
             layer.restart(
                 seed,
@@ -102,8 +102,6 @@ def restart(
                 smoothing=hyperparameters.get("label_smoothing", 0.0),
                 class_weights=class_weights,
             )
-        elif layer.trainable_weights and layer.name in vgg16.CONVS:
-            layer.set_weights([weights[f"{layer.name}/kernel"], weights[f"{layer.name}/bias"]])
         elif layer.trainable_weights:
             # Built with seed 0, a layer has its offset from the network's seed for a seed.
             drawn = keras.initializers.GlorotUniform(seed=layer.kernel_initializer.seed + seed)
@@ -111,50 +109,63 @@ def restart(
             layer.bias.assign(keras.ops.zeros(layer.bias.shape))
 
 
+def random_states(model: keras.Model) -> list[Any]:
+    """The states of all random numbers that a network draws in training."""
+    return [state for part in _parts(model) for state in _seeds(part)]
+
+
+def _seeds(model: keras.Model) -> list[Any]:
+    weights = {id(each) for each in model.weights}
+    return [each for each in model.variables if id(each) not in weights]
+
+
+def _parts(model: keras.Model) -> list[keras.Model]:
+    """What `trainable` put together: sections of the backbone, if any, and the head."""
+    return list(model.layers) if isinstance(model, keras.Sequential) else [model]
+
+
 def kept(model: keras.Model) -> list[keras.Variable]:
     """All that a trial's network has of its own: what is trained, and what its head goes by.
 
     The head's come last, alike for any number of unfrozen layers.
     """
-    fixed = [each.non_trainable_variables for each in _flat(model) if each.name == STANDARDISE]
+    fixed = [
+        each.non_trainable_variables
+        for each in _parts(model)[-1].layers
+        if each.name == STANDARDISE
+    ]
     return [*model.trainable_variables, *itertools.chain.from_iterable(fixed)]
 
 
 def standardise(model: keras.Model, mean: np.ndarray, variance: np.ndarray) -> None:
     """Sets what a head with `standardised` pooling goes by, (C,) each."""
-    layer = next(each for each in _flat(model) if each.name == STANDARDISE)
+    layer = next(each for each in _parts(model)[-1].layers if each.name == STANDARDISE)
     layer.moving_mean.assign(mean)
     layer.moving_variance.assign(variance)
 
 
-def factors(model: keras.Model, layer_decay: float) -> list[float]:
+def factors(model: keras.Model, backbone: Backbone | None, layer_decay: float) -> list[float]:
     """What the learning rate of each trained variable is multiplied by.
 
     Args:
         model: What `trainable` built.
-        layer_decay: The factor from one conv layer to the one below; the top one's is 1, as the
-            head's.
+        backbone: The network whose last units are trained.
+        layer_decay: The factor from one unit to the one below; the top one's is 1, as the head's.
     """
-    below = {name: depth for depth, name in enumerate(reversed(vgg16.CONVS))}
+    *sections, _ = _parts(model)
+    depths = backbone.depths() if backbone and sections else {}
     of = {
-        id(variable): float(layer_decay ** below.get(layer.name, 0))
-        for layer in _flat(model)
-        for variable in layer.trainable_variables
+        id(variable): float(layer_decay ** depths[layer.name])
+        for section in sections
+        for layer in section.layers
+        for variable in layer.trainable_weights
     }
-    return [of[id(each)] for each in model.trainable_variables]
+    return [of.get(id(each), 1.0) for each in model.trainable_variables]
 
 
 def levers(model: keras.Model) -> AdjustableDropout:
     """What holds the strengths in a model that `trainable` built with `adjustable`."""
-    return next(each for each in _flat(model) if isinstance(each, AdjustableDropout))
-
-
-def _flat(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _flat(layer)
-        else:
-            yield layer
+    return next(each for each in _parts(model)[-1].layers if isinstance(each, AdjustableDropout))
 
 
 def whole(
@@ -162,8 +173,7 @@ def whole(
     trained: keras.Model,
     *,
     image_size: int,
-    weights: Mapping[str, np.ndarray],
-    preprocessing: str,
+    backbone: Backbone | None = None,
     keep_aspect: str | None = None,
 ) -> keras.Model:
     """Resizing, preprocessing, frozen prefix and trained part as one network.
@@ -174,9 +184,7 @@ def whole(
         hyperparameters: The hyperparameters of the trial that trained it.
         trained: What `trainable` returned for them, with the weights to keep.
         image_size: Side of the square pictures the trial saw, in pixels.
-        weights: VGG16's, for the frozen prefix.
-        preprocessing: What the frozen prefix expects where the hyperparameters do not say it, see
-            `models.vgg16.preprocess`.
+        backbone: The network that is frozen up to the frontier; None for the small convnet.
         keep_aspect: See `resized`.
 
     Returns:
@@ -185,11 +193,8 @@ def whole(
     """
     inputs = keras.Input((None, None, 3), name="pictures")
     x = resized(inputs, image_size, keep_aspect)
-    end = frontier(hyperparameters)
-    if hyperparameters["network"] == "vgg16":
-        preprocessing = hyperparameters.get("preprocessing", preprocessing)
-        prefix = vgg16.section(vgg16.PICTURE, end, image_size, weights, preprocessing=preprocessing)
-        x = prefix(x)
+    if backbone is not None:
+        x = backbone.section(PICTURE, frontier(hyperparameters, backbone))(x)
     return keras.Model(inputs, trained(x), name="little_data_classifier")
 
 

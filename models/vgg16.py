@@ -1,4 +1,4 @@
-"""VGG16 without its top, cut at any layer into a frozen prefix and a trainable suffix.
+"""VGG16's structure, counted by hand: what `models.graph` is checked by.
 
 The layer table is that of Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale
 Image Recognition" (https://arxiv.org/abs/1409.1556), configuration D, with the layer names of
@@ -7,23 +7,14 @@ Image Recognition" (https://arxiv.org/abs/1409.1556), configuration D, with the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.tables import in_columns
+from models.units import PICTURE
 
-if TYPE_CHECKING:
-    import keras
-
-PICTURE = "picture"  # the frontier before the first layer: nothing is frozen
 TOP = "block5_pool"  # the frontier behind the last layer: everything is frozen
-
-PREPROCESSING = ("rescale", "imagenet")
-# Means of ImageNet's blue, green and red, as in keras.applications.imagenet_utils ("caffe").
-IMAGENET_MEANS_BGR = (103.939, 116.779, 123.68)
 
 
 @dataclass(frozen=True)
@@ -103,79 +94,6 @@ def flops(start: str, end: str, image_size: int) -> int:
             height, width, channels = output_shape(below, image_size)
             total += 2 * 3 * 3 * channels * layer.channels * height * width
     return total
-
-
-def section(
-    start: str,
-    end: str,
-    image_size: int,
-    weights: Mapping[str, np.ndarray],
-    *,
-    preprocessing: str = "rescale",
-    trainable: bool = False,
-) -> keras.Model:
-    """The layers of VGG16 behind frontier `start`, up to and with frontier `end`.
-
-    A section with the first layer takes pixels in 0..255 and preprocesses them itself, so
-    `section(PICTURE, f)` is the prefix of a cut at f and `section(f, TOP)` its suffix: one after
-    the other they are `keras.applications.VGG16(include_top=False)` for every f.
-
-    Args:
-        start: Frontier whose output, (B, H, W, C), goes in.
-        end: Frontier whose output comes out.
-        image_size: Side of the square pictures in pixels, at least 32.
-        weights: Arrays by name, `block1_conv1/kernel` (3, 3, in, out) and so on.
-        preprocessing: `rescale` (pixels / 255, as the article) or `imagenet` (RGB to BGR minus the
-            channel means, what the ImageNet weights were trained with).
-        trainable: Whether the layers learn.
-
-    Raises:
-        ValueError: If `start` lies behind `end`, or a name is unknown.
-    """
-    import keras
-
-    inputs = keras.Input(output_shape(start, image_size), name=start)
-    x = preprocess(inputs, preprocessing) if start == PICTURE != end else inputs
-    if start == end:  # Keras before 3.13 refuses a model without a layer
-        x = keras.layers.Identity(name="identity")(x)
-    model = keras.Model(inputs, _apply(x, start, end), name=f"{start}_to_{end}")
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Conv2D):
-            layer.set_weights([weights[f"{layer.name}/kernel"], weights[f"{layer.name}/bias"]])
-    model.trainable = trainable
-    return model
-
-
-def preprocess(pixels: Any, preprocessing: str) -> Any:
-    """Pixels (B, H, W, 3) in 0..255 to what the first layer takes.
-
-    Only layers and operations of Keras itself: an exported model loads without this project.
-    """
-    import keras
-
-    if preprocessing == "rescale":
-        return keras.layers.Rescaling(1 / 255, name="rescale")(pixels)
-    if preprocessing == "imagenet":
-        bgr = keras.ops.flip(pixels, axis=-1)
-        means = [-mean for mean in IMAGENET_MEANS_BGR]
-        return keras.layers.Rescaling(1.0, offset=means, name="minus_means")(bgr)
-    raise ValueError(
-        f"The value of `preprocessing` is {preprocessing!r}, but must be {PREPROCESSING}."
-    )
-
-
-def _apply(x: Any, start: str, end: str) -> Any:
-    import keras
-
-    for layer in _between(start, end):
-        if layer.kind == "conv":
-            conv = keras.layers.Conv2D(
-                layer.channels, 3, padding="same", activation="relu", name=layer.name
-            )
-            x = conv(x)
-        else:
-            x = keras.layers.MaxPooling2D(2, strides=2, name=layer.name)(x)
-    return x
 
 
 def _between(start: str, end: str) -> tuple[Layer, ...]:

@@ -1,25 +1,25 @@
-"""Where VGG16's weights come from: ImageNet's through Keras, a file, or random numbers."""
+"""Where a network's weights come from: ImageNet's through Keras, a file, or random numbers."""
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import os
+import re
 import textwrap
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.vgg16 import CONVS, LAYERS
+if TYPE_CHECKING:
+    import keras
 
-# File and MD5 of keras.applications.VGG16(weights="imagenet", include_top=False).
+# File of keras.applications.VGG16(weights="imagenet", include_top=False).
 IMAGENET_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
-IMAGENET_MD5 = "6d6bbae143d832006294945121d1f1fc"
-IMAGENET_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg16/{IMAGENET_FILE}"
 # `Weights.checksum` of these weights, whatever file holds them.
 IMAGENET = "320e3b7cd884662671f3b9c981c0b7d66b4cab7bf5ce3f82a388982b9002120c"
 COMMON = 0.3  # share of each random kernel's mean that is taken away
@@ -32,11 +32,11 @@ class WeightsError(Exception):
 
 @dataclass(frozen=True)
 class Weights:
-    """VGG16's convolution weights.
+    """A network's weights.
 
     Attributes:
-        source: `imagenet`, `random` or the file they came from.
-        arrays: float32 by name: `block1_conv1/kernel` (3, 3, in, out), `block1_conv1/bias` (out,).
+        source: `imagenet`, `random`, `own` or the file they came from.
+        arrays: By layer and variable: `block1_conv1/kernel` (3, 3, in, out), …
         checksum: Hex SHA-256 over all arrays, so the same numbers have it whatever file holds them.
     """
 
@@ -45,29 +45,69 @@ class Weights:
     checksum: str
 
 
-@functools.lru_cache(maxsize=2)
-def load(source: str) -> Weights:
-    """VGG16's weights without the top.
+@dataclass(frozen=True)
+class Network:
+    """What weights are of.
+
+    Attributes:
+        name: The name that it has in `--weights NAME=SOURCE`.
+        title: The name as people read it.
+        model: The model, for files that Keras wrote.
+        layers: Its layers with weights, by name.
+    """
+
+    name: str
+    title: str
+    model: keras.Model
+    layers: Mapping[str, keras.layers.Layer]
+
+    def variables(self) -> Iterator[tuple[str, Any, Any]]:
+        """Name, layer and variable of each array, in the order of the layers."""
+        for layer_name, layer in self.layers.items():
+            for name, variable in zip(names(layer_name, layer), layer.weights, strict=True):
+                yield name, layer, variable
+
+
+def names(layer_name: str, layer: keras.layers.Layer) -> list[str]:
+    """The names of a layer's arrays, in the order of its weights."""
+    found: list[str] = []
+    for variable in layer.weights:
+        parts = variable.path.split("/")
+        # What stands in the path before the layer's own name depends on where it was built.
+        within = parts[len(parts) - parts[::-1].index(layer.name) :] if layer.name in parts else []
+        name = "/".join([layer_name, *(within or parts[-1:])])
+        found.append(name if name not in found else f"{name}_{len(found)}")
+    return found
+
+
+def load(source: str, network: Network) -> Weights:
+    """A network's weights without the top.
 
     Args:
-        source: `imagenet` (Keras' own cache, or a download, checked by MD5), `random` (He normal
-            with a fixed seed), or a file: `.h5` or `.weights.h5` as `save_weights` of Keras'
-            VGG16(include_top=False) writes it, or `.npz` with arrays named
-            `block1_conv1/kernel`, `block1_conv1/bias`, …
+        source: `imagenet` or `own` (those that the model has), `random` (He normal with a fixed
+            seed), or a file: `.h5` or `.weights.h5` as `save_weights` writes it, or `.npz` with
+            arrays by name.
+        network: The network.
 
     Raises:
         WeightsError: If they cannot be had, or the file holds something else.
     """
-    if source == "imagenet":
-        arrays = _from_keras(_imagenet_file())
-    elif source == "random":
-        arrays = _random()
+    if source == "random":
+        arrays = _random(network)
+    elif source in ("imagenet", "own"):
+        arrays = _of(network)
     else:
-        arrays = _from_file(Path(source))
+        arrays = _from_file(Path(source), network)
+    return of_arrays(source, arrays)
+
+
+def of_arrays(source: str, arrays: Mapping[str, np.ndarray]) -> Weights:
+    """Weights with their checksum."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(name.encode())
-        digest.update(np.ascontiguousarray(arrays[name], dtype="<f4").tobytes())
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(array.astype("<f4", copy=False).tobytes())
     return Weights(source, arrays, digest.hexdigest())
 
 
@@ -86,34 +126,36 @@ def check(source: str) -> None:
         raise WeightsError(f"The weights file {path} must end in one of {', '.join(SUFFIXES)}.")
 
 
-def shapes() -> dict[str, tuple[int, ...]]:
-    """Shape of every array by name."""
-    found: dict[str, tuple[int, ...]] = {}
-    channels = 3
-    for layer in LAYERS:
-        if layer.kind == "conv":
-            found[f"{layer.name}/kernel"] = (3, 3, channels, layer.channels)
-            found[f"{layer.name}/bias"] = (layer.channels,)
-            channels = layer.channels
-    return found
+def _of(network: Network) -> dict[str, np.ndarray]:
+    import keras
+
+    return {
+        name: np.array(keras.ops.convert_to_numpy(variable))
+        for name, _, variable in network.variables()
+    }
 
 
-def _random() -> dict[str, np.ndarray]:
+def _random(network: Network) -> dict[str, np.ndarray]:
     # He et al. 2015 (https://arxiv.org/abs/1502.01852): keeps the scale of the activations through
     # thirteen ReLU layers, so that even random features carry the picture. NumPy's generator gives
     # the same numbers on every backend.
+    import keras
+
     generator = np.random.Generator(np.random.Philox(0))
     arrays = {}
-    for name, shape in shapes().items():
+    for name, layer, variable in network.variables():
+        shape = tuple(variable.shape)
         array = generator.standard_normal(shape)
-        if name.endswith("bias"):
-            array = np.zeros(shape)
+        if len(shape) < 2:
+            array = np.array(keras.ops.convert_to_numpy(variable))  # as Keras begins with it
         else:
+            depthwise = isinstance(layer, keras.layers.DepthwiseConv2D) or "depthwise" in name
+            ways_in = tuple(range(len(shape) - (2 if depthwise else 1)))
             # What all pictures have in common grows from layer to layer, until a head sees nothing
             # else. On the demo's pictures heads reach 50 to 85 % without this, depending on whether
             # they standardise, 71 to 82 % with it; taken away whole, 65 to 68 %.
-            array -= COMMON * array.mean((0, 1, 2))
-            array *= np.sqrt(2 / np.prod(shape[:-1]))
+            array -= COMMON * array.mean(ways_in)
+            array *= np.sqrt(2 / np.prod([shape[axis] for axis in ways_in]))
         arrays[name] = array.astype(np.float32)
     return arrays
 
@@ -123,22 +165,22 @@ def imagenet_file() -> Path:
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models" / IMAGENET_FILE
 
 
-def _imagenet_file() -> Path:
-    import keras
+def unavailable(name: str, title: str, error: Exception) -> WeightsError:
+    """What to do where Keras cannot have ImageNet weights.
 
-    try:
-        return Path(
-            keras.utils.get_file(
-                IMAGENET_FILE, IMAGENET_URL, cache_subdir="models", file_hash=IMAGENET_MD5
-            )
-        )
-    except Exception as error:
-        # Keras raises a bare Exception when a download fails, ValueError when the hash differs.
-        raise WeightsError(
-            f"ImageNet weights are neither in Keras' cache nor to be downloaded ({_brief(error)}): "
-            f"put {IMAGENET_FILE} into {imagenet_file().parent}, or give a file with --weights "
-            "PATH, or do without with --weights random."
-        ) from error
+    Args:
+        name: The network's name in `--weights`.
+        title: Its name as people read it.
+        error: What Keras raised: a bare Exception when a download fails, ValueError when the hash
+            differs.
+    """
+    file = re.search(r"https?://\S+/(\S+?\.h5)", str(error))
+    put = f"put {file[1]} into {imagenet_file().parent}, or " if file else ""
+    return WeightsError(
+        f"ImageNet weights of {title} are neither in Keras' cache nor to be downloaded "
+        f"({_brief(error)}): {put}give a file with --weights {name}=PATH, or do without with "
+        f"--weights {name}=random."
+    )
 
 
 def _brief(error: Exception) -> str:
@@ -149,9 +191,9 @@ def _brief(error: Exception) -> str:
     return textwrap.shorten(reason, 160, placeholder="…").rstrip(".") or type(error).__name__
 
 
-def _from_file(path: Path) -> dict[str, np.ndarray]:
+def _from_file(path: Path, network: Network) -> dict[str, np.ndarray]:
     check(str(path))
-    arrays = _from_npz(path) if path.suffix == ".npz" else _from_keras(path)
+    arrays = _from_npz(path, network) if path.suffix == ".npz" else _from_keras(path, network)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise WeightsError(
@@ -160,14 +202,18 @@ def _from_file(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _from_npz(path: Path) -> dict[str, np.ndarray]:
+def _from_npz(path: Path, network: Network) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise WeightsError(f"The weights file {path} is no NumPy archive, or not all of one.")
     arrays = {}
     with np.load(path, allow_pickle=False) as file:
-        for name, shape in shapes().items():
+        for name, _, variable in network.variables():
+            shape = tuple(variable.shape)
             if name not in file:
-                raise WeightsError(f"The weights file {path} has no array {name!r}.")
+                raise WeightsError(
+                    f"The weights file {path} has no array {name!r}, so it is not of "
+                    f"{network.title}."
+                )
             try:
                 array = file[name]
                 if array.shape == shape:
@@ -185,22 +231,16 @@ def _from_npz(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _from_keras(path: Path) -> dict[str, np.ndarray]:
+def _from_keras(path: Path, network: Network) -> dict[str, np.ndarray]:
     # Keras reads its own formats, old and new; a model of its own is the safest reader.
-    import keras
-
-    model = keras.applications.VGG16(weights=None, include_top=False, input_shape=(32, 32, 3))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model.load_weights(path)
+            network.model.load_weights(path)
     except Exception as error:
         # Whatever h5py or Keras stumble over, the user's way out is the same.
         raise WeightsError(
-            f"The weights file {path} does not hold VGG16 without its top ({_brief(error)})."
+            f"The weights file {path} does not hold {network.title} without its top "
+            f"({_brief(error)})."
         ) from error
-    arrays = {}
-    for name in CONVS:
-        kernel, bias = model.get_layer(name).get_weights()
-        arrays[f"{name}/kernel"], arrays[f"{name}/bias"] = kernel, bias
-    return arrays
+    return _of(network)

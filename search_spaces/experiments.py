@@ -12,6 +12,8 @@ from typing import Any
 
 from search_spaces import levers
 
+BACKBONE = "vgg16"  # whose features two of them have, whatever else is searched
+
 
 @dataclass(frozen=True)
 class Experiment:

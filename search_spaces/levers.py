@@ -6,7 +6,11 @@ as in the article.
 
 Space `levers`: the same four on today's recipe, see `models.optimizer`. What pixels go through
 before VGG16 is what its weights were trained with, the head stands on averaged features, rates warm
-up, fall along a cosine, and from layer to layer.
+up, fall along a cosine, and from unit to unit.
+
+A space has one backbone or several, of which a trial has one. How many of its last units are
+trained is `unfrozen`; where there are several that is asked for as `NAME/unfrozen`, since a number
+means another depth in each.
 
 Where some classes have few pictures, both of these have class weights for a lever.
 
@@ -27,8 +31,8 @@ from search_spaces.constraints import WHOLE, Constraints
 if TYPE_CHECKING:
     import keras_tuner
 
-DEEPEST = 13  # conv layers of VGG16
-NETWORKS = ("vgg16", "convnet")
+ARTICLES = {"vgg16": 13}  # the article's backbone, and its conv layers
+CONVNET = "convnet"  # the small one, from scratch
 AUGMENTATIONS = ("none", "flip", "article", "medium", "strong")
 # Mirrored pictures cost one more pass of the frozen layers, the others one a view.
 AUGMENTATIONS_TODAY = ("none", "mirror", "medium", "strong", "crop")
@@ -60,9 +64,9 @@ RECIPE = {
 def declare(
     hp: keras_tuner.HyperParameters,
     epochs: int,
-    max_unfrozen: int = DEEPEST,
+    depths: Mapping[str, int] = ARTICLES,
     space: str = "article",
-    networks: Sequence[str] = NETWORKS,
+    convnet: bool = True,
     imbalanced: bool = False,
 ) -> dict[str, Any]:
     """Asks `hp` for every hyperparameter of one trial.
@@ -70,9 +74,9 @@ def declare(
     Args:
         hp: The hyperparameters, which answer with the values of one trial.
         epochs: Epochs of a trial that is not stopped early.
-        max_unfrozen: The most conv layers of VGG16 that are trained, of 13.
+        depths: The most units that are trained of each backbone, by its name; `vgg16` has 13.
         space: One of `SPACES`.
-        networks: Those of `NETWORKS` that space `levers` chooses from.
+        convnet: Whether space `levers` has the small convnet beside them, as the others do.
         imbalanced: Whether some classes have few pictures, see `evaluation.metrics`.
 
     Returns:
@@ -80,43 +84,50 @@ def declare(
         trial (the strength of a penalty that is off, say) are absent.
     """
     if space == "article":
-        values = _as_in_the_article(hp, epochs, max_unfrozen)
+        values = _as_in_the_article(hp, epochs, depths)
     else:
         full = space == "full"
-        values = _on_todays_recipe(hp, epochs, max_unfrozen, NETWORKS if full else networks, full)
+        values = _on_todays_recipe(hp, epochs, depths, convnet or full, full)
         if imbalanced:
             values["class_weights"] = hp.Choice("class_weights", list(CLASS_WEIGHTS))
     return {name: value for name, value in values.items() if value is not None}
 
 
+def depth_name(network: str, depths: Mapping[str, int]) -> str:
+    """What the number of a backbone's trained units is asked for as."""
+    return "unfrozen" if len(depths) == 1 else f"{network}/unfrozen"
+
+
 def _as_in_the_article(
-    hp: keras_tuner.HyperParameters, epochs: int, max_unfrozen: int
+    hp: keras_tuner.HyperParameters, epochs: int, depths: Mapping[str, int]
 ) -> dict[str, Any]:
     """None for what does not matter, here and below."""
     values: dict[str, Any] = {
-        # The small convnet is a choice beside VGG16, because it wins where the weights know nothing
-        # of the pictures.
-        "network": hp.Choice("network", list(NETWORKS)),
+        # The small convnet is a choice beside the others, because it wins where their weights know
+        # nothing of the pictures.
+        "network": hp.Choice("network", [*depths, CONVNET]),
         **_levers(hp, AUGMENTATIONS, 1e-5, 1e-2),
         "epochs": hp.Fixed("epochs", epochs),
         "batch_size": hp.Fixed("batch_size", 16),
         **_penalties(hp),
     }
-    with hp.conditional_scope("network", ["vgg16"]):
-        values["unfrozen"] = hp.Int("unfrozen", 0, max_unfrozen)
-        with _fine_tuning(hp, max_unfrozen):
-            values["fine_tune_rate"] = hp.Float(
-                "fine_tune_rate", 1e-6, 1e-3, sampling="log", default=1e-4
-            )
-            values["head_epochs"] = hp.Choice("head_epochs", _shares(epochs), default=epochs)
+    for network, most in depths.items():
+        with hp.conditional_scope("network", [network]):
+            depth = depth_name(network, depths)
+            _put(values, "unfrozen", hp.Int(depth, 0, most))
+            with _fine_tuning(hp, depth, most):
+                rate = hp.Float("fine_tune_rate", 1e-6, 1e-3, sampling="log", default=1e-4)
+                _put(values, "fine_tune_rate", rate)
+                share = hp.Choice("head_epochs", _shares(epochs), default=epochs)
+                _put(values, "head_epochs", share)
     return values
 
 
 def _on_todays_recipe(
     hp: keras_tuner.HyperParameters,
     epochs: int,
-    max_unfrozen: int,
-    networks: Sequence[str],
+    depths: Mapping[str, int],
+    convnet: bool,
     full: bool,
 ) -> dict[str, Any]:
     """The four levers, rates, and the recipe's settings: fixed, or in space `full` levers too."""
@@ -136,7 +147,7 @@ def _on_todays_recipe(
         levers, fine_tune = _levers(hp, AUGMENTATIONS_TODAY, 1e-4, 1e-2), (1e-5, 5e-4)
     recipe |= {name: hp.Fixed(name, RECIPE[name]) for name in RECIPE if name not in recipe}
     values: dict[str, Any] = {
-        "network": _one_of(hp, "network", networks),
+        "network": _one_of(hp, "network", [*depths, CONVNET] if convnet else list(depths)),
         **levers,
         "epochs": hp.Fixed("epochs", epochs),
         "label_smoothing": hp.Float("label_smoothing", 0.0, 0.2, step=0.05),
@@ -144,22 +155,31 @@ def _on_todays_recipe(
         **_penalties(hp),
     }
     if full:
-        with hp.conditional_scope("network", ["convnet"]):
+        with hp.conditional_scope("network", [CONVNET]):
             values["mixup"] = hp.Choice("mixup", list(MIXUPS))
-    with hp.conditional_scope("network", ["vgg16"]):
-        values["unfrozen"] = hp.Int("unfrozen", 0, max_unfrozen)
+    with hp.conditional_scope("network", list(depths)):
         values["pooling"] = hp.Choice("pooling", poolings)
-        values["preprocessing"] = _one_of(hp, "preprocessing", preprocessings)
-        with _fine_tuning(hp, max_unfrozen):
-            low, high = fine_tune
-            values["fine_tune_rate"] = hp.Float(
-                "fine_tune_rate", low, high, sampling="log", default=5e-5
-            )
-            values["head_epochs"] = hp.Choice(
-                "head_epochs", _shares(epochs), default=_shares(epochs)[0]
-            )
-            values["layer_decay"] = hp.Float("layer_decay", 0.5, 1.0, step=0.05, default=0.8)
+    for network, most in depths.items():
+        with hp.conditional_scope("network", [network]):
+            depth = depth_name(network, depths)
+            _put(values, "unfrozen", hp.Int(depth, 0, most))
+            if network in ARTICLES:  # others have one of their own
+                values["preprocessing"] = _one_of(hp, "preprocessing", preprocessings)
+            with _fine_tuning(hp, depth, most):
+                low, high = fine_tune
+                rate = hp.Float("fine_tune_rate", low, high, sampling="log", default=5e-5)
+                _put(values, "fine_tune_rate", rate)
+                shares = _shares(epochs)
+                _put(values, "head_epochs", hp.Choice("head_epochs", shares, default=shares[0]))
+                decay = hp.Float("layer_decay", 0.5, 1.0, step=0.05, default=0.8)
+                _put(values, "layer_decay", decay)
     return values
+
+
+def _put(values: dict[str, Any], name: str, value: Any) -> None:
+    """Of one backbone it is, of the others None."""
+    if value is not None:
+        values[name] = value
 
 
 def augmentations(space: str) -> tuple[str, ...]:
@@ -191,7 +211,7 @@ def _penalties(hp: keras_tuner.HyperParameters) -> dict[str, Any]:
 
 
 def _fine_tuning(
-    hp: keras_tuner.HyperParameters, max_unfrozen: int
+    hp: keras_tuner.HyperParameters, depth: str, most: int
 ) -> AbstractContextManager[None]:
     """The scope of what matters with unfrozen layers alone.
 
@@ -200,7 +220,7 @@ def _fine_tuning(
     """
     # KerasTuner wants a value, if it never occurs.
     scope: AbstractContextManager[None] = hp.conditional_scope(
-        "unfrozen", list(range(1, max_unfrozen + 1)) or [1]
+        depth, list(range(1, most + 1)) or [1]
     )
     return scope
 
@@ -216,9 +236,9 @@ def _shares(epochs: int) -> list[int]:
 def complete(
     point: Mapping[str, Any],
     epochs: int,
-    max_unfrozen: int = DEEPEST,
+    depths: Mapping[str, int] = ARTICLES,
     space: str = "article",
-    networks: Sequence[str] = NETWORKS,
+    convnet: bool = True,
     constraints: Constraints = WHOLE,
     imbalanced: bool = False,
 ) -> dict[str, Any]:
@@ -231,7 +251,16 @@ def complete(
     from search_spaces import points
 
     return points.complete(
-        lambda hp: declare(hp, epochs, max_unfrozen, space, networks, imbalanced),
-        point,
+        lambda hp: declare(hp, epochs, depths, space, convnet, imbalanced),
+        named(point, depths),
         constraints,
     )
+
+
+def named(point: Mapping[str, Any], depths: Mapping[str, int]) -> dict[str, Any]:
+    """A trial's hyperparameters as `declare` asks for them."""
+    network = point.get("network", next(iter(depths)))
+    found = dict(point)
+    if "unfrozen" in found and network in depths:
+        found[depth_name(network, depths)] = found.pop("unfrozen")
+    return found

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from models import network
-from models.weights import load as load_weights
 from tuning.data import dataset
 from tuning.data.decoding import AS_IN_THE_ARTICLE, DecodeSettings
 from tuning.export.model import export
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 
 SIZE = 48
 CONVNET = {"network": "convnet", "dropout": 0.5}
@@ -35,14 +34,14 @@ def run_folder(
         image_size=SIZE,
         settings=settings,
     )
-    context = TrialContext(data, FeatureCache(folder / "cache"), "random")
-    weights = load_weights("random").arrays if point["network"] == "vgg16" else {}
+    context = TrialContext(data, FeatureCache(folder / "cache"), vgg16_from("random"))
+    backbone = context.backbone_for(point)
     trained = network.trainable(
-        point, image_size=SIZE, classes=len(classes), weights=weights, seed=3
+        point, image_size=SIZE, classes=len(classes), backbone=backbone, seed=3
     )
     values = trained.get_weights()
     # Of random weights every probability is near one half.
-    outputs = trained.predict(np.asarray(data.train.pictures), verbose=0) if not weights else None
+    outputs = trained.predict(np.asarray(data.train.pictures), verbose=0) if not backbone else None
     if outputs is not None:
         logits = np.log(outputs / (1 - outputs)) if len(classes) == 2 else np.log(outputs)
         scale = 2 / logits.std(axis=0).mean()

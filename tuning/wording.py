@@ -37,14 +37,15 @@ def in_words(hyperparameters: Mapping[str, Any]) -> str:
     'VGG16, 3 conv layers unfrozen, article augmentation, dropout 0.5'
     """
     network = hyperparameters.get("network")
-    if network not in _NETWORKS:
+    if not is_ours(hyperparameters):
         named = {name: each for name, each in hyperparameters.items() if name != "epochs"}
         return ", ".join(f"{name} {value(each)}" for name, each in named.items())
-    phrases = [_NETWORKS[network]]
+    phrases = [network_title(str(network))]
     unfrozen = hyperparameters.get("unfrozen")
     if unfrozen is not None and network != "convnet":
-        layers = "conv layer" if unfrozen == 1 else "conv layers"
-        phrases.append(f"{unfrozen} {layers} unfrozen" if unfrozen else "all conv layers frozen")
+        parts = "conv layers" if network == "vgg16" else "blocks"
+        some = parts.removesuffix("s") if unfrozen == 1 else parts
+        phrases.append(f"{unfrozen} {some} unfrozen" if unfrozen else f"all {parts} frozen")
     augmentation = hyperparameters.get("augmentation")
     if augmentation is not None:
         phrases.append(f"{'no' if augmentation == 'none' else augmentation} augmentation")
@@ -54,6 +55,17 @@ def in_words(hyperparameters: Mapping[str, Any]) -> str:
     if "regularization" in hyperparameters:
         phrases.append(_penalty(hyperparameters))
     return ", ".join(phrases + _beyond_the_article(hyperparameters))
+
+
+def is_ours(hyperparameters: Mapping[str, Any]) -> bool:
+    """Whether these are of the levers, and not of a HyperModel of the user's."""
+    network = hyperparameters.get("network")
+    return network in _NETWORKS or {"network", "unfrozen", "head_rate"} <= set(hyperparameters)
+
+
+def network_title(name: str) -> str:
+    """Names a network: ``vgg16`` → ``VGG16``; one of the user's as they call it."""
+    return _NETWORKS.get(name, name)
 
 
 def _beyond_the_article(hyperparameters: Mapping[str, Any]) -> list[str]:

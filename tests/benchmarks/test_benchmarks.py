@@ -16,7 +16,7 @@ from tuning.cluster.joining import connected
 from tuning.data import dataset
 from tuning.data.demo import CLASSES, draw
 from tuning.features import FeatureCache, View
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COUNTS = {"train": 16, "validation": 8, "test": 2}  # of each class
@@ -184,7 +184,7 @@ def test_a_failed_trial_ends_a_benchmark_with_its_reason(benchmark, pictures, tm
     from benchmarks.listed import run, run_points
 
     data = dataset.load(pictures, cache=tmp_path, per_class=(2, 2), image_size=48)
-    context = TrialContext(data, FeatureCache(tmp_path), "nowhere.npz")
+    context = TrialContext(data, FeatureCache(tmp_path), vgg16_from("nowhere.npz"))
     point = levers.complete({"network": "vgg16", "unfrozen": 0, "augmentation": "none"}, 1)
     with connected(None):
         with pytest.raises(SystemExit, match=r"A trial failed: .*nowhere\.npz"):

@@ -14,8 +14,7 @@ import ray
 from object_store import Amazon
 from ray import cloudpickle
 
-from models.backbones import Backbone
-from models.weights import load as load_weights
+from models import backbones
 from tuning.cluster.joining import connect
 from tuning.cluster.leases import LeasedLocks
 from tuning.cluster.remote_events import RemoteEventLog
@@ -47,7 +46,7 @@ class Machine:
 
     def use(self, cache: FeatureCache, folder: Path, seeds: list[int]) -> list[np.ndarray]:
         """The features of training splits that differ, at this very moment."""
-        backbone = Backbone("vgg16", load_weights("random"), "rescale", SIZE)
+        backbone = backbones.load("vgg16", SIZE, "random", "rescale")
         found = []
         for seed in seeds:
             data = split(cache, folder, seed)
@@ -89,7 +88,7 @@ def test_each_picture_is_computed_once_whoever_needs_it(object_store, machine, p
     assert len({event["segment"] for event in built}) > 2
     assert cache_statistics(events)["passes_computed"] == len(pictures)
     alone = FeatureCache(tmp_path / "alone", "float32")
-    backbone = Backbone("vgg16", load_weights("random"), "rescale", SIZE)
+    backbone = backbones.load("vgg16", SIZE, "random", "rescale")
     for each, ours in zip(splits, [*found[0], *found[1]], strict=True):
         wanted = alone.features(each, backbone, TOP)
         np.testing.assert_allclose(ours, wanted, rtol=1e-5, atol=1e-5 * wanted[:].max())

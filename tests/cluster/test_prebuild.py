@@ -18,7 +18,7 @@ from tuning.data import dataset
 from tuning.features import FeatureCache, View
 from tuning.records.event_log import EventLog
 from tuning.report.gather import cache_statistics
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 
 pytestmark = pytest.mark.slow
 POINTS = [each.hyperparameters(3) for each in EXPERIMENTS]
@@ -35,7 +35,7 @@ def cluster():
 def context(photos, cache):
     data = dataset.load(photos, cache=cache, image_size=48, per_class=(100, 40))
     features = FeatureCache(cache, events=EventLog(cache.parent / "cache.jsonl"))
-    return TrialContext(data, features, "random", views=2)
+    return TrialContext(data, features, vgg16_from("random"), views=2)
 
 
 def stored(context):

@@ -7,7 +7,7 @@ from search_spaces import levers
 from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset, demo
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.transfer import TransferTrial
 
 
@@ -44,7 +44,8 @@ def test_colour_alone_does_not_tell_the_classes_apart(folder, cache):
 def test_the_small_convnet_learns_it_but_not_perfectly(folder, cache):
     data = dataset.load(folder, cache=cache, image_size=64)
     trial = TransferTrial(
-        TrialContext(data, FeatureCache(cache), "random"), EXPERIMENTS[0].hyperparameters(8)
+        TrialContext(data, FeatureCache(cache), vgg16_from("random")),
+        EXPERIMENTS[0].hyperparameters(8),
     )
     best = max(trial.run_epoch()["validation_accuracy"] for _ in range(8))
     assert 0.7 < best < 0.99
@@ -63,6 +64,6 @@ def test_the_small_convnet_learns_it_but_not_perfectly(folder, cache):
 def test_random_frozen_layers_tell_it_apart_at_any_depth(point, folder):
     cache = folder.parent
     data = dataset.load(folder, cache=cache, image_size=64)
-    trial = TransferTrial(TrialContext(data, FeatureCache(cache), "random"), point)
+    trial = TransferTrial(TrialContext(data, FeatureCache(cache), vgg16_from("random")), point)
     best = max(trial.run_epoch()["validation_accuracy"] for _ in range(point["epochs"]))
     assert 0.6 < best < 0.99  # of 120 pictures: by chance one time in sixty

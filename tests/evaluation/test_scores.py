@@ -19,7 +19,7 @@ from tuning.features import PLAIN, FeatureCache
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import TrialLog
 from tuning.report.gather import cache_statistics
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.transfer import TransferTrial
 
 CONVNET, BOTTLENECK, FINE_TUNE = EXPERIMENTS
@@ -62,7 +62,7 @@ def test_calibration_error():
 def context(photos, cache):
     data = dataset.load(photos, cache=cache, image_size=48, per_class=(15, 9))
     events = EventLog(cache / "cache.jsonl")
-    return TrialContext(data, FeatureCache(cache, events=events), "random", views=2)
+    return TrialContext(data, FeatureCache(cache, events=events), vgg16_from("random"), views=2)
 
 
 def test_the_surest_mistakes_come_first(context):

@@ -21,7 +21,7 @@ from tuning.errors import UserError
 from tuning.export import card, classifier, formats
 from tuning.export.model import export, refresh_card
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.transfer import TransferTrial
 
 # Loads models where this project is not, and writes what they say of pictures of two sizes.
@@ -54,7 +54,7 @@ def test_the_exported_model_says_what_the_trial_said_where_this_project_is_not(
     for name, point in points.items():
         # By preprocessing, with outputs that neither vanish nor saturate.
         weights = surrogate if "preprocessing" in point else "random"
-        context = TrialContext(data, features, weights)
+        context = TrialContext(data, features, vgg16_from(weights))
         trial = TransferTrial(context, point | {"augmentation": "none"})
         trial.run_epoch()
         wanted[name] = trial.probabilities(data.validation)
@@ -127,9 +127,9 @@ def test_nothing_is_left_behind_and_a_new_model_removes_the_formats_of_the_old(r
     }
     assert formats.written(best) == list(formats.FORMATS)
     data = dataset.load(photos, cache=run / "cache", image_size=SIZE, per_class=(5, 5))
-    context = TrialContext(data, FeatureCache(run / "cache"), "random")
+    context = TrialContext(data, FeatureCache(run / "cache"), vgg16_from("random"))
     point = {"network": "convnet", "dropout": 0.5}
-    trained = network.trainable(point, image_size=SIZE, classes=2, weights={})
+    trained = network.trainable(point, image_size=SIZE, classes=2)
     other = run.parent / "other"
     (other / "savedmodel").mkdir(parents=True)
     (other / "model.onnx").touch()

@@ -6,10 +6,9 @@ import subprocess
 import numpy as np
 import pytest
 
-from models import vgg16
+from models import backbones
 from models.augmentation import augment
-from models.backbones import Backbone
-from models.weights import load as load_weights
+from models.units import PICTURE
 from tuning.data import dataset
 from tuning.features import PLAIN, FeatureCache
 from tuning.features.entry import segment_name
@@ -23,7 +22,7 @@ def data(photos, cache):
 
 @pytest.fixture(scope="session")
 def backbone():
-    return Backbone("vgg16", load_weights("random"), "rescale", 48)
+    return backbones.load("vgg16", 48, "random", "rescale")
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def expected():
         pixels = np.asarray(split.pictures, np.float32)
         if view.policy != "none":
             pixels = augment(pixels, view.policy, view.number, split.digests)
-        model = vgg16.section(vgg16.PICTURE, frontier, 48, backbone.weights.arrays)
+        model = backbone.section(PICTURE, frontier)
         return model.predict(pixels, verbose=0)
 
     return compute

@@ -16,9 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import vgg16
-from models.backbones import Backbone
-from models.weights import load as load_weights
+from models import backbones
 from tuning.data import dataset
 from tuning.data.decoding import DecodeSettings, Levels
 from tuning.errors import UserError
@@ -54,13 +52,13 @@ def test_a_deeper_entry_starts_at_the_nearest_stored_one(data, features, backbon
     builds = [e for e in features.events.read() if e["event"] == "build"]
     assert builds[-1]["frontier"] == "block5_pool"
     assert builds[-1]["start"] == "block4_pool"
-    suffix = vgg16.section("block4_pool", "block5_pool", 48, backbone.weights.arrays)
+    suffix = backbone.section("block4_pool", "block5_pool")
     np.testing.assert_allclose(top, suffix.predict(deep, verbose=0), rtol=1e-5, atol=1e-5)
 
 
 def test_what_the_key_depends_on(data, features, backbone, cache):
-    other = Backbone("vgg16", backbone.weights, "imagenet", 48)
-    larger = Backbone("vgg16", backbone.weights, "rescale", 64)
+    other = backbones.load("vgg16", 48, "random", "imagenet")
+    larger = backbones.load("vgg16", 64, "random", "rescale")
     deep = replace(data.train, settings=DecodeSettings(Levels(0, 4095)))
     cropped = replace(data.train, settings=DecodeSettings(keep_aspect="crop"))
     entries = [
@@ -95,7 +93,7 @@ def test_what_overflows_float16_is_kept_as_float32(data, cache, backbone):
     arrays["block5_conv3/kernel"] *= 1e7
     weights = type(backbone.weights)("scaled", arrays, "scaled")
     found = FeatureCache(cache, "float16").features(
-        data.train, Backbone("vgg16", weights, "rescale", 48), "block5_pool"
+        data.train, replace(backbone, weights=weights), "block5_pool"
     )
     assert found.dtype == np.float32
     assert np.isfinite(found).all()
@@ -227,7 +225,7 @@ def test_an_entry_is_the_same_bytes_whoever_builds_which_part(photos, cache, bac
 def test_nothing_is_left_when_a_build_fails(data, features, backbone):
     broken = type(backbone.weights)("broken", {}, "broken")
     with pytest.raises(KeyError):
-        features.features(data.train, Backbone("vgg16", broken, "rescale", 48), "block5_pool")
+        features.features(data.train, replace(backbone, weights=broken), "block5_pool")
     assert list(features.folder.iterdir()) == []
 
 
@@ -289,7 +287,7 @@ def test_the_limit_makes_room_among_what_is_not_in_use(data, features, backbone,
 
 def _use(cache, data, events, ready, go):
     features = FeatureCache(cache, "float32", events=EventLog(events))
-    backbone = Backbone("vgg16", load_weights("random"), "rescale", 48)
+    backbone = backbones.load("vgg16", 48, "random", "rescale")
     ready.release()
     go.wait()
     features.features(data.train, backbone, "block4_pool", View("article", 0))

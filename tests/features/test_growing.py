@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.backbones import Backbone
-from models.weights import load as load_weights
+from models import backbones
 from tuning.data import dataset
 from tuning.data.folds import fold
 from tuning.data.parts import Rows
@@ -202,7 +201,7 @@ def test_a_thousand_flips_and_cuts_are_found_and_mended(folder, features, backbo
 
 def _append(folder, root, events, numbers, ready, go):
     features = FeatureCache(root, "float32", events=EventLog(events))
-    backbone = Backbone("vgg16", load_weights("random"), "rescale", 48)
+    backbone = backbones.load("vgg16", 48, "random", "rescale")
     parts = [load(folder, features, split_seed=number) for number in numbers]
     ready.release()
     go.wait()

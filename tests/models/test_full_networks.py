@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from models import network, vgg16
+from models import backbones, network
 from models.adjustable import AdjustableDropout
-from models.weights import load as load_weights
+from models.units import PICTURE
 
-WEIGHTS = load_weights("random").arrays
+BACKBONE = backbones.load("vgg16", 64, "random", "rescale")
 HEAD = {"network": "vgg16", "unfrozen": 0, "dropout": 0.0}
 
 
@@ -21,7 +21,8 @@ def trained(model):
 
 
 def built(point, **options):
-    return network.trainable(point, image_size=64, classes=2, weights=WEIGHTS, **options)
+    backbone = None if point["network"] == "convnet" else BACKBONE
+    return network.trainable(point, image_size=64, classes=2, **{"backbone": backbone, **options})
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.2])
@@ -64,24 +65,21 @@ def test_the_heads_shape(adjustable):
 def test_other_shapes_start_again_as_if_they_were_new():
     point = HEAD | {"width": 32, "pooling": "average", "unfrozen": 1}
     again = built(point, adjustable=True)
-    network.restart(again, point | {"label_smoothing": 0.1}, WEIGHTS, seed=5)
+    network.restart(again, point | {"label_smoothing": 0.1}, BACKBONE, seed=5)
     fresh = built(point, seed=5)
     for one, other in zip(again.trainable_variables, fresh.trainable_variables, strict=True):
         np.testing.assert_array_equal(values(one), values(other))
     assert float(values(network.levers(again).smoothing)) == pytest.approx(0.1)
 
 
-def test_preprocessing_of_a_point_goes_before_that_of_the_search():
-    point = HEAD | {"preprocessing": "imagenet"}
+def test_where_frozen_layers_are_computed_again_they_stand_in_front_of_what_is_trained():
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
-    wanted = built({k: v for k, v in point.items() if k != "preprocessing"})
-    prefix = vgg16.section("picture", "block5_pool", 64, WEIGHTS, preprocessing="imagenet")
-    copy = built(point)
-    copy.set_weights(wanted.get_weights())
-    whole = network.whole(point, copy, image_size=64, weights=WEIGHTS, preprocessing="rescale")
-    np.testing.assert_allclose(values(whole(pictures)), values(wanted(prefix(pictures))), atol=1e-5)
-    # Where the frozen layers are recomputed in each step they are in front of what is trained.
-    recomputed = built(point, preprocessing="rescale", start="picture")
-    recomputed.set_weights([*prefix.get_weights(), *wanted.get_weights()])
-    found = values(recomputed(pictures))
-    np.testing.assert_allclose(found, values(wanted(prefix(pictures))), atol=1e-5)
+    backbone = backbones.load("vgg16", 64, "random", "imagenet")
+    trained = built(HEAD, backbone=backbone)
+    prefix = backbone.section(PICTURE, backbone.top)
+    wanted = values(trained(prefix(pictures)))
+    whole = network.whole(HEAD, trained, image_size=64, backbone=backbone)
+    np.testing.assert_allclose(values(whole(pictures)), wanted, atol=1e-5)
+    recomputed = built(HEAD, backbone=backbone, start=PICTURE)
+    recomputed.set_weights([*prefix.get_weights(), *trained.get_weights()])
+    np.testing.assert_allclose(values(recomputed(pictures)), wanted, atol=1e-5)

@@ -4,10 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from models import network
+from models import backbones, network
 from models.convnet import convnet
 from models.head import head
-from models.weights import load as load_weights
 
 BOTTLENECK = (4, 4, 512)  # block5_pool of the article's 150 x 150 pictures
 
@@ -56,10 +55,10 @@ def test_average_pooling_leaves_the_channels():
 
 def test_fine_tuning_trains_what_the_article_trains():
     point = {"network": "vgg16", "unfrozen": 3, "dropout": 0.5}
-    weights = load_weights("random").arrays
-    trained = network.trainable(point, image_size=150, classes=2, weights=weights)
+    backbone = backbones.load("vgg16", 150, "random", "rescale")
+    trained = network.trainable(point, image_size=150, classes=2, backbone=backbone)
     assert sum(np.prod(w.shape) for w in trained.trainable_weights) == 9_177_089
-    whole = network.whole(point, trained, image_size=150, weights=weights, preprocessing="rescale")
+    whole = network.whole(point, trained, image_size=150, backbone=backbone)
     assert whole.count_params() == 16_812_353
     assert sum(np.prod(w.shape) for w in whole.trainable_weights) == 9_177_089
 

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 from stranger import AWAY
 
-from models import network, vgg16
-from models.weights import load as load_weights
+from models import backbones, network
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 SIZE = 64
@@ -44,10 +43,13 @@ print(json.dumps([keras.backend.backend(), [m for m in sys.modules if m.startswi
 
 
 @pytest.fixture(scope="module")
-def weights():
+def networks():
     # By preprocessing, with outputs that neither vanish nor saturate.
     surrogate = str(SHARED / "weights" / "vgg16_surrogate.npz")
-    return {"rescale": load_weights("random").arrays, "imagenet": load_weights(surrogate).arrays}
+    return {
+        "rescale": backbones.load("vgg16", SIZE, "random", "rescale"),
+        "imagenet": backbones.load("vgg16", SIZE, surrogate, "imagenet"),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +58,11 @@ def pictures(photos):
     return np.stack([np.asarray(Image.open(f).resize((SIZE, SIZE))) for f in files])
 
 
-def build(weights, point, preprocessing, classes):
-    point, weights = POINTS[point], weights[preprocessing]
-    trained = network.trainable(point, image_size=SIZE, classes=classes, weights=weights, seed=1)
-    whole = network.whole(
-        point, trained, image_size=SIZE, weights=weights, preprocessing=preprocessing
-    )
+def build(networks, point, preprocessing, classes):
+    point = POINTS[point]
+    backbone = None if point["network"] == "convnet" else networks[preprocessing]
+    trained = network.trainable(point, image_size=SIZE, classes=classes, backbone=backbone, seed=1)
+    whole = network.whole(point, trained, image_size=SIZE, backbone=backbone)
     return trained, whole
 
 
@@ -70,7 +71,9 @@ def values(tensor):
 
 
 def test_frontiers():
-    assert [network.frontier(point) for point in POINTS.values()] == [
+    used = [None, *[backbones.load("vgg16", SIZE, "random", "rescale")] * 2]
+    points = zip(POINTS.values(), used, strict=True)
+    assert [network.frontier(point, backbone) for point, backbone in points] == [
         "picture",
         "block5_pool",
         "block4_pool",
@@ -78,15 +81,13 @@ def test_frontiers():
 
 
 @pytest.mark.parametrize(("point", "preprocessing", "classes"), CASES)
-def test_whole_is_prefix_then_trained(point, preprocessing, classes, weights, pictures):
-    trained, whole = build(weights, point, preprocessing, classes)
+def test_whole_is_prefix_then_trained(point, preprocessing, classes, networks, pictures):
+    trained, whole = build(networks, point, preprocessing, classes)
     features = pictures.astype("f4")
     if point != "convnet":
-        end = network.frontier(POINTS[point])
-        prefix = vgg16.section(
-            "picture", end, SIZE, weights[preprocessing], preprocessing=preprocessing
-        )
-        features = prefix(features)
+        backbone = networks[preprocessing]
+        end = network.frontier(POINTS[point], backbone)
+        features = backbone.section("picture", end)(features)
     assert trained.input_shape[1:] == features.shape[1:]
     wanted = values(trained(features))
     assert pictures.dtype == np.uint8
@@ -95,8 +96,8 @@ def test_whole_is_prefix_then_trained(point, preprocessing, classes, weights, pi
 
 
 @pytest.mark.parametrize("shape", [(SIZE, SIZE), (200, 150), (47, 300), (1, 1)])
-def test_whole_takes_pictures_of_any_size(shape, weights, pictures):
-    _, whole = build(weights, "convnet", "rescale", 2)
+def test_whole_takes_pictures_of_any_size(shape, networks, pictures):
+    _, whole = build(networks, "convnet", "rescale", 2)
     resized = np.stack([np.asarray(Image.fromarray(p).resize(shape[::-1])) for p in pictures])
     found = values(whole(resized))
     assert found.shape == (3, 1)
@@ -104,17 +105,17 @@ def test_whole_takes_pictures_of_any_size(shape, weights, pictures):
     np.testing.assert_allclose(whole.predict(resized, verbose=0), found, atol=1e-5)
 
 
-def test_whole_drops_nothing_unless_it_trains(weights, pictures):
+def test_whole_drops_nothing_unless_it_trains(networks, pictures):
     # Keras' Resizing layer would switch dropout on in a plain call.
-    _, whole = build(weights, "convnet", "rescale", 2)
+    _, whole = build(networks, "convnet", "rescale", 2)
     told = whole.predict(pictures, verbose=0)
     np.testing.assert_allclose(values(whole(pictures)), told, atol=1e-6)
     assert not np.allclose(values(whole(pictures, training=True)), told, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(200, 150), (50, 31)])
-def test_whole_resizes_as_keras_layer_does(shape, weights, pictures):
-    trained, whole = build(weights, "convnet", "rescale", 2)
+def test_whole_resizes_as_keras_layer_does(shape, networks, pictures):
+    trained, whole = build(networks, "convnet", "rescale", 2)
     resized = np.stack([np.asarray(Image.fromarray(p).resize(shape[::-1])) for p in pictures])
     layer = keras.layers.Resizing(SIZE, SIZE, antialias=True)
     # To whole numbers, which trials saw.
@@ -122,17 +123,17 @@ def test_whole_resizes_as_keras_layer_does(shape, weights, pictures):
     np.testing.assert_allclose(values(whole(resized)), wanted, atol=1e-5)
 
 
-def test_whole_trains_what_was_trained(weights):
-    trained, whole = build(weights, "fine_tune", "rescale", 2)
+def test_whole_trains_what_was_trained(networks):
+    trained, whole = build(networks, "fine_tune", "rescale", 2)
     assert len(whole.trainable_weights) == len(trained.trainable_weights) == 2 * (3 + 2)
 
 
-def test_loads_safely_where_this_project_is_not(weights, pictures, tmp_path):
+def test_loads_safely_where_this_project_is_not(networks, pictures, tmp_path):
     np.save(tmp_path / "pictures.npy", pictures)
     wanted = {}
     for point, preprocessing, classes in CASES:
         name = f"{point}-{preprocessing}"
-        _, whole = build(weights, point, preprocessing, classes)
+        _, whole = build(networks, point, preprocessing, classes)
         whole.save(tmp_path / f"{name}.keras")
         wanted[name] = values(whole(pictures))
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models import vgg16
-from models.weights import load as load_weights
+from models import backbones, vgg16
+from models.preprocessing import PREPROCESSINGS
+from models.units import PICTURE
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 75  # odd on the way, where pooling floors
 
 
 @pytest.fixture(scope="module")
-def weights():
-    return load_weights("random").arrays
+def backbone():
+    return backbones.load("vgg16", SIZE, "random", "rescale")
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +33,19 @@ def keras_vgg16(size):
 
 
 @pytest.fixture(scope="module")
-def wanted(pictures, weights):
-    model = keras_vgg16(SIZE)
+def wanted(pictures, backbone):
+    model, weights = keras_vgg16(SIZE), backbone.weights.arrays
     for name in vgg16.CONVS:
         model.get_layer(name).set_weights([weights[f"{name}/kernel"], weights[f"{name}/bias"]])
     return keras.ops.convert_to_numpy(model(pictures / 255))
 
 
-@pytest.mark.parametrize("cut", vgg16.FRONTIERS)
-def test_prefix_then_suffix_is_keras_vgg16(cut, pictures, wanted, weights):
-    prefix = vgg16.section(vgg16.PICTURE, cut, SIZE, weights)
-    features = prefix(pictures)
+@pytest.mark.parametrize("unfrozen", range(14))
+def test_prefix_then_suffix_is_keras_vgg16(unfrozen, pictures, wanted, backbone):
+    cut = backbone.frontier(unfrozen)
+    features = backbone.section(PICTURE, cut)(pictures)
     assert features.shape[1:] == vgg16.output_shape(cut, SIZE)
-    suffix = vgg16.section(cut, vgg16.TOP, SIZE, weights, trainable=True)
+    suffix = backbone.section(cut, backbone.top, trainable=True)
     found = keras.ops.convert_to_numpy(suffix(features))
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()
 
@@ -62,21 +63,22 @@ def test_table_agrees_with_keras_layers(size):
         flops = 2 * height * width * int(np.prod(layer.kernel.shape)) if conv else 0
         assert vgg16.flops(below, layer.name, size) == flops
         total += flops
-    assert vgg16.flops(vgg16.PICTURE, vgg16.TOP, size) == total
+    assert vgg16.flops(PICTURE, vgg16.TOP, size) == total
 
 
-def test_sections_hold_the_layers_between(weights):
+def test_sections_hold_the_layers_between(backbone):
     def convs(model):
         return [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
 
-    prefix = vgg16.section(vgg16.PICTURE, "block4_pool", 32, weights)
-    suffix = vgg16.section("block4_pool", vgg16.TOP, 32, weights, trainable=True)
+    prefix = backbone.section(PICTURE, "block4_pool")
+    suffix = backbone.section("block4_pool", vgg16.TOP, trainable=True)
     assert (*convs(prefix), *convs(suffix)) == vgg16.CONVS
     assert convs(suffix) == ["block5_conv1", "block5_conv2", "block5_conv3"]
     assert prefix.trainable_weights == []
     assert suffix.non_trainable_weights == []
     assert suffix.count_params() == 7_079_424
     assert prefix.count_params() + suffix.count_params() == 14_714_688
+    assert backbone.parameters() == 14_714_688
 
 
 @pytest.mark.parametrize(
@@ -115,25 +117,29 @@ def test_refuses_numbers_of_layers_that_are_not_there(unfrozen):
         vgg16.frontier(unfrozen)
 
 
-def test_refuses_unknown_names_and_orders(weights):
+def test_refuses_unknown_names_and_orders(backbone):
     with pytest.raises(ValueError, match="'block6_pool', but must be one of"):
         vgg16.output_shape("block6_pool", 64)
     with pytest.raises(ValueError, match="'block5_pool' lies behind 'block4_pool'"):
-        vgg16.section("block5_pool", "block4_pool", 64, weights)
+        backbone.section("block5_pool", "block4_pool")
     with pytest.raises(ValueError, match="`preprocessing` is 'caffe', but must be"):
-        vgg16.section("picture", "block1_pool", 64, weights, preprocessing="caffe")
+        backbones.load("vgg16", SIZE, "random", "caffe")
+    with pytest.raises(ValueError, match="`unfrozen` is 14, but must be 0 to 13"):
+        backbone.frontier(14)
 
 
-def test_imagenet_preprocessing_is_keras_own(pictures, weights):
-    model = vgg16.section("picture", "block1_conv1", SIZE, weights, preprocessing="imagenet")
+def test_imagenet_preprocessing_is_keras_own(pictures):
+    backbone = backbones.load("vgg16", SIZE, "random", "imagenet")
+    model = backbone.section(PICTURE, "block1_conv1")
     found = keras.Model(model.input, model.get_layer("block1_conv1").input)(pictures)
     wanted = keras.applications.vgg16.preprocess_input(pictures.copy())
     np.testing.assert_allclose(keras.ops.convert_to_numpy(found), wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("preprocessing", vgg16.PREPROCESSING)
-def test_a_section_loads_in_safe_mode(preprocessing, pictures, weights, tmp_path):
-    model = vgg16.section(vgg16.PICTURE, "block2_pool", SIZE, weights, preprocessing=preprocessing)
+@pytest.mark.parametrize("preprocessing", PREPROCESSINGS)
+def test_a_section_loads_in_safe_mode(preprocessing, pictures, tmp_path):
+    backbone = backbones.load("vgg16", SIZE, "random", preprocessing)
+    model = backbone.section(PICTURE, "block2_pool")
     model.save(tmp_path / "section.keras")
     loaded = keras.saving.load_model(tmp_path / "section.keras", safe_mode=True)
     found, wanted = (keras.ops.convert_to_numpy(m(pictures)) for m in (loaded, model))

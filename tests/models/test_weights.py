@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
+from models import backbones
 from models.vgg16 import CONVS
-from models.weights import IMAGENET, IMAGENET_FILE, WeightsError, load, shapes
-from tuning.options import Options
+from models.weights import IMAGENET, IMAGENET_FILE, WeightsError
 from tuning.run.describe import weights_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,9 +23,18 @@ REAL = SURROGATE.with_name("vgg16_imagenet.npz")
 RANDOM = "f9afbcb02f1888cdde95c23c70e6a3f714e584ca0573fd8a20835f0859aa5dca"
 
 
+def load(source):
+    return backbones.load("vgg16", 32, source).weights
+
+
+def shapes():
+    return {name: array.shape for name, array in load("random").arrays.items()}
+
+
 @pytest.fixture(autouse=True)
 def _no_memory_of_other_tests():
-    load.cache_clear()
+    backbones.load.cache_clear()
+    backbones._loaded.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -257,9 +266,10 @@ def test_names_the_ways_out_without_imagenet(tmp_path):
         "KERAS_BACKEND": "numpy",  # starts fastest
     }
     code = """
-from models.weights import WeightsError, load
+from models import backbones
+from models.weights import WeightsError
 try:
-    load("imagenet")
+    backbones.load("vgg16", 32, "imagenet")
 except WeightsError as error:
     print("said:", error)
 """
@@ -276,8 +286,8 @@ except WeightsError as error:
     assert said.count("\n") == 1
     for way_out in (
         f"{IMAGENET_FILE} into {tmp_path}/models",
-        "--weights PATH",
-        "--weights random",
+        "--weights vgg16=PATH",
+        "--weights vgg16=random",
     ):
         assert way_out in said
 
@@ -292,7 +302,7 @@ def test_imagenet_s_are_known_whatever_file_holds_them(tmp_path):
     model.save_weights(tmp_path / "same.weights.h5")
     source = str(tmp_path / "same.weights.h5")
     assert load(source).checksum == IMAGENET
-    told = weights_of(Options(weights=source), source)
+    told = weights_of(*[[backbones.load("vgg16", 32, source)]] * 2)
     assert (told["source"], told["note"]) == ("imagenet", None)
-    other = weights_of(Options(weights=str(SURROGATE)), str(SURROGATE))
+    other = weights_of(*[[backbones.load("vgg16", 32, str(SURROGATE))]] * 2)
     assert "not from ImageNet's weights" in other["note"]

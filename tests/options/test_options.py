@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from search_spaces import levers
 from search_spaces.constraints import parse_constraints
 from tuning import search
 from tuning.errors import UserError
@@ -258,7 +259,7 @@ def test_only_what_a_resumed_run_may_be_given(tmp_path):
 def test_a_wrong_space_is_refused(arguments, told):
     data = SimpleNamespace(train=SimpleNamespace(labels=np.array([0, 1])))
     with pytest.raises(UserError) as error:
-        build_space(parse(arguments), data, "random")
+        build_space(parse(arguments), data, levers.ARTICLES, random=True)
     assert told in str(error.value)
 
 

@@ -27,7 +27,7 @@ from tuning.report.clock import Clock
 from tuning.report.live import LiveReport
 from tuning.report.trust import optimism
 from tuning.run.describe import describe
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 
 METADATA = "opening.json"
 POINT = {"network": "vgg16", "unfrozen": 0, "augmentation": "none", "dropout": 0.5, "epochs": 2}
@@ -358,12 +358,16 @@ SPACE = {
 def context(photos, tmp_path_factory) -> TrialContext:
     cache = tmp_path_factory.mktemp("cache")
     pictures = dataset.load(photos, cache=cache, image_size=32, per_class=(4, 2))
-    return TrialContext(pictures, FeatureCache(cache, "float16"), "random")
+    return TrialContext(pictures, FeatureCache(cache, "float16"), vgg16_from("random"))
+
+
+def networks(context):
+    return [context.backbone], [context.backbone]
 
 
 def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
     options = Options(data=photos, trials=7, epochs=3, price=2.5)
-    known = describe(options, context, SPACE, "python tuning/search.py", None)
+    known = describe(options, context, *networks(context), SPACE, "python tuning/search.py", None)
     metadata.write(known, folder := RunFolder(tmp_path))
     assert known == metadata.read(folder)
     facts = report.check(gathered(tmp_path))
@@ -376,13 +380,20 @@ def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
     assert facts["best"] is None
     # A run that is resumed began when it began.
     known["began"] = "2020-01-01T00:00:00+00:00"
-    resumed = describe(options, context, SPACE, "python tuning/search.py --resume x", known)
+    resumed = describe(
+        options,
+        context,
+        *[[context.backbone]] * 2,
+        SPACE,
+        "python tuning/search.py --resume x",
+        known,
+    )
     assert (resumed["began"], resumed["command"]) == (known["began"], known["command"])
 
 
 def test_experiments_are_known_by_their_mark(photos, context, tmp_path):
     folder = RunFolder(tmp_path)
-    known = describe(Options(data=photos, epochs=3), context, SPACE, "", None)
+    known = describe(Options(data=photos, epochs=3), context, *networks(context), SPACE, "", None)
     metadata.write(known, folder)
     (_, bottleneck, _) = known["experiments"]
     log = TrialLog(folder.trials)
@@ -399,7 +410,7 @@ def test_experiments_are_known_by_their_mark(photos, context, tmp_path):
 
 def test_experiments_of_earlier_versions_are_known_by_their_values(photos, context, tmp_path):
     folder = RunFolder(tmp_path)
-    known = describe(Options(data=photos, epochs=3), context, None, "", None)
+    known = describe(Options(data=photos, epochs=3), context, *networks(context), None, "", None)
     assert "space" not in known
     metadata.write(known, folder)
     (_, bottleneck, _) = known["experiments"]

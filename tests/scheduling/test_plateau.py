@@ -13,7 +13,7 @@ from tuning.scheduling.searcher import LeverSearch
 from tuning.scheduling.space import LeverSpace
 from tuning.scheduling.turns import Turns
 
-SPACE = LeverSpace(6, 3, "levers", ("vgg16",))
+SPACE = LeverSpace(6, {"vgg16": 3}, "levers", False)
 ENQUEUED = len(SPACE.portfolio())
 
 

@@ -66,4 +66,4 @@ def test_a_study_lives_in_postgresql(url):
         TrialState.FAIL,
         TrialState.WAITING,
     ]
-    assert LeverSearch(again, LeverSpace(3, 6)).suggest("x")["number"] == 3
+    assert LeverSearch(again, LeverSpace(3, {"vgg16": 6})).suggest("x")["number"] == 3

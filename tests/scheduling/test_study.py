@@ -28,7 +28,7 @@ from tuning.scheduling.stopping import Failures, Spending
 from tuning.scheduling.storages import open_storage
 from tuning.scheduling.warm_start import take_over
 
-SPACE = LeverSpace(3, 6)
+SPACE = LeverSpace(3, {"vgg16": 6})
 SAME = {"fingerprint": "cafe", "image_size": 48, "weights": "1", "backbone": "vgg16"}
 
 
@@ -52,7 +52,7 @@ def where(request, tmp_path):
 
 def play(study, stopped=()):
     """One trial finishes, one is stopped, one fails, one is still running."""
-    search = LeverSearch(study, LeverSpace(3, 6), TrialEndings(set(stopped)))
+    search = LeverSearch(study, LeverSpace(3, {"vgg16": 6}), TrialEndings(set(stopped)))
     numbers = [search.suggest(name)["number"] for name in "abcd"]
     for epoch, accuracy in ((1, 0.6), (2, 0.8)):
         search.on_trial_result("a", result(epoch, accuracy))
@@ -83,7 +83,7 @@ def test_what_was_cut_off_goes_on_as_the_same_trial(where):
     again = studies.resume(open_storage(where), "run", build_sampler("tpe", 1))
     assert again.get_trials()[3].state is TrialState.WAITING
     assert studies.count_finished(again) == 3
-    search = LeverSearch(again, LeverSpace(3, 6))
+    search = LeverSearch(again, LeverSpace(3, {"vgg16": 6}))
     proposed = search.suggest("x")
     assert proposed["number"] == 3
     levers = proposed["hyperparameters"]
@@ -98,7 +98,7 @@ def test_a_trial_killed_while_it_was_proposed_is_proposed_in_full(where):
     trial = study.ask()
     trial.suggest_categorical("network", ["vgg16", "convnet"])  # and then the power went
     again = studies.resume(open_storage(where), "run", build_sampler("tpe", 1))
-    levers = LeverSearch(again, LeverSpace(3, 6)).suggest("x")["hyperparameters"]
+    levers = LeverSearch(again, LeverSpace(3, {"vgg16": 6})).suggest("x")["hyperparameters"]
     assert levers["network"] == trial.params["network"]
     assert "dropout" in levers
 
@@ -135,7 +135,9 @@ def test_a_warm_start_takes_what_lies_in_the_space(tmp_path):
     earlier.set_user_attr("conditions", SAME)
     play(earlier, stopped={1})
     first = earlier.trials[0].user_attrs["hyperparameters"]
-    narrow = LeverSpace(3, 6, constraints=parse_constraints([f"network={first['network']}"]))
+    narrow = LeverSpace(
+        3, {"vgg16": 6}, constraints=parse_constraints([f"network={first['network']}"])
+    )
     same = sum(
         trial.user_attrs["hyperparameters"]["network"] == first["network"]
         for trial in earlier.trials[:2]
@@ -144,7 +146,7 @@ def test_a_warm_start_takes_what_lies_in_the_space(tmp_path):
     assert take_over(fresh, f"sqlite:///{tmp_path}/study.db", narrow, SAME) == same
     assert "network" not in fresh.trials[0].params  # pinned, so it is not asked for
     LeverSearch(fresh, narrow, SAME).suggest("next")
-    full = LeverSpace(3, 6, "full")
+    full = LeverSpace(3, {"vgg16": 6}, "full")
     assert (
         take_over(
             new(optuna.storages.InMemoryStorage()), f"sqlite:///{tmp_path}/study.db", full, SAME
@@ -236,7 +238,7 @@ def test_passwords_are_masked():
 @pytest.mark.parametrize("kind", [kind for kind in SAMPLERS if kind not in ("grid", "gp")])
 def test_every_sampler_proposes_within_the_space(kind):
     study = new(optuna.storages.InMemoryStorage(), kind=kind)
-    search = LeverSearch(study, LeverSpace(4, 6))
+    search = LeverSearch(study, LeverSpace(4, {"vgg16": 6}))
     for number in range(12):
         levers = search.suggest(str(number))["hyperparameters"]
         assert 0 <= levers["dropout"] <= 0.8
@@ -255,7 +257,7 @@ def test_the_gaussian_process_sampler():
 
 def test_several_objectives_give_a_front():
     study = new(optuna.storages.InMemoryStorage(), objectives=["accuracy", "parameters"])
-    search = LeverSearch(study, LeverSpace(2, 6), objectives=["accuracy", "parameters"])
+    search = LeverSearch(study, LeverSpace(2, {"vgg16": 6}), objectives=["accuracy", "parameters"])
     for name, accuracy, parameters in (("a", 0.9, 30), ("b", 0.8, 10), ("c", 0.7, 20)):
         search.suggest(name)
         search.on_trial_result(name, result(1, 0.5))

@@ -103,7 +103,7 @@ def run(worker, share, trials, tmp_path, monkeypatch):
     )
     scheduler = build_scheduler("asha", 3)
     trial_log = TrialLog(folder.trials)
-    searcher = LeverSearch(study, LeverSpace(3, 2), scheduler.endings)
+    searcher = LeverSearch(study, LeverSpace(3, {"vgg16": 2}), scheduler.endings)
     callback = LogCallback(trial_log, scheduler.endings, folder.shared)
     loop = TrialLoop(None, folder, share, scheduler, SearchEnd([]), callback)
     loop.run(searcher, lambda: trials - studies.count_finished(study))

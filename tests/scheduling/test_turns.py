@@ -1,11 +1,14 @@
 """The article's experiments: when they come, and that no sampler and no scheduler sees them."""
 
+from pathlib import Path
+
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset
+from tuning.features import FeatureCache
 from tuning.options import Options
 from tuning.options.choices import SAMPLERS
 from tuning.records.trial_log import TrialRecord
@@ -16,8 +19,9 @@ from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.searcher import LeverSearch
 from tuning.scheduling.space import LeverSpace
 from tuning.scheduling.turns import Allowance, Turns
+from tuning.training.context import TrialContext, vgg16_from
 
-SPACE = LeverSpace(6, 3, "levers", ("vgg16",))
+SPACE = LeverSpace(6, {"vgg16": 3}, "levers", False)
 CONVNET, BOTTLENECK, FINE_TUNE = (each.name for each in EXPERIMENTS)
 
 
@@ -51,7 +55,7 @@ def test_without_a_budget_the_long_ones_come_last(planned, expected):
 
 
 def test_where_nothing_is_known_to_be_good_the_bottleneck_comes_first():
-    found, _ = order(5, space=LeverSpace(6, 3))
+    found, _ = order(5, space=LeverSpace(6, {"vgg16": 3}))
     assert found == [BOTTLENECK, None, None, CONVNET, FINE_TUNE]
 
 
@@ -89,7 +93,7 @@ def test_what_a_budget_does_not_pay_for_is_left_out_and_said():
 def test_one_that_was_interrupted_goes_on():
     study = optuna.create_study(sampler=build_sampler("tpe", 0))
     turns = Turns(study, EXPERIMENTS, 30, 6)
-    search = LeverSearch(study, LeverSpace(6, 3), turns=turns)
+    search = LeverSearch(study, LeverSpace(6, {"vgg16": 3}), turns=turns)
     first = search.suggest("a")
     assert first["experiment"] == BOTTLENECK
     study._storage.set_trial_state_values(0, TrialState.WAITING)
@@ -174,8 +178,10 @@ def pictures(photos, tmp_path_factory):
 
 
 def limited(pictures, rate, **options):
-    space = LeverSpace(50, options.get("max_unfrozen", 13), "levers", ("vgg16",))
-    machine = Machine(rate, pictures, 8, "block3_pool")
+    space = LeverSpace(50, {"vgg16": options.get("max_unfrozen", 13)}, "levers", False)
+    machine = Machine(
+        rate, TrialContext(pictures, FeatureCache(Path("cache")), vgg16_from("random"))
+    )
     return limits(Options(data="photos", **options), space, machine)
 
 

@@ -56,7 +56,7 @@ def test_points_are_in_range():
         "unfrozen": (0, 13),
     }
     for point in POINTS:
-        assert point["network"] in levers.NETWORKS
+        assert point["network"] in ("vgg16", "convnet")
         assert point["augmentation"] in levers.AUGMENTATIONS
         assert point["regularization"] in levers.REGULARIZATIONS
         assert round(point["dropout"] * 20) == pytest.approx(point["dropout"] * 20)
@@ -69,7 +69,7 @@ def test_points_are_in_range():
 
 def test_every_kind_of_point_occurs():
     for name, values in [
-        ("network", levers.NETWORKS),
+        ("network", ("vgg16", "convnet")),
         ("augmentation", levers.AUGMENTATIONS),
         ("regularization", levers.REGULARIZATIONS),
         ("unfrozen", range(14)),
@@ -168,13 +168,13 @@ def test_preprocessing_is_what_the_weights_were_trained_with_but_in_the_full_spa
 
 
 def test_the_levers_may_do_without_the_small_convnet():
-    points = [sampled(seed, space="levers", networks=("vgg16",)) for seed in range(40)]
+    points = [sampled(seed, space="levers", convnet=False) for seed in range(40)]
     assert {point["network"] for point in points} == {"vgg16"}
 
 
 def test_every_kind_of_full_point_occurs():
     for name, values in [
-        ("network", levers.NETWORKS),
+        ("network", ("vgg16", "convnet")),
         ("batch_size", levers.BATCH_SIZES),
         ("width", levers.WIDTHS),
         ("pooling", (*levers.POOLINGS, "flatten")),
@@ -189,18 +189,19 @@ def test_every_kind_of_full_point_occurs():
 
 def test_the_names_are_those_that_the_networks_know():
     from models import head, vgg16
+    from models.preprocessing import PREPROCESSINGS
     from tuning.training import networks
 
-    assert set(levers.PREPROCESSINGS) == set(vgg16.PREPROCESSING)
+    assert set(levers.PREPROCESSINGS) == set(PREPROCESSINGS)
     assert {*levers.POOLINGS, "flatten"} == set(head.POOLINGS)
     assert tuple(networks.SCHEDULED) == levers.OPTIMIZERS
-    assert len(vgg16.CONVS) == levers.DEEPEST
+    assert {"vgg16": len(vgg16.CONVS)} == levers.ARTICLES
     assert levers.RECIPE["optimizer"] in levers.OPTIMIZERS
 
 
 @pytest.mark.parametrize("space", levers.SPACES)
 def test_nothing_may_be_unfrozen(space):
     for seed in range(20):
-        assert sampled(seed, space=space, max_unfrozen=0).get("unfrozen", 0) == 0
-    point = levers.complete({}, 20, max_unfrozen=0, space=space)
+        assert sampled(seed, space=space, depths={"vgg16": 0}).get("unfrozen", 0) == 0
+    point = levers.complete({}, 20, depths={"vgg16": 0}, space=space)
     assert not {"fine_tune_rate", "layer_decay", "head_epochs"} & point.keys()

@@ -11,7 +11,7 @@ from tuning.evaluation import metrics
 from tuning.features import FeatureCache
 from tuning.training import networks
 from tuning.training.class_weights import class_weights
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.transfer import TransferTrial
 
 LABELS = np.array([0] * 90 + [1] * 9 + [2])
@@ -38,7 +38,7 @@ def context(photos, tmp_path, cache):
             for file in sorted((photos / split / name).iterdir())[:number]:
                 (place / file.name).symlink_to(file)
     data = dataset.load(tmp_path / "d", cache=cache, image_size=48)
-    return TrialContext(data, FeatureCache(cache, "float32"), "random")
+    return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"))
 
 
 def trained(context, **levers_of):

@@ -13,7 +13,7 @@ from tuning.data import dataset
 from tuning.export.model import export
 from tuning.features import FeatureCache
 from tuning.training import networks
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.networks import probabilities
 from tuning.training.transfer import TransferTrial
 
@@ -29,13 +29,13 @@ MIXED = levers.complete({"network": "convnet", "mixup": 0.4}, 2, space="full")
 @pytest.fixture
 def context(photos, cache):
     data = dataset.load(photos, cache=cache, image_size=48, per_class=(24, 10))
-    return TrialContext(data, FeatureCache(cache, "float32"), "random", views=2)
+    return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"), views=2)
 
 
 @pytest.fixture
 def context_of_three(three_classes, cache):
     data = dataset.load(three_classes, cache=cache, image_size=48)
-    return TrialContext(data, FeatureCache(cache, "float32"), "random")
+    return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"))
 
 
 def losses(context, point, epochs=2):
@@ -50,7 +50,7 @@ def kerass_own(context, point, epochs=2):
         point,
         image_size=48,
         classes=classes,
-        weights=context.backbone.weights.arrays,
+        backbone=context.backbone_for(point),
         seed=context.seed,
     )
     rate = point["head_rate"]

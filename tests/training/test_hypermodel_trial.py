@@ -20,7 +20,7 @@ from tuning.errors import UserError
 from tuning.features import FeatureCache
 from tuning.scheduling.space import HyperModelSpace
 from tuning.training import hypermodel_trial
-from tuning.training.context import NamedHyperModel, TrialContext
+from tuning.training.context import NamedHyperModel, TrialContext, vgg16_from
 from tuning.training.hypermodel import load
 from tuning.training.trial import TrialError, score
 
@@ -108,7 +108,7 @@ def module(tmp_path_factory):
 def context(photos, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     data = dataset.load(photos, cache=cache, image_size=32, per_class=(24, 10))
-    return TrialContext(data, FeatureCache(cache), "random")
+    return TrialContext(data, FeatureCache(cache), vgg16_from("random"))
 
 
 @pytest.fixture
@@ -266,7 +266,7 @@ def test_a_trial_that_diverges_says_so(context, small):
 
 def test_more_classes_than_two(three_classes, cache, module):
     data = dataset.load(three_classes, cache=cache, image_size=32)
-    context = TrialContext(data, FeatureCache(cache), "random")
+    context = TrialContext(data, FeatureCache(cache), vgg16_from("random"))
     small = load(NamedHyperModel("users_models:Small", module), data)
     for loss in ("sparse", "categorical", "logits"):
         trial = hypermodel_trial.HyperModelTrial(context, point(small, loss=loss), small)
@@ -283,7 +283,7 @@ from search_spaces.points import complete
 from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.training import hypermodel_trial
-from tuning.training.context import NamedHyperModel, TrialContext
+from tuning.training.context import NamedHyperModel, TrialContext, vgg16_from
 from tuning.training.hypermodel import load
 
 def resident():
@@ -291,7 +291,7 @@ def resident():
 
 photos, cache, module = map(Path, sys.argv[1:])
 data = dataset.load(photos, cache=cache, image_size=32, per_class=(8, 8))
-context = TrialContext(data, FeatureCache(cache), "random")
+context = TrialContext(data, FeatureCache(cache), vgg16_from("random"))
 small = load(NamedHyperModel("users_models:Small", str(module)), data)
 declared, sizes = hypermodel_trial.declare(small, 1), []
 for number in range(16):

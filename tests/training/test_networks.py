@@ -11,12 +11,11 @@ import pytest
 
 from models import network, vgg16
 from models.adjustable import AdjustableDropout
-from models.weights import load as load_weights
 from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.training import networks
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.networks import Batches
 from tuning.training.transfer import TransferTrial
 from tuning.training.trial import score
@@ -28,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def context(photos, cache):
     data = dataset.load(photos, cache=cache, image_size=48, per_class=(24, 10))
-    return TrialContext(data, FeatureCache(cache, "float32"), "random", views=2)
+    return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"), views=2)
 
 
 def curve(context, hyperparameters):
@@ -100,11 +99,11 @@ def test_other_strengths_are_trained_by_the_same_compiled_step(context, traces):
 
 def test_dropout_and_penalties_do_what_keras_layers_do(context):
     """With dropout off both are exact; dropout's share and scale are compared in the mean."""
-    weights = load_weights("random").arrays
+    backbone = context.backbone
     point = BOTTLENECK | {"dropout": 0.0, "l1": 1e-3, "l2": 1e-2}
-    sizes = {"image_size": 48, "classes": 2, "weights": weights}
+    sizes = {"image_size": 48, "classes": 2, "backbone": backbone}
     ours = network.trainable(point | {"l1": 1.0}, adjustable=True, **sizes)
-    network.restart(ours, point, weights, 3)
+    network.restart(ours, point, backbone, 3)
     keras_own = network.trainable(point, seed=3, **sizes)
     inputs = np.random.default_rng(0).random((64, 1, 1, 512), np.float32)
     labels = np.arange(64)[:, None] % 2
@@ -137,7 +136,7 @@ from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.training import networks
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.transfer import TransferTrial
 
 def resident():
@@ -145,7 +144,7 @@ def resident():
 
 cache = Path(sys.argv[2])
 data = dataset.load(Path(sys.argv[1]), cache=cache, image_size=48, per_class=(16, 8))
-context = TrialContext(data, FeatureCache(cache), "random", views=2)
+context = TrialContext(data, FeatureCache(cache), vgg16_from("random"), views=2)
 convnet, bottleneck, fine_tune = (each.hyperparameters(1) for each in EXPERIMENTS)
 specs = [  # and the head of the fine-tuned ones, which is the bottleneck's
     convnet, bottleneck, fine_tune, convnet | {"augmentation": "none"},

@@ -9,7 +9,7 @@ from search_spaces.portfolio import PORTFOLIO
 from tuning.data import dataset
 from tuning.export.model import export
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.networks import probabilities
 from tuning.training.transfer import TransferTrial
 from tuning.training.trial import score
@@ -21,7 +21,7 @@ BLOCK = next(each.point for each in PORTFOLIO if each.point.get("unfrozen"))
 @pytest.fixture
 def context(photos, cache):
     data = dataset.load(photos, cache=cache, image_size=48, per_class=(24, 10))
-    return TrialContext(data, FeatureCache(cache, "float32"), "random", views=2)
+    return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"), views=2)
 
 
 def point(given, epochs=3, **more):

@@ -18,7 +18,7 @@ from tuning.data import dataset
 from tuning.data.folds import fold
 from tuning.features import FeatureCache
 from tuning.training import networks, scan
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.transfer import TransferTrial
 
 CONVNET, BOTTLENECK, FINE_TUNE = (each.hyperparameters(2) for each in EXPERIMENTS)
@@ -36,7 +36,7 @@ RECIPE |= {"batch_size": 8, "pooling": "standardised"}
 @pytest.fixture
 def context(photos, cache):
     data = dataset.load(photos, cache=cache, image_size=32, per_class=(16, 6))
-    return TrialContext(data, FeatureCache(cache, "float16"), "random", views=2)
+    return TrialContext(data, FeatureCache(cache, "float16"), vgg16_from("random"), views=2)
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from models import vgg16
 from models.head import head
+from models.units import PICTURE
 from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset
 from tuning.export.model import export
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext
+from tuning.training.context import TrialContext, vgg16_from
 from tuning.training.networks import Batches, probabilities
 from tuning.training.transfer import TransferTrial
 from tuning.training.trial import TrialError, score
@@ -23,22 +23,22 @@ CONVNET, BOTTLENECK, FINE_TUNE = EXPERIMENTS
 @pytest.fixture
 def context(photos, cache):
     data = dataset.load(photos, cache=cache, image_size=64, per_class=(24, 10))
-    return TrialContext(data, FeatureCache(cache, "float32"), "random", views=2)
+    return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"), views=2)
 
 
 @pytest.mark.slow
 def test_cached_features_train_as_the_uncached_network_does(photos, cache):
     """The whole of VGG16 in Keras' own fit, block 5 and head trainable, fed with pictures."""
     data = dataset.load(photos, cache=cache, image_size=64, per_class=(32, 16))
-    context = TrialContext(data, FeatureCache(cache, "float32"), "random")
+    context = TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"))
     hyperparameters = FINE_TUNE.hyperparameters(2) | {"augmentation": "none", "head_epochs": 1}
     trial = TransferTrial(context, hyperparameters)
     start = trial.weights
     ours = [trial.run_epoch() for _ in range(2)]
 
-    weights = context.backbone.weights.arrays
-    prefix = vgg16.section(vgg16.PICTURE, "block4_pool", 64, weights)
-    suffix = vgg16.section("block4_pool", "block5_pool", 64, weights, trainable=True)
+    backbone = context.backbone
+    prefix = backbone.section(PICTURE, "block4_pool")
+    suffix = backbone.section("block4_pool", "block5_pool", trainable=True)
     top = head((2, 2, 512), 2, dropout=0.5, adjustable=True)
     trained = keras.Sequential([suffix, top])
     for variable, value in zip(trained.trainable_variables, start, strict=True):
@@ -134,7 +134,7 @@ def test_the_best_epoch_is_kept(context, tmp_path):
 
 def test_more_classes_than_two(three_classes, cache):
     data = dataset.load(three_classes, cache=cache, image_size=48)
-    context = TrialContext(data, FeatureCache(cache), "random")
+    context = TrialContext(data, FeatureCache(cache), vgg16_from("random"))
     for experiment in EXPERIMENTS:
         trial = TransferTrial(context, experiment.hyperparameters(1))
         assert np.isfinite(trial.run_epoch()["validation_loss"])

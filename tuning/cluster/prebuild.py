@@ -14,8 +14,8 @@ from typing import Any
 
 import ray
 
-from models import vgg16
 from models.backbones import Backbone
+from models.units import PICTURE
 from tuning.cluster.resources import Resources
 from tuning.data.dataset import Split
 from tuning.features import View
@@ -43,7 +43,7 @@ def missing(context: TrialContext, points: list[dict[str, Any]]) -> dict[Reading
         for point in points:
             for each in TrialReads(context, point).all():
                 found.setdefault(context.cache.entry(*_key(each)).content, each)
-    shallow_first = sorted(found.values(), key=lambda e: vgg16.FRONTIERS.index(e.frontier))
+    shallow_first = sorted(found.values(), key=lambda e: e.backbone.order(e.frontier))
     lacking = ((each, context.cache.missing(*_key(each))) for each in shallow_first)
     return {each: pictures for each, pictures in lacking if pictures}
 
@@ -71,13 +71,12 @@ def build(
     """
     wanted = missing(context, points)
     # Depths of one view follow each other, since the deeper starts from the shallower.
-    views: dict[tuple[str, str, View], list[Reading]] = {}
+    views: dict[tuple[str, Backbone, View], list[Reading]] = {}
     for each in wanted:
-        place = (each.split.name, each.backbone.preprocessing, each.view)
+        place = (each.split.name, each.backbone, each.view)
         views.setdefault(place, []).append(each)
-    size = context.dataset.image_size
     work = sum(
-        wanted[deepest] * vgg16.flops(vgg16.PICTURE, deepest.frontier, size)
+        wanted[deepest] * deepest.backbone.flops(PICTURE, deepest.frontier)
         for *_, deepest in views.values()
     )
     if work < WORTH:
@@ -134,8 +133,9 @@ class _Builders:
             self.context.cache.build(*_key(each), self.run)
 
     def run(self, job: ForwardPass, backbone: Backbone) -> PassResult:
-        how = backbone.preprocessing
-        found = self.pool.map(lambda rows: self._shard(job, how, rows), job.shards(self.blocks))
+        # It is read again, by each builder once.
+        which = {"network": backbone.name, "preprocessing": backbone.preprocessing}
+        found = self.pool.map(lambda rows: self._shard(job, which, rows), job.shards(self.blocks))
         return functools.reduce(operator.add, found)
 
     def _await(self, actor: Any) -> None:
@@ -150,11 +150,11 @@ class _Builders:
                 return self.free.get(timeout=1)
         raise Stopped
 
-    def _shard(self, job: ForwardPass, preprocessing: str, rows: range) -> PassResult:
+    def _shard(self, job: ForwardPass, which: dict[str, str], rows: range) -> PassResult:
         for left in reversed(range(ATTEMPTS)):
             actor = self._actor()
             try:
-                found = ray.get(actor.run.remote(job, preprocessing, rows))
+                found = ray.get(actor.run.remote(job, which, rows))
                 break
             except ray.exceptions.RayActorError:
                 if not left:
@@ -179,10 +179,11 @@ class _Builder:
             bind(threads)
         self.context = context
 
-    def run(self, job: ForwardPass, preprocessing: str, rows: range) -> PassResult | str:
+    def run(self, job: ForwardPass, which: dict[str, str], rows: range) -> PassResult | str:
         """What was written, or the frontier whose values float16 cannot hold."""
         try:
-            backbone = self.context.backbone_for({"preprocessing": preprocessing})
+            backbone = self.context.backbone_for(which)
+            assert backbone is not None
             return job.run(backbone, rows)
         except Overflow as overflow:
             return overflow.frontier

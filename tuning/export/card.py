@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from search_spaces.experiments import BACKBONE
 from tuning import wording
 from tuning.export.classifier import CLASSES, MODEL
 from tuning.export.formats import FORMATS, written
@@ -110,10 +111,10 @@ def _card(facts: Facts, best: Best, folder: Path) -> str:
 
 
 def _notes(facts: Facts, best: Best) -> list[str]:
-    """Those of the report; what VGG16 started from concerns a model that has it."""
-    has_vgg16 = best["hyperparameters"].get("network") == "vgg16"
+    """Those of the report; what a backbone started from concerns a model that has it."""
+    frozen = best["hyperparameters"].get("network") != "convnet" and not _is_users(best)
     notes = story.banners(facts)
-    return [note for note in notes if has_vgg16 or note != facts["weights"]["note"]]
+    return [note for note in notes if frozen or note != facts["weights"]["note"]]
 
 
 def _uses(facts: Facts) -> str:
@@ -315,18 +316,20 @@ def _licence(facts: Facts, best: Best) -> list[str]:
         "trained on, which this card does not know. The licence of Little Data Tuner covers its "
         "code, not the models made with it."
     )
-    source = facts["weights"]["source"]
+    network = str(best["hyperparameters"].get("network"))
+    source = facts["weights"].get("sources", {}).get(network, facts["weights"]["source"])
+    name = wording.network_title(network)
     if _is_users(best):
         return [
             "The network is a HyperModel of the user's. Layers or weights that it brought along "
             "are under the licence of whoever made them.",
             data,
         ]
-    if best["hyperparameters"].get("network") == "convnet" or source == "none":
+    if network == "convnet" or source == "none":
         return ["All of its weights were trained on the data above, from random ones.", data]
     if source == "random":
-        return ["VGG16's weights in it are random numbers, which have no licence.", data]
-    if source == "imagenet":
+        return [f"{name}'s weights in it are random numbers, which have no licence.", data]
+    if source == "imagenet" and network == BACKBONE:
         return [
             "It contains VGG16's ImageNet weights as Keras Applications ships them: made by the "
             "Visual Geometry Group, Oxford (Simonyan and Zisserman, “Very Deep Convolutional "
@@ -335,8 +338,15 @@ def _licence(facts: Facts, best: Best) -> list[str]:
             "pictures are for non-commercial research.",
             data,
         ]
+    if source in ("imagenet", "own"):
+        whose = "Keras Applications" if source == "imagenet" else "whoever made that network"
+        return [
+            f"It contains weights of {code(name)} as they come from {whose}; for their licence see "
+            "the source.",
+            data,
+        ]
     return [
-        f"VGG16's weights in it come from {code(Path(source).name)}, under the licence of whoever "
+        f"{name}'s weights in it come from {code(Path(source).name)}, under the licence of whoever "
         "made that file; ask them.",
         data,
     ]
@@ -344,7 +354,7 @@ def _licence(facts: Facts, best: Best) -> list[str]:
 
 def _is_users(best: Best) -> bool:
     """Whether the network is of a HyperModel that is not ours."""
-    return best["hyperparameters"].get("network") not in ("convnet", "vgg16")
+    return not wording.is_ours(best["hyperparameters"])
 
 
 def _list(lines: list[str]) -> str:

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,19 +73,12 @@ def _whole(
 ) -> keras.Model:
     from models import network
 
-    dataset = context.dataset
-    backbone: Mapping[str, np.ndarray] = {}
-    preprocessing = context.preprocessing
-    if hyperparameters["network"] == "vgg16":
-        # The small convnet must not ask for weights that nobody has.
-        used = context.backbone_for(hyperparameters)
-        backbone, preprocessing = used.weights.arrays, used.preprocessing
+    dataset, backbone = context.dataset, context.backbone_for(hyperparameters)
     trained = network.trainable(
         hyperparameters,
         image_size=dataset.image_size,
         classes=len(dataset.classes),
-        weights=backbone,
-        preprocessing=preprocessing,
+        backbone=backbone,
     )
     for variable, value in zip(network.kept(trained), weights, strict=True):
         variable.assign(value)
@@ -94,8 +86,7 @@ def _whole(
         hyperparameters,
         trained,
         image_size=dataset.image_size,
-        weights=backbone,
-        preprocessing=preprocessing,
+        backbone=backbone,
         keep_aspect=dataset.settings.keep_aspect,
     )
 

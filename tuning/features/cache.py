@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from models import vgg16
 from models.backbones import Backbone
+from models.units import PICTURE
 from tuning.data.dataset import Split
 from tuning.data.parts import Part, Rows
 from tuning.errors import UserError
+from tuning.features import cost
 from tuning.features.entry import (
     BLOCK,
     PLAIN,
@@ -34,9 +35,6 @@ from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import SharedFolder
 from tuning.records.event_log import EventSink
 
-# Frontiers kept whenever a forward pass goes through them: 2 % of the pass's time in writing buys
-# that no later trial, which unfreezes more layers, starts again at the picture.
-KEPT_IN_PASSING = ("block3_pool", "block4_pool", "block5_pool")
 # Each batch is gathered from as many places; beyond these they are made one.
 MOST_SEGMENTS = 8
 
@@ -54,8 +52,8 @@ class FeatureCache:
             object store, of which each machine keeps copies.
         dtype: `float16` (half the bytes; an entry that would overflow is kept as float32) or
             `float32`.
-        lowest: The lowest frontier that is stored, see `features.cost`; what lies below is
-            recomputed from the pictures.
+        store_from: The layer whose output is the lowest that is stored; None: what is worth it, see
+            `features.cost`. What lies below is recomputed from the pictures.
         limit: Bytes that all features may take on a machine's disk, None for no limit; the least
             recently used entries make room, but never one in use.
         verify: Whether entries are compared with their checksums before their first use.
@@ -65,7 +63,7 @@ class FeatureCache:
 
     root: Path | ObjectPath
     dtype: str = "float16"
-    lowest: str = "block3_pool"
+    store_from: str | None = None
     limit: int | None = None
     verify: bool = False
     events: EventSink | None = None
@@ -76,14 +74,19 @@ class FeatureCache:
         # Travels to workers as paths; maps would travel as their contents.
         return {**self.__dict__, "_open": {}}
 
-    def start(self, frontier: str) -> str:
+    def lowest(self, backbone: Backbone) -> str:
+        """The lowest frontier that is stored."""
+        own = self.store_from and backbone.graph.frontier_above(self.store_from)
+        return own or cost.lowest_stored(backbone)
+
+    def start(self, backbone: Backbone, frontier: str) -> str:
         """Where a network that is cut at `frontier` begins: there, or at the picture.
 
         Below `lowest` storing costs more than recomputing: the frozen layers then become a part
         of the network that is trained, and run in each step.
         """
-        order = vgg16.FRONTIERS.index
-        return frontier if order(frontier) >= order(self.lowest) else vgg16.PICTURE
+        stored = backbone.order(frontier) >= backbone.order(self.lowest(backbone))
+        return frontier if stored else PICTURE
 
     def features(
         self, split: Split | Part, backbone: Backbone, frontier: str, view: View = PLAIN
@@ -195,20 +198,21 @@ class FeatureCache:
 
     def _plan(self, entry: Entry, backbone: Backbone, wide: set[str]) -> ForwardPass | None:
         """Of what is missing all that can start at the same depth, the nearest first."""
-        order = vgg16.FRONTIERS.index
+        order, lowest = backbone.order, self.lowest(backbone)
         missing = find(self.store, entry, entry.pictures, headers_only=True).missing
         if not len(missing):
             return None
         wanted = [entry.pictures[row] for row in missing]
-        start, source = vgg16.PICTURE, None
-        for frontier in reversed(vgg16.FRONTIERS[order(self.lowest) : order(entry.frontier)]):
+        start, source = PICTURE, None
+        for frontier in reversed(backbone.frontiers[order(lowest) : order(entry.frontier)]):
             candidate = self._at(frontier, entry, backbone)
             lacks = find(self.store, candidate, wanted, headers_only=True).missing
             if len(lacks) < len(missing):
                 start, source, missing = frontier, candidate, np.delete(missing, lacks)
                 break
-        above = max(order(start) + 1, order(self.lowest))
-        passed = [f for f in KEPT_IN_PASSING if above <= order(f) < order(entry.frontier)]
+        above = max(order(start) + 1, order(lowest))
+        kept = cost.kept_in_passing(backbone)
+        passed = [f for f in kept if above <= order(f) < order(entry.frontier)]
         writers: list[SegmentWriter] = []
         for frontier in (*passed, entry.frontier):
             target = self._at(frontier, entry, backbone)
@@ -258,10 +262,10 @@ class FeatureCache:
 
     def _publish(self, job: ForwardPass, backbone: Backbone, written: PassResult) -> None:
         before = self._source(job).seconds if job.source else 0.0
-        total = vgg16.flops(job.start, job.target.frontier, backbone.image_size)
+        total = backbone.flops(job.start, job.target.frontier)
         for index, writer in enumerate(job.writers):
             end = writer.segment.entry.frontier
-            share = vgg16.flops(job.start, end, backbone.image_size) / total if total else 1.0
+            share = backbone.flops(job.start, end) / total if total else 1.0
             checksums = [block[index] for block in written.blocks]
             size = writer.publish(checksums, before + share * written.seconds)
             # One pass made them all: its time is counted once, with the deepest.

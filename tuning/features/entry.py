@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from models import vgg16
 from models.backbones import Backbone
 from tuning.data import decoded
 from tuning.data.dataset import Split
@@ -50,12 +49,14 @@ class Entry:
         split: The pictures.
         view: The view of them.
         frontier: The frontier whose output it holds.
+        row_shape: The shape of one picture's features, (H, W, C) as a rule.
     """
 
     identity: dict[str, Any]
     split: Split | Part
     view: View
     frontier: str
+    row_shape: tuple[int, ...]
 
     @property
     def key(self) -> str:
@@ -71,11 +72,6 @@ class Entry:
     def content(self) -> str:
         """Hex SHA-256 of all that the split's features depend on, in their order."""
         return hashlib.sha256(self.key.encode() + b"".join(self.pictures)).hexdigest()
-
-    @property
-    def row_shape(self) -> tuple[int, ...]:
-        """The shape of one picture's features, (H, W, C)."""
-        return tuple(vgg16.output_shape(self.frontier, self.identity["image_size"]))
 
     def __str__(self) -> str:
         return f"{self.frontier} of {self.split.name}, view {self.view}"
@@ -121,7 +117,9 @@ def identify(
         "precision": "float32",
         "format": FORMAT,
     }
-    return Entry(identity, split, view, frontier)
+    if backbone.architecture is not None:
+        identity["architecture"] = backbone.architecture
+    return Entry(identity, split, view, frontier, backbone.shape(frontier))
 
 
 def _decoding(settings: DecodeSettings) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import platform
 import time
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models import vgg16
 from models.backbones import Backbone
 from tuning.features.entry import BLOCK, Entry
 from tuning.features.segments import find
@@ -135,11 +135,10 @@ def _model(backbone: Backbone, start: str, ends: tuple[str, ...]) -> keras.Model
     """From the output at `start` to those at `ends`, compiled when it is first used."""
     import keras
 
-    whole = vgg16.section(
-        start,
-        ends[-1],
-        backbone.image_size,
-        backbone.weights.arrays,
-        preprocessing=backbone.preprocessing,
-    )
-    return keras.Model(whole.inputs, [whole.get_layer(end).output for end in ends])
+    # Section by section, since a layer's output need not be what the frontier is called after.
+    inputs = x = keras.Input(backbone.shape(start), name=start)
+    outputs = []
+    for low, high in itertools.pairwise((start, *ends)):
+        x = backbone.section(low, high)(x)
+        outputs.append(x)
+    return keras.Model(inputs, outputs)

@@ -30,10 +30,27 @@ class Kind:
     objects: bool = False
 
 
-def _source(text: str) -> str:
+def _weights(text: str) -> str:
+    name, source = split_weights(text)
+    known = source in ("imagenet", "random") or is_url(source)
+    found = source if known else _absolute(source)
+    return f"{name}={found}" if name else found
+
+
+def split_weights(text: str) -> tuple[str | None, str]:
+    """The backbone that weights are said to be of, if that is said, and where they are from."""
+    found = re.fullmatch(r"([\w-]+)=(.+)", text)
+    return (found[1], found[2]) if found else (None, text)
+
+
+def _backbone(text: str) -> str:
+    is_file = text.endswith(".keras") and not is_url(text)
+    return _absolute(text) if is_file else text
+
+
+def _absolute(text: str) -> str:
     # A file is meant where the user stands, also when workers stand elsewhere.
-    known = text in ("imagenet", "random") or is_url(text)
-    return text if known else str(Path(text).expanduser().absolute())
+    return str(Path(text).expanduser().absolute())
 
 
 def _location(text: str) -> Path | ObjectPath:
@@ -150,7 +167,8 @@ def _number(value: Any) -> str:
 TEXT = Kind(str)
 PATH = Kind(lambda text: Path(text).expanduser())
 LOCATION = Kind(_location, lambda value: getattr(value, "url", None) or str(value))
-SOURCE = Kind(_source)
+WEIGHTS = Kind(_weights)
+BACKBONE = Kind(_backbone)
 SIZE = Kind(_size_in_bytes, lambda value: str(int(value)))
 SHARE = Kind(_share, _number)
 AMOUNT = Kind(_amount, _number)

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.vgg16 import CONVS, FRONTIERS, PREPROCESSING
+from models.preprocessing import PREPROCESSINGS
 from search_spaces.experiments import NAMES
 from search_spaces.levers import SPACES
 from tuning.errors import UserError
@@ -27,7 +27,8 @@ from tuning.options.choices import (
 from tuning.options.kinds import one_of, whole
 from tuning.options.option import about, flag, option, user_error
 
-MIN_IMAGE_SIZE = 32  # pixels: VGG16 halves it five times
+MIN_IMAGE_SIZE = 32  # pixels: most backbones halve it five times
+BACKBONE = ("vgg16",)  # the article's
 RUNS = Path("runs")  # where run folders go, and copies of those in a store
 # What stands for itself where nothing is asked for. The demo is there to see the whole in a few
 # minutes, on any machine.
@@ -101,7 +102,8 @@ class Options:
         None,
         whole(MIN_IMAGE_SIZE),
         "PIXELS",
-        "side to which pictures are scaled (default 150 as the article, demo 64)",
+        "side to which pictures are scaled (default: what the largest of the backbones is made "
+        "for, with vgg16 150 as the article; demo 64)",
         group=DATA,
     )
     keep_aspect: str | None = option(
@@ -112,19 +114,31 @@ class Options:
         "without it pictures are squeezed, as in the article",
         group=DATA,
     )
-    weights: str = option(
-        "imagenet",
-        kinds.SOURCE,
-        "WHICH",
-        "of VGG16: imagenet (Keras' cache or download), random, or a file: .h5, .weights.h5, .npz",
+    backbone: tuple[str, ...] = option(
+        BACKBONE,
+        kinds.BACKBONE,
+        "NAME",
+        "the network of which layers are frozen: a name of keras.applications, module:function of "
+        "your own, or a .keras file; of several the best two on frozen features are searched "
+        "(default vgg16)",
         group=NETWORK,
+        many="+",
+    )
+    weights: tuple[str, ...] = option(
+        (),
+        kinds.WEIGHTS,
+        "WHICH",
+        "of the backbone: imagenet (Keras' cache or download), random, or a file: .h5, "
+        ".weights.h5, .npz; of several NAME=WHICH (default imagenet, or those that your own has)",
+        group=NETWORK,
+        many="+",
     )
     preprocessing: str = option(
         "rescale",
-        one_of(PREPROCESSING),
+        one_of(PREPROCESSINGS),
         "HOW",
-        f"{' or '.join(PREPROCESSING)}: pixels / 255, or as the ImageNet weights were trained; of "
-        "the article's space and experiments",
+        f"{' or '.join(PREPROCESSINGS)}: pixels / 255, or as the ImageNet weights were trained; of "
+        "VGG16 in the article's space and experiments",
         group=NETWORK,
     )
     views: int = option(
@@ -139,10 +153,10 @@ class Options:
     )
     store_from: str | None = option(
         None,
-        one_of(FRONTIERS[1:]),
+        kinds.TEXT,
         "LAYER",
         "keep the outputs of this layer and those above it; what lies below is computed again in "
-        "each step (default: what is worth its bytes, block3_pool as a rule)",
+        "each step (default: what is worth its bytes, of VGG16 block3_pool and above)",
         group=FEATURES,
     )
     cache_limit: int | None = option(
@@ -180,10 +194,10 @@ class Options:
     )
     max_unfrozen: int | None = option(
         None,
-        whole(0, len(CONVS)),
+        whole(0),
         "N",
-        "the most conv layers of VGG16 that are trained, 0 to 13 (default: those for which a trial "
-        "takes a tenth of the time, at the speed of this machine)",
+        "the most layers or blocks of the backbone that are trained, of VGG16's 13 (default: those "
+        "for which a trial takes a tenth of the time, at the speed of this machine)",
         group=SPACE,
     )
     hypermodel: Any = option(
@@ -193,7 +207,7 @@ class Options:
         "search this keras_tuner.HyperModel on the pictures instead, a class or an instance; in "
         "Python also the class or the instance itself",
         group=SPACE,
-        excludes=("space", "max_unfrozen", "preprocessing", "store_from"),
+        excludes=("backbone", "space", "max_unfrozen", "preprocessing", "store_from"),
     )
     experiments: tuple[str, ...] | None = option(
         None,
@@ -205,7 +219,15 @@ class Options:
         excludes=(
             *("set", "hypermodel", "space", "max_unfrozen", "enqueue", "warm_start", "extend"),
             *("trials", "patience", "sampler", "scheduler", "objective", "resplit"),
+            *("backbone", "no_experiments"),
         ),
+    )
+    no_experiments: bool = option(
+        False,
+        kinds.SWITCH,
+        None,
+        "leave the article's experiments out of the search",
+        group=SEARCH,
     )
     trials: int | None = option(
         None,
@@ -441,6 +463,8 @@ class Options:
         """Fills in what depends on other options; returns the values that are usual here."""
         usual: dict[str, Any] = {each.name: each.default for each in fields(self)}
         usual |= DEFAULTS if self.data else OF_THE_DEMO
+        if self.data and self.backbone != BACKBONE:
+            usual["image_size"] = None  # what they are made for, which takes Keras to know
         usual |= {"name": datetime.now().strftime("%Y-%m-%d_%H-%M-%S"), "cache": default_cache()}
         if self.experiments is not None:
             # In the article's order: fine-tuning starts from the head of the bottleneck experiment.

@@ -86,10 +86,18 @@ class Space(TypedDict):
     experiments: Sequence[str]  # the article's that the run is to have
 
 
-class Weights(TypedDict):
-    """What VGG16 starts from."""
+class _WeightsSince(TypedDict, total=False):
+    """What reports of earlier versions, of VGG16 alone, do not say."""
 
-    source: str  # "imagenet", "random", a file, or "none" where no trial had VGG16
+    backbone: str  # the name that hyperparameters have for it; of several with + between
+    title: str  # the name as people read it
+    sources: Mapping[str, str]  # of each network that a trial may have, by its name
+
+
+class Weights(_WeightsSince):
+    """What the backbone starts from."""
+
+    source: str  # "imagenet", "random", "own", a file, or "none" where no trial had a backbone
     checksum: str
     note: str | None  # what unusual weights mean for the accuracies
 

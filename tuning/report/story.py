@@ -248,7 +248,7 @@ def repeat(facts: Facts) -> Pairs:
         *_space(facts),
         ("Data", facts["data"]["root"]),
         ("Its fingerprint", facts["data"]["fingerprint"]),
-        ("VGG16 weights", f"{weights['source']}{checksum}"),
+        (f"{weights.get('title', 'VGG16')} weights", f"{weights['source']}{checksum}"),
         ("Machine", f"{hardware['machine']}, {processors}"),
         ("GPUs", ", ".join(hardware["gpus"]) or "none"),
         ("Versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),

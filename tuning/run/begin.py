@@ -15,7 +15,7 @@ from tuning.cluster.remote_events import RemoteEventLog
 from tuning.cluster.resources import resources_per_trial
 from tuning.data import decoded, labels
 from tuning.errors import UserError
-from tuning.features import FeatureCache, cost
+from tuning.features import FeatureCache
 from tuning.files.shared_folder import SharedFolder
 from tuning.options import Options, settings
 from tuning.process.interrupt import gentle
@@ -25,14 +25,14 @@ from tuning.records.mirror import Mirror
 from tuning.records.trial_log import TrialLog
 from tuning.report.live import LiveReport
 from tuning.run.choice import check_version, choose, within
-from tuning.run.describe import describe, weights_of
+from tuning.run.describe import describe
 from tuning.run.prepare import Prepared, check_name
 from tuning.run.progress import Progress
 from tuning.scheduling.limits import Machine
 from tuning.scheduling.study import count_finished, open_study
 from tuning.scheduling.tune import Run
 from tuning.scheduling.turns import experiments_of
-from tuning.scheduling.warm_start import Conditions
+from tuning.scheduling.warm_start import Conditions, known_as
 from tuning.training.context import TrialContext
 from tuning.wording import count
 
@@ -76,7 +76,8 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
         context = _context(prepared)
         machine = _machine(context, options, earlier)
         chosen = earlier.get("space") if earlier else choose(prepared, machine)
-        metadata.write(describe(options, context, chosen, command, earlier), folder)
+        networks = prepared.searched, prepared.networks
+        metadata.write(describe(options, context, *networks, chosen, command, earlier), folder)
         space = within(prepared.space, chosen)
         study = open_study(options, space, folder, trial_log, resumed, _conditions(prepared))
         if resumed and count_finished(study) < options.planned:
@@ -148,34 +149,32 @@ def _machine(
         rate = earlier["space"]["rate"] if "space" in earlier else None
     else:
         rate = matrix_rate(resources_per_trial(options.gpus_per_trial, options.cpus_per_trial))
-    return Machine(rate, context.dataset, context.views, context.cache.lowest) if rate else None
+    return Machine(rate, context) if rate else None
 
 
 def _conditions(prepared: Prepared) -> Conditions:
     return {
         "fingerprint": prepared.dataset.fingerprint,
         "image_size": prepared.dataset.image_size,
-        "weights": weights_of(prepared.options, prepared.weights)["checksum"],
-        "backbone": "vgg16",
+        **known_as(prepared.searched),
     }
 
 
 def _context(prepared: Prepared) -> TrialContext:
     options, on_cluster = prepared.options, prepared.options.address is not None
     events = prepared.folder.cache_events
-    lowest = options.store_from or cost.lowest_stored(prepared.dataset.image_size)
     return TrialContext(
         dataset=prepared.dataset,
         cache=FeatureCache(
             SharedFolder.of(options.cache).shared,
             options.feature_dtype,
-            lowest=lowest,
+            store_from=options.store_from,
             limit=options.cache_limit,
             verify=options.verify_cache,
             events=RemoteEventLog.start(events) if on_cluster else events,
             locks=LeasedLocks() if on_cluster else None,
         ),
-        weights=prepared.weights,
+        sources=prepared.sources,
         preprocessing=options.preprocessing,
         views=options.views,
         seed=options.seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from search_spaces.experiments import BACKBONE
 from search_spaces.levers import VERSIONS
 from tuning.errors import UserError
 from tuning.options import Options
@@ -32,6 +33,9 @@ def choose(prepared: Prepared, machine: Machine | None) -> facts.Space:
             *(machine.rate / 1e9, time, " ".join(found)),
         )
     experiments = space.experiments(*([options.experiments] if options.experiments else []))
+    # They are VGG16's, whatever else is searched.
+    if options.no_experiments or not any(each.name == BACKBONE for each in prepared.sources):
+        experiments = []
     return {
         "name": options.space if isinstance(space, LeverSpace) else "hypermodel",
         "version": VERSIONS[options.space] if isinstance(space, LeverSpace) else 1,

@@ -8,17 +8,20 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 
-from models.weights import IMAGENET, load
+from models.backbones import Backbone
+from models.weights import IMAGENET
 from search_spaces import experiments
+from search_spaces.experiments import BACKBONE
 from tuning.data import decoded
-from tuning.files.shared_folder import fetch_file
 from tuning.options import Options
 from tuning.options.settings import FILE as SETTINGS
 from tuning.records.facts import Space, Weights
 from tuning.records.metadata import Experiment, RunMetadata
+from tuning.scheduling.warm_start import known_as
 from tuning.training.context import TrialContext
 
 PACKAGES = ("keras", "tensorflow", "jax", "ray", "optuna", "keras-tuner", "numpy", "pillow")
@@ -27,6 +30,8 @@ PACKAGES = ("keras", "tensorflow", "jax", "ray", "optuna", "keras-tuner", "numpy
 def describe(
     options: Options,
     context: TrialContext,
+    searched: Sequence[Backbone],
+    networks: Sequence[Backbone],
     space: Space | None,
     command: str,
     earlier: RunMetadata | None,
@@ -36,6 +41,8 @@ def describe(
     Args:
         options: What the user asked for.
         context: What all trials share.
+        searched: The frozen networks that are searched.
+        networks: These, and VGG16 where the article's experiments have it beside them.
         space: What the study chooses from; None where a version began it that did not say.
         command: What the user typed, without passwords.
         earlier: What was written when the run began, None for a new one.
@@ -66,7 +73,7 @@ def describe(
             "keep_aspect": dataset.settings.keep_aspect,
             "warnings": list(earlier["data"]["warnings"] if earlier else dataset.warnings),
         },
-        "weights": weights_of(options, context.weights),
+        "weights": weights_of(searched, networks),
         **({"space": space} if space else {}),  # type: ignore[typeddict-item]
         "metric": context.metric,
         "resplit": context.resplit,
@@ -128,24 +135,37 @@ def _experiments(options: Options) -> list[Experiment]:
     ]
 
 
-def weights_of(options: Options, source: str) -> Weights:
-    """What the report says of the backbone's weights.
+def weights_of(searched: Sequence[Backbone], networks: Sequence[Backbone]) -> Weights:
+    """What the report says of the backbones' weights.
 
     Args:
-        options: What the user asked for.
-        source: Where they come from; a file that holds ImageNet's is as good as Keras' own.
+        searched: The networks that are searched; none where no trial has one.
+        networks: These, and VGG16 where the article's experiments have it beside them.
     """
-    if options.hypermodel is not None or options.experiments == ("convnet",):
-        return {"source": "none", "checksum": "", "note": None}
-    notes = {
-        "imagenet": None,
-        "random": "VGG16 carried random weights. What it was shown before decides most of what it "
-        "can do, so these accuracies say nothing of what ImageNet weights would reach.",
+    # A file that holds ImageNet's is as good as Keras' own.
+    sources = {
+        each.name: "imagenet" if each.weights.checksum == IMAGENET else each.weights.source
+        for each in networks
     }
-    other = (
-        f"VGG16 started from {Path(source).name}, not from ImageNet's weights: compare "
-        "the article's figures with care."
-    )
-    checksum = load(fetch_file(source)).checksum
-    known = "imagenet" if checksum == IMAGENET else source
-    return {"source": known, "checksum": checksum, "note": notes.get(known, other)}
+    notes = []
+    for each in searched:
+        if sources[each.name] == "random":
+            notes.append(
+                f"{each.title} carried random weights. What it was shown before decides most of "
+                "what it can do, so these accuracies say nothing of what ImageNet weights would "
+                "reach."
+            )
+        elif each.name == BACKBONE and sources[each.name] != "imagenet":
+            notes.append(
+                f"{each.title} started from {Path(each.weights.source).name}, not from ImageNet's "
+                "weights: compare the article's figures with care."
+            )
+    known = known_as(searched)
+    return {
+        "source": ", ".join(sources[each.name] for each in searched) or "none",
+        "checksum": known["weights"],
+        "note": " ".join(notes) or None,
+        "backbone": known["backbone"],
+        "title": ", ".join(each.title for each in searched) or "VGG16",
+        "sources": sources,
+    }

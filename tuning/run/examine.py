@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from models import vgg16
 from models.backbones import Backbone
 from tuning.data import labels
 from tuning.data.dataset import Dataset, Split
@@ -40,7 +39,7 @@ def examine(run: Run, ranking: list[TrialRecord]) -> dict[str, Any]:
     if backbone is None:
         return {}
     train, validation = (
-        pooled(context.cache.features(split, backbone, vgg16.TOP))
+        pooled(context.cache.features(split, backbone, backbone.top))
         for split in (data.train, data.validation)
     )
     return {
@@ -59,10 +58,10 @@ def _backbone(run: Run, ranking: list[TrialRecord]) -> Backbone | None:
     if context.hypermodel is not None:
         return None
     for record in ranking:
-        if record.hyperparameters["network"] == "vgg16":
-            found = context.backbone_for(record.hyperparameters)
+        found = context.backbone_for(record.hyperparameters)
+        if found is not None:
             whole = {each.name: each for each in (*data.train.whole, *data.validation.whole)}
-            if not any(context.cache.missing(each, found, vgg16.TOP) for each in whole.values()):
+            if not any(context.cache.missing(each, found, found.top) for each in whole.values()):
                 return found
     return None
 

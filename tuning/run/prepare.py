@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
-from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from models.weights import WeightsError, check, imagenet_file, load
+from models.backbones import Backbone
 from tuning.data import archives, dataset, demo
 from tuning.data.dataset import Dataset
 from tuning.data.decoding import DecodeSettings, Levels
@@ -19,16 +18,17 @@ from tuning.errors import UserError
 from tuning.evaluation import metrics
 from tuning.export import formats
 from tuning.files.object_store import ObjectPath
-from tuning.files.shared_folder import SharedFolder, fetch_file, fetch_folder
+from tuning.files.shared_folder import SharedFolder, fetch_folder
 from tuning.options import Options
 from tuning.process.native_output import import_keras
 from tuning.records import metadata
 from tuning.records.run_folder import RunFolder
+from tuning.run import backbones
 from tuning.scheduling import loggers
 from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.space import Space, build_space
 from tuning.scheduling.warm_start import best_points
-from tuning.training.context import NamedHyperModel, PickledHyperModel
+from tuning.training.context import NamedHyperModel, PickledHyperModel, Source
 
 NAMED = 20  # classes, in one line
 
@@ -42,7 +42,9 @@ class Prepared:
     Attributes:
         options: What the user asked for.
         dataset: The pictures.
-        weights: The source of VGG16's weights.
+        sources: Where the frozen networks are from that are searched, and then VGG16 where the
+            article's experiments have it beside others.
+        networks: The same, read.
         hypermodel: The HyperModel that is searched in place of the levers.
         space: The space that is searched.
         folder: The run folder; it may not be there yet.
@@ -52,12 +54,18 @@ class Prepared:
 
     options: Options
     dataset: Dataset
-    weights: str
+    sources: tuple[Source, ...]
+    networks: tuple[Backbone, ...]
     hypermodel: NamedHyperModel | PickledHyperModel | None
     space: Space
     folder: RunFolder
     resumed: bool
     metric: str
+
+    @property
+    def searched(self) -> tuple[Backbone, ...]:
+        """The networks that are searched."""
+        return self.networks[: len(self.options.backbone)]
 
 
 def prepare(options: Options, resumed: bool = False) -> Prepared:
@@ -70,10 +78,10 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
     check_stores(options, folder, resumed)
     if not resumed:
         check_name(options, folder)
-    try:
-        check(fetch_file(options.weights))
-    except WeightsError as error:
-        raise UserError(str(error)) from error
+    sources = backbones.sources(options)
+    if options.image_size is None:
+        import_keras()
+        options = replace(options, image_size=backbones.image_size(sources))
     divided = folder.division if resumed and folder.division.exists() else None
     data = load_data(options, _scale(options, folder), divided)
     if options.folds is not None and options.folds > (most := most_folds(data)):
@@ -86,13 +94,16 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
     loggers.check(options.log, options.dashboard)
     build_sampler(options.sampler, options.seed)
     hypermodel = pickle_hypermodel(options.hypermodel)
-    weights = choose_weights(options)
-    space = build_space(options, data, weights, hypermodel)
+    sources, networks = _networks(options, sources, data.image_size)
+    searched = networks[: len(options.backbone)]
+    depths = {each.name: len(each.units) for each in searched}
+    random = any(each.weights.source == "random" for each in searched)
+    space = build_space(options, data, depths, random, hypermodel)
     space.first_points(options)
     if options.extend and not resumed:
         best_points(options, space)
     metric = _metric(options, data, folder if resumed else None)
-    return Prepared(options, data, weights, hypermodel, space, folder, resumed, metric)
+    return Prepared(options, data, sources, networks, hypermodel, space, folder, resumed, metric)
 
 
 def check_stores(options: Options, folder: RunFolder, resumed: bool) -> None:
@@ -224,26 +235,25 @@ def _list(path: Path, root: Path) -> Path:
     return inside if not path.exists() and inside.exists() else path
 
 
-def choose_weights(options: Options) -> str:
-    """Where VGG16's weights come from; the demo does without ImageNet's where it must.
+def _networks(
+    options: Options, sources: tuple[Source, ...], image_size: int
+) -> tuple[tuple[Source, ...], tuple[Backbone, ...]]:
+    """The frozen networks; see `Prepared`.
 
     Raises:
-        UserError: If they cannot be had.
+        UserError: If one cannot be had, or no network has the layer of --store-from.
     """
     if options.experiments == ("convnet",) or options.hypermodel is not None:
-        return options.weights  # never asked for
-    if options.weights == "imagenet" and not imagenet_file().exists():
-        log.info("VGG16's ImageNet weights (59 MB) are downloaded for Keras' cache")
-    try:
-        with redirect_stdout(io.StringIO()):  # where Keras says so, in hundreds of lines
-            load(fetch_file(options.weights))
-    except WeightsError as error:
-        if options.data or options.weights != "imagenet":
-            raise UserError(str(error)) from error
-        log.warning("%s", error)
-        log.warning("The demo goes on with random weights.")
-        return "random"
-    return options.weights
+        return sources, ()  # never asked for
+    both = [*sources, *backbones.beside(options, sources)]
+    pairs = [backbones.loaded(options, each, image_size) for each in both]
+    layer, found = options.store_from, tuple(each for _, each in pairs)
+    if layer and not any(each.graph.frontier_above(layer) for each in found):
+        raise UserError(
+            f"--store-from {layer}: {found[0].name} has no such layer; it can be cut behind "
+            f"{', '.join(found[0].frontiers[1:])}."
+        )
+    return tuple(source for source, _ in pairs), found
 
 
 def pickle_hypermodel(given: Any) -> NamedHyperModel | PickledHyperModel | None:

@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models import convnet, vgg16
-from tuning.data.dataset import Dataset
+from models import convnet
+from models.units import PICTURE
+from search_spaces import levers
 from tuning.options import Options
 from tuning.scheduling.space import LeverSpace, Space
+from tuning.training.context import TrialContext
 from tuning.training.reads import MIRROR
 
 TRIAL = 0.1  # share of the time that one trial may take
@@ -33,39 +35,35 @@ class Machine:
 
     Attributes:
         rate: FLOP/s of a large matrix product on what one trial gets.
-        dataset: The pictures.
-        views: The views of a policy.
-        lowest: The lowest frontier whose features are stored.
+        context: What all trials share.
     """
 
     rate: float
-    dataset: Dataset
-    views: int
-    lowest: str
+    context: TrialContext
 
     def operations(self, hyperparameters: Mapping[str, Any]) -> float:
         """What a trial trains and evaluates, all its epochs; features that it reads not counted."""
-        size = self.dataset.image_size
-        if hyperparameters["network"] == "convnet":
-            below, trained = 0, convnet.flops(size)
+        data, backbone = self.context.dataset, self.context.backbone_for(hyperparameters)
+        if backbone is None:
+            below, trained = 0, convnet.flops(data.image_size)
         else:
-            cut = vgg16.frontier(hyperparameters["unfrozen"])
-            trained = vgg16.flops(cut, vgg16.TOP, size)
-            stored = vgg16.FRONTIERS.index(cut) >= vgg16.FRONTIERS.index(self.lowest)
-            below = 0 if stored else vgg16.flops(vgg16.PICTURE, cut, size)
-        pictures, validation = len(self.dataset.train), len(self.dataset.validation)
+            cut = backbone.frontier(hyperparameters["unfrozen"])
+            trained = backbone.flops(cut, backbone.top)
+            stored = self.context.cache.start(backbone, cut) == cut
+            below = 0 if stored else backbone.flops(PICTURE, cut)
+        pictures, validation = len(data.train), len(data.validation)
         epoch = pictures * (below + TRAINING * trained) + validation * (below + trained)
         return float(hyperparameters["epochs"] * epoch)
 
     def features(self, hyperparameters: Mapping[str, Any]) -> float:
         """What the features cost that a trial reads, if none of them is there."""
-        if hyperparameters["network"] == "convnet":
+        data, backbone = self.context.dataset, self.context.backbone_for(hyperparameters)
+        if backbone is None:
             return 0.0
-        size, pictures = self.dataset.image_size, len(self.dataset.train)
-        forward = vgg16.flops(vgg16.PICTURE, vgg16.frontier(hyperparameters["unfrozen"]), size)
-        views = min(self.views, hyperparameters["epochs"])
+        forward = backbone.flops(PICTURE, backbone.frontier(hyperparameters["unfrozen"]))
+        views = min(self.context.views, hyperparameters["epochs"])
         passes = {"none": 1, MIRROR: 2}.get(hyperparameters["augmentation"], views)
-        return float(forward * (passes * pictures + len(self.dataset.validation)))
+        return float(forward * (passes * len(data.train) + len(data.validation)))
 
     def seconds(self, hyperparameters: Mapping[str, Any]) -> float:
         """About how long a trial takes for which no features are there."""
@@ -97,11 +95,14 @@ def limits(options: Options, space: Space, machine: Machine) -> list[str]:
     seconds = available(options) or UNLIMITED
     own = space.points(options.enqueue) if options.enqueue else []
     found = []
-    depth = _depth(space, machine, TRIAL * seconds * machine.rate)
-    asked = options.max_unfrozen is not None or "unfrozen" in space.constraints.by_name
-    if not asked and depth < space.max_unfrozen:
-        depth = max([depth, *(point.get("unfrozen", 0) for point in own)])
-        found.append(f"unfrozen=0:{depth}")
+    for network, most in space.depths.items():
+        name = levers.depth_name(network, space.depths)
+        if options.max_unfrozen is not None or name in space.constraints.by_name:
+            continue
+        depth = _depth(space, network, machine, TRIAL * seconds * machine.rate)
+        if depth < most:
+            named = [point.get("unfrozen", 0) for point in own if point["network"] == network]
+            found.append(f"{name}=0:{max([depth, *named])}")
     wanted = {*_policies(space, machine, VIEWS * seconds * machine.rate)}
     wanted |= {point["augmentation"] for point in own}
     kept = [each for each in space.augmentations if each in wanted]
@@ -110,10 +111,10 @@ def limits(options: Options, space: Space, machine: Machine) -> list[str]:
     return found
 
 
-def _depth(space: LeverSpace, machine: Machine, operations: float) -> int:
+def _depth(space: LeverSpace, network: str, machine: Machine, operations: float) -> int:
     depth = 0
-    for unfrozen in range(1, space.max_unfrozen + 1):
-        point = {"network": "vgg16", "unfrozen": unfrozen, "epochs": space.epochs}
+    for unfrozen in range(1, space.depths[network] + 1):
+        point = {"network": network, "unfrozen": unfrozen, "epochs": space.epochs}
         if machine.operations(point) > operations:
             break
         depth = unfrozen
@@ -121,11 +122,15 @@ def _depth(space: LeverSpace, machine: Machine, operations: float) -> int:
 
 
 def _policies(space: LeverSpace, machine: Machine, operations: float) -> Sequence[str]:
-    point = {"network": "vgg16", "unfrozen": 0, "epochs": space.epochs, "augmentation": "none"}
-    plain, found = machine.features(point), ["none"]
+    points = [{"network": network, "unfrozen": 0, "epochs": space.epochs, "augmentation": "none"}
+              for network in space.depths]  # fmt: skip
+    found = ["none"]
     for policy in (each for each in PREFERRED if each in space.augmentations):
         # Beside the pictures as they are, which there are anyway.
-        operations -= machine.features(point | {"augmentation": policy}) - plain
+        operations -= sum(
+            machine.features(each | {"augmentation": policy}) - machine.features(each)
+            for each in points
+        )
         if operations < 0:
             break
         found.append(policy)

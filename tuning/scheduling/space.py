@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -60,7 +60,11 @@ class Space(ABC):
         """A point as an Optuna trial holds it: parameters and their distributions."""
         from search_spaces.optuna_bridge import asked
 
-        return asked(self.declare, point, self.constraints)
+        return asked(self.declare, self.named(point), self.constraints)
+
+    def named(self, point: dict[str, Any]) -> dict[str, Any]:
+        """A trial's hyperparameters as `declare` asks for them."""
+        return point
 
     def complete(self, point: dict[str, Any]) -> dict[str, Any]:
         """All hyperparameters of a point that gives some; defaults stand for others.
@@ -71,7 +75,7 @@ class Space(ABC):
         from search_spaces import points
 
         # The epochs are the search's, but a point may be copied from a report.
-        wanted = {name: value for name, value in point.items() if name != "epochs"}
+        wanted = {n: value for n, value in self.named(point).items() if n != "epochs"}
         return points.complete(self.declare, wanted, self.constraints)
 
     def first_points(self, options: Options) -> list[dict[str, Any]]:
@@ -145,25 +149,29 @@ class LeverSpace(Space):
 
     Attributes:
         epochs: The epochs of a trial that is not stopped early.
-        max_unfrozen: The most conv layers of VGG16 that are trained.
+        depths: The most units that are trained of each backbone, by its name.
         name: One of `levers.SPACES`.
-        networks: The networks that space `levers` chooses from.
+        convnet: Whether space `levers` has the small convnet beside them.
         constraints: What the user pinned or narrowed, and what the machine's speed does.
         imbalanced: Whether some classes have few pictures.
     """
 
     epochs: int
-    max_unfrozen: int = levers.DEEPEST
+    depths: Mapping[str, int] = field(default_factory=lambda: levers.ARTICLES)
     name: str = "article"
-    networks: tuple[str, ...] = levers.NETWORKS
+    convnet: bool = True
     constraints: Constraints = field(default=WHOLE)
     imbalanced: bool = False
 
     def declare(self, hp: keras_tuner.HyperParameters) -> dict[str, Any]:
         """See `levers.declare`."""
         return levers.declare(
-            hp, self.epochs, self.max_unfrozen, self.name, self.networks, self.imbalanced
+            hp, self.epochs, self.depths, self.name, self.convnet, self.imbalanced
         )
+
+    def named(self, point: dict[str, Any]) -> dict[str, Any]:
+        """A trial's hyperparameters as `declare` asks for them."""
+        return levers.named(point, self.depths)
 
     @property
     def augmentations(self) -> Sequence[str]:
@@ -177,18 +185,24 @@ class LeverSpace(Space):
             for each in EXPERIMENTS
             if each.name in names
             and self.constraints.allows(point := each.hyperparameters(self.epochs))
-            and point.get("unfrozen", 0) <= self.max_unfrozen
+            and point.get("unfrozen", 0) <= self.depths.get("vgg16", point.get("unfrozen", 0))
         ]
 
     def portfolio(self) -> list[dict[str, Any]]:
-        """Points known to be good, as far as they lie in the space."""
+        """Points known to be good, as far as they lie in the space; the first of each backbone."""
+        known = [each.point for each in PORTFOLIO]
+        others = [{**known[0], "network": name} for name in list(self.depths)[1:]]
         found: list[dict[str, Any]] = []
-        for each in PORTFOLIO if self.name != "article" else ():
+        for each in [known[0], *others, *known[1:]] if self.name != "article" else ():
             with suppress(ConstraintError):
-                point = self.complete(each.point)
-                if self.constraints.allows(point) and point not in found:
+                point = self.complete(each)
+                if self.constraints.allows(self.named(point)) and point not in found:
                     found.append(point)
         return found
+
+    def of(self, networks: Sequence[str]) -> LeverSpace:
+        """The part of it that has these backbones alone."""
+        return replace(self, depths={name: self.depths[name] for name in networks})
 
     def within(self, limits: Sequence[str]) -> LeverSpace:
         """The part of it that the machine can pay for, see `limits.limits`."""
@@ -221,7 +235,8 @@ class HyperModelSpace(Space):
 def build_space(
     options: Options,
     dataset: Dataset,
-    weights: str,
+    depths: Mapping[str, int],
+    random: bool = False,
     source: NamedHyperModel | PickledHyperModel | None = None,
 ) -> Space:
     """The space that the user asked for.
@@ -229,7 +244,8 @@ def build_space(
     Args:
         options: What the user asked for.
         dataset: The pictures.
-        weights: The source of VGG16's weights.
+        depths: The number of units of each backbone, by its name.
+        random: Whether a backbone's weights are random.
         source: The HyperModel that is searched in place of the levers.
 
     Raises:
@@ -248,16 +264,13 @@ def build_space(
         hypermodel_trial.check(hypermodel, dataset)
         found = HyperModelSpace(hypermodel, options.epochs, constraints)
     else:
-        # A network from scratch wins where the weights know nothing, and else nowhere.
-        both = weights == "random" or "network" in constraints.by_name
-        networks = levers.NETWORKS if both else levers.NETWORKS[:1]
-        deepest = levers.DEEPEST if options.max_unfrozen is None else options.max_unfrozen
         found = LeverSpace(
             options.epochs,
-            deepest,
+            _depths(options.max_unfrozen, depths),
             options.space,
-            networks,
-            constraints,
+            # A network from scratch wins where the weights know nothing, and else nowhere.
+            convnet=random or "network" in constraints.by_name,
+            constraints=constraints,
             imbalanced=is_imbalanced(np.bincount(dataset.train.labels).tolist()),
         )
     try:
@@ -267,3 +280,13 @@ def build_space(
     if options.sampler == "grid":
         found.must_be_a_grid()
     return found
+
+
+def _depths(most: int | None, depths: Mapping[str, int]) -> dict[str, int]:
+    if not depths:  # the article's convnet alone
+        return dict(levers.ARTICLES)
+    deepest = max(depths.values())
+    if most is not None and most > deepest:
+        many = " and ".join(f"{name} has {number}" for name, number in depths.items())
+        raise UserError(f"--max-unfrozen {most}: {many} layers or blocks that can be trained.")
+    return {n: units if most is None else min(most, units) for n, units in depths.items()}

@@ -11,7 +11,7 @@ import optuna
 from ray import tune
 from ray.tune.search import Searcher
 
-from search_spaces.experiments import Experiment
+from search_spaces.experiments import BACKBONE, Experiment
 from tuning.cluster import prebuild
 from tuning.cluster.ray_private import callbacks_uncounted
 from tuning.cluster.resources import Capacity, Resources, resources_per_trial
@@ -27,9 +27,9 @@ from tuning.scheduling.early_stopping import build_scheduler
 from tuning.scheduling.limits import Machine, available
 from tuning.scheduling.plateau import REPEATS, Plateau
 from tuning.scheduling.searcher import LeverSearch, ListedSearch
-from tuning.scheduling.space import Space
+from tuning.scheduling.space import LeverSpace, Space
 from tuning.scheduling.stopping import ALIKE, Failures, SearchEnd, Spending
-from tuning.scheduling.turns import EARLY, LATE, Allowance, Turns
+from tuning.scheduling.turns import BESIDE, EARLY, LATE, Allowance, Turns
 from tuning.scheduling.worker import Worker
 from tuning.training.best import load_arrays
 from tuning.training.context import TrialContext
@@ -274,7 +274,11 @@ def _turns(run: Run, share: Resources, spending: Spending) -> Turns:
         each = LATE * seconds * max(1, beside) / max(1, late)
         allowance = Allowance(each, lambda: max(spending.time, spending.money), run.machine.seconds)
     alone = options.experiments is not None
-    return Turns(run.study, run.experiments, options.planned, options.epochs, alone, allowance)
+    searched = run.space.depths if isinstance(run.space, LeverSpace) else {}
+    beside = 0 if alone or BACKBONE in searched else BESIDE
+    return Turns(
+        run.study, run.experiments, options.planned, options.epochs, alone, beside, allowance
+    )
 
 
 def _end(run: Run, spending: Spending, failures: Failures) -> SearchEnd:

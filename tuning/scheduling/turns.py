@@ -21,6 +21,7 @@ from tuning.scheduling.optuna_private import EXPERIMENT, begin_beside
 from tuning.wording import count, duration
 
 EARLY = "bottleneck"
+BESIDE = 3  # trials before the first of them, where another backbone than the article's is searched
 LATE = 0.25  # share of a budget for the others
 FEWEST = 5  # epochs, below which an experiment shows nothing
 
@@ -57,6 +58,7 @@ class Turns:
         planned: The number of trials of the run.
         epochs: The epochs of a trial.
         alone: Whether there is nothing else in the run; then all come in order and whole.
+        beside: The number of trials that come before the first.
         allowance: What a budget leaves for the last, None without one.
     """
 
@@ -65,6 +67,7 @@ class Turns:
     planned: int
     epochs: int
     alone: bool = False
+    beside: int = 0
     allowance: Allowance | None = None
 
     def next(self, exhausted: bool = False) -> optuna.Trial | None:
@@ -79,6 +82,8 @@ class Turns:
         begun = studies.count_begun(self.study)
         if waiting and not begun and not self.alone:
             return None  # the first result is another's
+        if begun < self.beside and not exhausted:
+            return None
         for experiment in self.to_come():
             early = self.alone or experiment.name == EARLY
             if early or exhausted or self._late(begun):

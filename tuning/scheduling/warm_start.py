@@ -7,7 +7,7 @@ Of others the values say nothing here: their best points are tried anew.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -15,7 +15,9 @@ import optuna
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from models.backbones import Backbone
 from search_spaces.constraints import ConstraintError
+from search_spaces.experiments import BACKBONE
 from tuning.errors import UserError
 from tuning.options import Options
 from tuning.options.option import masked
@@ -60,7 +62,22 @@ def conditions_of(known: RunMetadata) -> Conditions:
         "fingerprint": data["fingerprint"],
         "image_size": data["image_size"],
         "weights": known["weights"]["checksum"],
-        "backbone": "vgg16",
+        "backbone": known["weights"].get("backbone", BACKBONE),
+    }
+
+
+class Known(TypedDict):
+    """By what trials of frozen networks are compared."""
+
+    weights: str
+    backbone: str
+
+
+def known_as(searched: Sequence[Backbone]) -> Known:
+    """Names and checksums of the networks that are searched."""
+    return {
+        "weights": "+".join(each.weights.checksum for each in searched),
+        "backbone": "+".join(each.name for each in searched) or BACKBONE,
     }
 
 

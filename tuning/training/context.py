@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from models.backbones import Backbone
-from models.weights import load as load_weights
+from search_spaces.experiments import BACKBONE
 from tuning.data.dataset import Dataset
 from tuning.data.folds import redivided
 from tuning.features import FeatureCache
-from tuning.files.shared_folder import fetch_file
 
+FILE = ".keras"
 DIVISION = 10_000  # what tells the seeds of trials' divisions from those of others
 
 
@@ -45,15 +44,42 @@ class PickledHyperModel:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a frozen network is from.
+
+    Attributes:
+        name: The name that hyperparameters have for it.
+        network: A name of `keras.applications`, `package.module:function`, or a `.keras` file.
+        weights: The source of its weights, see `models.weights.load`.
+        folder: The folder where the module may lie, beside installed ones.
+    """
+
+    name: str
+    network: str
+    weights: str
+    folder: str = "."
+
+
+def is_users(network: str) -> bool:
+    """Whether a network is no name of `keras.applications`."""
+    return ":" in network or network.endswith(FILE)
+
+
+def vgg16_from(weights: str) -> tuple[Source, ...]:
+    """The article's frozen network alone."""
+    return (Source(BACKBONE, "VGG16", weights),)
+
+
+@dataclass(frozen=True)
 class TrialContext:
     """What all trials of a search share. Travels to worker processes; holds paths, not pixels.
 
     Attributes:
         dataset: The pictures and their splits.
         cache: The feature cache.
-        weights: The source of VGG16's weights, see `models.weights.load`.
-        preprocessing: `rescale` or `imagenet`, see `models.vgg16.preprocess`, for trials whose
-            hyperparameters do not say it.
+        sources: Where the frozen networks are from.
+        preprocessing: `rescale` or `imagenet`, see `models.preprocessing`, for trials with VGG16
+            whose hyperparameters do not say it.
         views: The number of views of an augmentation policy; epoch e trains on view e modulo this.
         seed: The seed of initial weights, dropout and the order of pictures.
         hypermodel: What is searched in place of the levers, see `hypermodel.load`.
@@ -63,7 +89,7 @@ class TrialContext:
 
     dataset: Dataset
     cache: FeatureCache
-    weights: str
+    sources: tuple[Source, ...]
     preprocessing: str = "rescale"
     views: int = 8
     seed: int = 0
@@ -82,19 +108,24 @@ class TrialContext:
             return self
         return replace(self, dataset=redivided(self.dataset, self.seed + DIVISION + number))
 
-    @cached_property
+    def backbone_for(self, hyperparameters: Mapping[str, Any]) -> Backbone | None:
+        """The frozen network of a trial, which may have a preprocessing of its own.
+
+        None for the small convnet. It is read at its first use.
+        """
+        name = hyperparameters.get("network", self.sources[0].name)
+        for source in self.sources:
+            if source.name == name:
+                return self._load(source, hyperparameters.get("preprocessing"))
+        return None
+
+    @property
     def backbone(self) -> Backbone:
-        """The frozen network of most trials, see `backbone_for`; reads the weights at first use."""
-        weights = load_weights(fetch_file(self.weights))
-        return Backbone("vgg16", weights, self.preprocessing, self.dataset.image_size)
+        """The first frozen network, as most trials have it."""
+        return self._load(self.sources[0])
 
-    def backbone_for(self, hyperparameters: Mapping[str, Any]) -> Backbone:
-        """The frozen network of a trial, which may have a preprocessing of its own."""
-        preprocessing = hyperparameters.get("preprocessing", self.preprocessing)
-        if preprocessing == self.preprocessing:
-            return self.backbone
-        return replace(self.backbone, preprocessing=preprocessing)
+    def _load(self, source: Source, preprocessing: str | None = None) -> Backbone:
+        from tuning.training.backbones import load
 
-    def __getstate__(self) -> dict[str, Any]:
-        # The weights are read again, by each worker once.
-        return {name: value for name, value in self.__dict__.items() if name != "backbone"}
+        how = preprocessing or (self.preprocessing if source.name == BACKBONE else "imagenet")
+        return load(source, self.dataset.image_size, how)

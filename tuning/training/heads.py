@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from models import vgg16
 from tuning.features.entry import digest
 from tuning.training.best import load_arrays, save_arrays
 from tuning.training.context import TrialContext
@@ -34,9 +33,10 @@ def trained_head(
     }
     alone |= {"unfrozen": 0, "augmentation": "none", "epochs": hyperparameters["head_epochs"]}
     backbone = context.backbone_for(alone)
+    assert backbone is not None
     name = digest(
         {
-            "features": context.cache.entry(context.dataset.train, backbone, vgg16.TOP).content,
+            "features": context.cache.entry(context.dataset.train, backbone, backbone.top).content,
             "labels": hashlib.sha256(context.dataset.train.labels.tobytes()).hexdigest(),
             "hyperparameters": alone,
             "seed": context.seed,

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import pickle
-import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import keras
 import keras_tuner
 
 from tuning.data.dataset import Dataset
 from tuning.errors import UserError, one_line
-from tuning.process.packages import NAMES, share_names
 from tuning.training.context import NamedHyperModel, PickledHyperModel
+from tuning.training.imported import imported
 
 
 def load(source: NamedHyperModel | PickledHyperModel, dataset: Dataset) -> keras_tuner.HyperModel:
@@ -31,7 +27,8 @@ def load(source: NamedHyperModel | PickledHyperModel, dataset: Dataset) -> keras
         UserError: Why it cannot be had.
     """
     if isinstance(source, NamedHyperModel):
-        found, spec = _imported(source), source.name
+        found = imported("--hypermodel", source.name, source.folder)
+        spec = source.name
     else:
         found = pickle.loads(source.content)
         spec = getattr(found, "__name__", type(found).__name__)
@@ -50,25 +47,6 @@ def load(source: NamedHyperModel | PickledHyperModel, dataset: Dataset) -> keras
             "tuned in `build`, also for `batch_size` and `epochs`."
         )
     return found
-
-
-def _imported(source: NamedHyperModel) -> Any:
-    spec, folder = source.name, source.folder
-    module, colon, name = spec.partition(":")
-    if not colon or not module or not name:
-        raise UserError(f"--hypermodel {spec} is not of the form package.module:Name.")
-    if folder not in sys.path:
-        sys.path.append(folder)
-    try:
-        share_names(Path(folder))
-        return getattr(importlib.import_module(module), name)
-    except UserError:
-        raise
-    except Exception as error:  # whatever the module does when it is imported
-        why = one_line(error)
-        if module in NAMES:
-            why += f" (this project has a package {module} too, which hides yours: rename it)"
-        raise UserError(f"--hypermodel {spec} cannot be imported: {why}") from error
 
 
 class _Built(keras_tuner.HyperModel):  # type: ignore[misc]

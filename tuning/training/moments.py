@@ -16,10 +16,10 @@ _known: OrderedDict[str, tuple[np.ndarray, np.ndarray]] = OrderedDict()
 
 
 def pooled(features: np.ndarray | Rows) -> np.ndarray:
-    """Features (N, H, W, C) averaged over height and width, float32 (N, C)."""
-    blocks = range(0, len(features), ROWS)
+    """Features (N, …, C) averaged over all places, float32 (N, C)."""
+    blocks, places = range(0, len(features), ROWS), tuple(range(1, len(features.shape) - 1))
     return np.concatenate(
-        [features[at : at + ROWS].astype(np.float32).mean(axis=(1, 2)) for at in blocks]
+        [features[at : at + ROWS].astype(np.float32).mean(axis=places) for at in blocks]
     )
 
 

@@ -34,8 +34,7 @@ class NetworkSpec:
     """What decides which compiled functions fit a trial; all else is variable.
 
     Attributes:
-        network: `vgg16` or `convnet`.
-        unfrozen: Number of trainable conv layers of VGG16.
+        unfrozen: Number of trainable units of the backbone.
         start: The frontier whose output goes in.
         augmented: Whether pictures are transformed on their way in.
         mixed: Whether they are blended in pairs then.
@@ -47,10 +46,9 @@ class NetworkSpec:
         batch_size: Pictures a step.
         image_size: Side of the pictures in pixels.
         classes: Number of classes.
-        backbone: VGG16 and its preprocessing, None for the small convnet.
+        backbone: The network that is frozen up to there, None for the small convnet.
     """
 
-    network: str
     unfrozen: int
     start: str
     augmented: bool
@@ -77,10 +75,8 @@ class CompiledNetwork:
     def __init__(self, spec: NetworkSpec) -> None:
         self.spec = spec
         self.user: object = None
-        self._weights = spec.backbone.weights.arrays if spec.backbone else {}
         self.model = network.trainable(
             {
-                "network": spec.network,
                 "unfrozen": spec.unfrozen,
                 "dropout": 0.0,
                 "pooling": spec.pooling,
@@ -90,8 +86,7 @@ class CompiledNetwork:
             },
             image_size=spec.image_size,
             classes=spec.classes,
-            weights=self._weights,
-            preprocessing=spec.backbone.preprocessing if spec.backbone else "rescale",
+            backbone=spec.backbone,
             start=spec.start,
             adjustable=True,
         )
@@ -140,7 +135,7 @@ class CompiledNetwork:
             class_weights: See `network.restart`.
         """
         self.user = user
-        network.restart(self.model, hyperparameters, self._weights, seed, class_weights)
+        network.restart(self.model, hyperparameters, self.spec.backbone, seed, class_weights)
         if moments is not None:
             network.standardise(self.model, *moments)
         if head:
@@ -155,7 +150,9 @@ class CompiledNetwork:
                 decay=hyperparameters["weight_decay"],
                 clip=hyperparameters["clip"],
                 average=hyperparameters["average"],
-                factors=network.factors(self.model, hyperparameters.get("layer_decay", 1.0)),
+                factors=network.factors(
+                    self.model, self.spec.backbone, hyperparameters.get("layer_decay", 1.0)
+                ),
             )
             return
         for variable, counter in zip(optimizer.variables, self._counters, strict=True):
@@ -188,8 +185,8 @@ class CompiledNetwork:
             variable.assign(value)
 
     def _changing(self) -> list[Any]:
-        masks = network.levers(self.model).seed_generator.state
-        return [*self.model.trainable_variables, *self._training.optimizer.variables, masks]
+        masks = network.random_states(self.model)
+        return [*self.model.trainable_variables, *self._training.optimizer.variables, *masks]
 
     def _kept(self) -> list[Any]:
         return network.kept(self.model)
@@ -362,7 +359,7 @@ def _without_pipeline() -> bool:
 def _is_scanned(spec: NetworkSpec) -> bool:
     # On CPU XLA computes the gradients of a convolution that stands in a loop 8 to 15 times slower
     # (https://github.com/jax-ml/jax/issues/12868).
-    without_convolutions = spec.network == "vgg16" and not spec.unfrozen
+    without_convolutions = spec.backbone is not None and spec.start == spec.backbone.top
     return keras.backend.backend() == "jax" and (without_convolutions or has_gpu())
 
 

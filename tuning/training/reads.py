@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from models import vgg16
 from models.backbones import Backbone
+from models.units import PICTURE
 from tuning.data.dataset import Split
 from tuning.data.parts import Part
 from tuning.features import PLAIN, View
@@ -52,15 +52,15 @@ class TrialReads:
     @cached_property
     def start(self) -> str:
         """The frontier where the trial's network begins; at the picture nothing is read."""
-        if self.hyperparameters["network"] != "vgg16":
-            return vgg16.PICTURE
-        return self.context.cache.start(vgg16.frontier(self.hyperparameters["unfrozen"]))
+        if self.backbone is None:
+            return PICTURE
+        cut = self.backbone.frontier(self.hyperparameters["unfrozen"])
+        return self.context.cache.start(self.backbone, cut)
 
     @cached_property
     def backbone(self) -> Backbone | None:
         """The frozen network, None for the small convnet."""
-        large = self.hyperparameters["network"] == "vgg16"
-        return self.context.backbone_for(self.hyperparameters) if large else None
+        return self.context.backbone_for(self.hyperparameters)
 
     @property
     def augmented(self) -> bool:
@@ -82,7 +82,7 @@ class TrialReads:
         standardised = self.hyperparameters.get("pooling") == "standardised"
         if self.backbone is None or not (self.hyperparameters["unfrozen"] or standardised):
             return None
-        return Reading(self.context.dataset.train, self.backbone, vgg16.TOP, PLAIN)
+        return Reading(self.context.dataset.train, self.backbone, self.backbone.top, PLAIN)
 
     def all(self) -> Iterator[Reading]:
         """Each entry; one may come twice."""
@@ -98,6 +98,6 @@ class TrialReads:
         return View(policy, epoch % self.context.views) if self.augmented else PLAIN
 
     def _reading(self, split: Split | Part, view: View) -> Reading | None:
-        if self.start == vgg16.PICTURE or self.backbone is None:
+        if self.start == PICTURE or self.backbone is None:
             return None
         return Reading(split, self.backbone, self.start, view)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from models import mixup, vgg16
+from models import mixup
 from models.augmentation import draw
+from models.units import PICTURE
 from tuning.data.dataset import Split
 from tuning.data.parts import Part, Rows
 from tuning.features import PLAIN
@@ -66,8 +67,9 @@ class TransferTrial(Trial):
         """Of pooled features as they are, where the head standardises them."""
         if self.hyperparameters.get("pooling") != "standardised":
             return None
-        assert self.reads.backbone is not None
-        plain = Reading(self.context.dataset.train, self.reads.backbone, vgg16.TOP, PLAIN)
+        backbone = self.reads.backbone
+        assert backbone is not None
+        plain = Reading(self.context.dataset.train, backbone, backbone.top, PLAIN)
         return pooled_moments(self._features(plain), self._name(plain))
 
     def _train_head(self, hyperparameters: dict[str, Any]) -> list[np.ndarray]:
@@ -116,7 +118,7 @@ class TransferTrial(Trial):
 
     def probabilities(self, split: Split | Part) -> np.ndarray:
         """Probabilities (N, classes) of a split's pictures as they are, without augmentation."""
-        if self.reads.start == vgg16.PICTURE:
+        if self.reads.start == PICTURE:
             return self._network.probabilities(split.pictures, split.fingerprint)
         assert self.reads.backbone is not None
         plain = Reading(split, self.reads.backbone, self.reads.start, PLAIN)
@@ -150,10 +152,9 @@ def _spec(reads: TrialReads) -> NetworkSpec:
     unfrozen = hyperparameters.get("unfrozen", 0)
     on_todays_recipe = "warmup" in hyperparameters
     return NetworkSpec(
-        network=hyperparameters["network"],
         unfrozen=unfrozen,
         start=reads.start,
-        augmented=reads.start == vgg16.PICTURE and reads.augmented,
+        augmented=reads.start == PICTURE and reads.augmented,
         mixed="mixup" in hyperparameters,
         penalties=tuple(name for name in ("l1", "l2") if name in hyperparameters),
         width=hyperparameters.get("width"),

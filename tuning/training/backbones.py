@@ -1,0 +1,94 @@
+"""Frozen networks from wherever they are: Keras', a user's module, a file."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+
+from models import backbones
+from models.backbones import Backbone
+from models.graph import GraphError
+from models.weights import WeightsError
+from tuning.errors import UserError, one_line
+from tuning.files.shared_folder import fetch_file
+from tuning.training.context import FILE, Source, is_users
+from tuning.training.imported import imported
+
+KEPT = 4  # in a process
+
+
+@functools.lru_cache(maxsize=KEPT)
+def load(source: Source, image_size: int | None, preprocessing: str = "imagenet") -> Backbone:
+    """A frozen network with its weights.
+
+    Args:
+        source: Where it is from.
+        image_size: Side of the pictures in pixels; None: what the network is made for.
+        preprocessing: What pixels go through before a network of `keras.applications`.
+
+    Raises:
+        UserError: Why it cannot be had.
+    """
+    weights = fetch_file(source.weights)
+    try:
+        if not is_users(source.network):
+            size = image_size or backbones.usual_size(source.network)
+            return backbones.load(source.network, size, weights, preprocessing)
+        found = _users(source)
+        if isinstance(found, Backbone):
+            size = image_size or found.image_size
+            same = weights == "own" and size == found.image_size
+            return found if same else found.at(size, weights)
+        return backbones.of_model(found, source.name, image_size=image_size, weights=weights)
+    except (backbones.UnknownNetwork, GraphError, WeightsError) as error:
+        raise UserError(f"--backbone {source.network}: {error}") from error
+    except ValueError as error:  # Keras' own, of a size that is too small
+        raise UserError(f"--backbone {source.network}: {one_line(error)}") from error
+
+
+def usual_size(source: Source) -> int:
+    """Side of the pictures, in pixels, that a network is made for.
+
+    Raises:
+        UserError: If there is no such network.
+    """
+    if not is_users(source.network):
+        try:
+            return backbones.usual_size(source.network)
+        except backbones.UnknownNetwork as error:
+            raise UserError(f"--backbone {source.network}: {error}") from error
+    found = _users(source)
+    return found.image_size if isinstance(found, Backbone) else backbones.size_of(found)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _users(source: Source) -> Backbone | keras.Model:
+    spec = source.network
+    with keras.device("cpu"):  # trials may fill the GPU
+        if spec.endswith(FILE):
+            found = _read(spec)
+        else:
+            function = imported("--backbone", spec, source.folder)
+            try:
+                found = function() if callable(function) else function
+            except Exception as error:  # whatever it does
+                raise UserError(f"--backbone {spec} cannot be made: {one_line(error)}") from error
+    if not isinstance(found, Backbone | keras.Model):
+        raise UserError(
+            f"--backbone {spec} is {type(found).__name__}, but must be, or return, a keras.Model "
+            "or a models.backbones.Backbone."
+        )
+    return replace(found, name=source.name) if isinstance(found, Backbone) else found
+
+
+def _read(place: str) -> keras.Model:
+    path = Path(fetch_file(place))
+    if not path.is_file():
+        raise UserError(f"--backbone {place}: there is no such file.")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # whatever Keras, zipfile and h5py stumble over
+        raise UserError(f"--backbone {place} cannot be read: {one_line(error)}") from error
