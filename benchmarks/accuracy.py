@@ -33,7 +33,8 @@ from search_spaces.experiments import EXPERIMENTS
 from search_spaces.portfolio import PORTFOLIO
 from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
 SIZE = 150

@@ -42,7 +42,8 @@ from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.records.event_log import EventLog
 from tuning.report.gather import cache_statistics
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 
 SIZE = 150
 DROPOUTS = (0.5, 0.3)

@@ -26,7 +26,8 @@ from models.convnet import convnet
 from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
 

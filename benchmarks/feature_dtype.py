@@ -24,7 +24,8 @@ import numpy as np
 from search_spaces import levers
 from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
 SIZE = 96

@@ -24,7 +24,8 @@ from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.scheduling.early_stopping import FIRST_RUNG, REDUCTION
 from tuning.scheduling.space import LeverSpace
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
 PER_CLASS, SIZE = (1000, 400), 150

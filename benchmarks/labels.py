@@ -27,8 +27,9 @@ from tuning.evaluation import doubts
 from tuning.evaluation.frozen_head import fit, out_of_fold
 from tuning.evaluation.learning import learning_curve
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
 from tuning.training.moments import pooled
+from tuning.training.source import vgg16_from
 
 PER_CLASS, SIZE = (1000, 400), 150
 FLIPPED = 0.03

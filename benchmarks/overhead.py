@@ -25,7 +25,8 @@ from tuning.cluster.joining import connected
 from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.process.native_output import import_keras
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 
 
 class Nothing(tune.Trainable):  # type: ignore[misc]

@@ -36,7 +36,8 @@ from tuning.data import dataset, demo
 from tuning.data.dataset import Dataset
 from tuning.features import FeatureCache
 from tuning.scheduling.space import LeverSpace
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
 # Heads: a trial takes seconds, so that several ways and seeds can be compared on two cores.

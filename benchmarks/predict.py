@@ -28,7 +28,8 @@ from tuning.data import dataset
 from tuning.data.decoding import decode
 from tuning.export import classifier, model
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 
 POINTS = {
     "convnet": {"network": "convnet", "dropout": 0.5},

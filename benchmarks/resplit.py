@@ -27,7 +27,8 @@ from tuning.data.dataset import Dataset, Split
 from tuning.data.parts import Part
 from tuning.features import FeatureCache
 from tuning.scheduling.space import LeverSpace
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 from tuning.wording import interval
 

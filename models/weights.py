@@ -75,7 +75,9 @@ def names(layer_name: str, layer: keras.layers.Layer) -> list[str]:
         parts = variable.path.split("/")
         # What stands in the path before the layer's own name depends on where it was built.
         within = parts[len(parts) - parts[::-1].index(layer.name) :] if layer.name in parts else []
-        name = "/".join([layer_name, *(within or parts[-1:])])
+        # What has no name of its own Keras counts in a process.
+        own = [re.sub(r"_\d+$", "", part) for part in within or parts[-1:]]
+        name = "/".join([layer_name, *own])
         found.append(name if name not in found else f"{name}_{len(found)}")
     return found
 

@@ -14,7 +14,8 @@ from tuning.data import dataset
 from tuning.data.decoding import AS_IN_THE_ARTICLE, DecodeSettings
 from tuning.export.model import export
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 
 SIZE = 48
 CONVNET = {"network": "convnet", "dropout": 0.5}

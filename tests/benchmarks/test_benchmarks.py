@@ -16,7 +16,8 @@ from tuning.cluster.joining import connected
 from tuning.data import dataset
 from tuning.data.demo import CLASSES, draw
 from tuning.features import FeatureCache, View
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COUNTS = {"train": 16, "validation": 8, "test": 2}  # of each class

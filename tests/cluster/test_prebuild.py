@@ -18,7 +18,8 @@ from tuning.data import dataset
 from tuning.features import FeatureCache, View
 from tuning.records.event_log import EventLog
 from tuning.report.gather import cache_statistics
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 
 pytestmark = pytest.mark.slow
 POINTS = [each.hyperparameters(3) for each in EXPERIMENTS]

@@ -7,7 +7,8 @@ from search_spaces import levers
 from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset, demo
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
 

@@ -19,7 +19,8 @@ from tuning.features import PLAIN, FeatureCache
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import TrialLog
 from tuning.report.gather import cache_statistics
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
 CONVNET, BOTTLENECK, FINE_TUNE = EXPERIMENTS

@@ -21,7 +21,8 @@ from tuning.errors import UserError
 from tuning.export import card, classifier, formats
 from tuning.export.model import export, refresh_card
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
 # Loads models where this project is not, and writes what they say of pictures of two sizes.

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models import backbones, vgg16
-from models.graph import PICTURE, Graph, GraphError
+from models.graph import Graph, GraphError
+from models.units import PICTURE
 
 # Graphs are Keras' own, whatever computes; networks take JAX a minute, operation by operation.
 once = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="seen with TensorFlow")
@@ -93,12 +94,13 @@ def separating(graph):
     return found
 
 
-def assert_halves_make_the_whole(graph, model, size, step=1):
+def assert_halves_make_the_whole(model, size, step=1):
+    backbone = backbones.of_model(model, "own", image_size=size)
     pictures = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3)).astype("float32")
     whole = np.asarray(model(pictures, training=False))
-    for frontier in graph.frontiers[1:-1:step]:
-        prefix = graph.section(PICTURE, frontier)
-        suffix = graph.section(frontier, graph.frontiers[-1])
+    for frontier in backbone.frontiers[1:-1:step]:
+        prefix = backbone.section(PICTURE, frontier)
+        suffix = backbone.section(frontier, backbone.top, trainable=True)
         said = np.asarray(suffix(prefix(pictures, training=False), training=False))
         np.testing.assert_allclose(said, whole, rtol=1e-4, atol=1e-5 * np.abs(whole).max())
 
@@ -125,7 +127,7 @@ def test_of_any_network_both_halves_make_the_whole(pieces, jump):
         if any(id(each) in alone for each in step.outputs) and since:
             stretches, since = stretches + 1, False
     assert len(graph.units) == stretches
-    assert_halves_make_the_whole(graph, model, 4)
+    assert_halves_make_the_whole(model, 4)
 
 
 def test_the_cuts_of_vgg16_are_those_of_its_table():
@@ -159,7 +161,7 @@ def test_known_networks_may_be_cut_at_every_frontier(name, few):
     for frontier in graph.frontiers[1:-1]:
         behind = graph.section(frontier, graph.frontiers[-1]).layers
         assert not any(isinstance(each, preprocessing) for each in behind)
-    assert_halves_make_the_whole(graph, model, size, len(graph.units) // 3 if few else 1)
+    assert_halves_make_the_whole(model, size, len(graph.units) // 3 if few else 1)
 
 
 def test_operations_are_counted_where_kernels_are_applied():
@@ -187,7 +189,7 @@ def test_what_cannot_be_cut_is_refused():
     with pytest.raises(GraphError, match="no layer with a kernel"):
         Graph(keras.Model(one, one + 1)).frontiers  # noqa: B018
     graph = Graph(keras.Model(one, conv()(conv()(one))))
-    with pytest.raises(GraphError, match="does not lie before"):
+    with pytest.raises(GraphError, match="lies behind"):
         graph.section(graph.frontiers[1], PICTURE)
 
 

@@ -27,7 +27,8 @@ from tuning.report.clock import Clock
 from tuning.report.live import LiveReport
 from tuning.report.trust import optimism
 from tuning.run.describe import describe
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 
 METADATA = "opening.json"
 POINT = {"network": "vgg16", "unfrozen": 0, "augmentation": "none", "dropout": 0.5, "epochs": 2}

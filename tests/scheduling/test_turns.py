@@ -19,7 +19,8 @@ from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.searcher import LeverSearch
 from tuning.scheduling.space import LeverSpace
 from tuning.scheduling.turns import Allowance, Turns
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 
 SPACE = LeverSpace(6, {"vgg16": 3}, "levers", False)
 CONVNET, BOTTLENECK, FINE_TUNE = (each.name for each in EXPERIMENTS)

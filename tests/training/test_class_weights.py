@@ -11,7 +11,8 @@ from tuning.evaluation import metrics
 from tuning.features import FeatureCache
 from tuning.training import networks
 from tuning.training.class_weights import class_weights
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
 LABELS = np.array([0] * 90 + [1] * 9 + [2])

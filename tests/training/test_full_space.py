@@ -13,8 +13,9 @@ from tuning.data import dataset
 from tuning.export.model import export
 from tuning.features import FeatureCache
 from tuning.training import networks
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
 from tuning.training.networks import probabilities
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
 ARTICLE = {"label_smoothing": 0.0, "optimizer": "rmsprop"}

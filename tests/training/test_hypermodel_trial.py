@@ -20,8 +20,9 @@ from tuning.errors import UserError
 from tuning.features import FeatureCache
 from tuning.scheduling.space import HyperModelSpace
 from tuning.training import hypermodel_trial
-from tuning.training.context import NamedHyperModel, TrialContext, vgg16_from
+from tuning.training.context import NamedHyperModel, TrialContext
 from tuning.training.hypermodel import load
+from tuning.training.source import vgg16_from
 from tuning.training.trial import TrialError, score
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -283,7 +284,8 @@ from search_spaces.points import complete
 from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.training import hypermodel_trial
-from tuning.training.context import NamedHyperModel, TrialContext, vgg16_from
+from tuning.training.context import NamedHyperModel, TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.hypermodel import load
 
 def resident():

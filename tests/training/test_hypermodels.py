@@ -22,8 +22,9 @@ from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.scheduling.space import HyperModelSpace
 from tuning.training import hypermodel_trial
-from tuning.training.context import NamedHyperModel, TrialContext, vgg16_from
+from tuning.training.context import NamedHyperModel, TrialContext
 from tuning.training.hypermodel import load
+from tuning.training.source import vgg16_from
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 SHAPE = (32, 32, 3)

@@ -15,8 +15,9 @@ from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.training import networks
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
 from tuning.training.networks import Batches
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 from tuning.training.trial import score
 
@@ -136,7 +137,8 @@ from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset
 from tuning.features import FeatureCache
 from tuning.training import networks
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
 def resident():

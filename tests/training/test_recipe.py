@@ -9,8 +9,9 @@ from search_spaces.portfolio import PORTFOLIO
 from tuning.data import dataset
 from tuning.export.model import export
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
 from tuning.training.networks import probabilities
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 from tuning.training.trial import score
 

@@ -18,7 +18,8 @@ from tuning.data import dataset
 from tuning.data.folds import fold
 from tuning.features import FeatureCache
 from tuning.training import networks, scan
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
 CONVNET, BOTTLENECK, FINE_TUNE = (each.hyperparameters(2) for each in EXPERIMENTS)

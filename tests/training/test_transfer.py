@@ -12,8 +12,9 @@ from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset
 from tuning.export.model import export
 from tuning.features import FeatureCache
-from tuning.training.context import TrialContext, vgg16_from
+from tuning.training.context import TrialContext
 from tuning.training.networks import Batches, probabilities
+from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 from tuning.training.trial import TrialError, score
 

@@ -20,7 +20,7 @@ from tuning.errors import UserError
 from tuning.files.shared_folder import fetch_file
 from tuning.options import Options
 from tuning.options.kinds import split_weights
-from tuning.training.context import FILE, Source, is_users, vgg16_from
+from tuning.training.source import FILE, Source, is_users, vgg16_from
 
 log = logging.getLogger(__name__)
 

@@ -28,7 +28,8 @@ from tuning.scheduling import loggers
 from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.space import Space, build_space
 from tuning.scheduling.warm_start import best_points
-from tuning.training.context import NamedHyperModel, PickledHyperModel, Source
+from tuning.training.context import NamedHyperModel, PickledHyperModel
+from tuning.training.source import Source
 
 NAMED = 20  # classes, in one line
 

@@ -14,8 +14,8 @@ from models.graph import GraphError
 from models.weights import WeightsError
 from tuning.errors import UserError, one_line
 from tuning.files.shared_folder import fetch_file
-from tuning.training.context import FILE, Source, is_users
 from tuning.training.imported import imported
+from tuning.training.source import FILE, Source, is_users
 
 KEPT = 4  # in a process
 

@@ -14,8 +14,8 @@ from search_spaces.experiments import BACKBONE
 from tuning.data.dataset import Dataset
 from tuning.data.folds import redivided
 from tuning.features import FeatureCache
+from tuning.training.source import Source
 
-FILE = ".keras"
 DIVISION = 10_000  # what tells the seeds of trials' divisions from those of others
 
 
@@ -41,33 +41,6 @@ class PickledHyperModel:
     """
 
     content: bytes
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a frozen network is from.
-
-    Attributes:
-        name: The name that hyperparameters have for it.
-        network: A name of `keras.applications`, `package.module:function`, or a `.keras` file.
-        weights: The source of its weights, see `models.weights.load`.
-        folder: The folder where the module may lie, beside installed ones.
-    """
-
-    name: str
-    network: str
-    weights: str
-    folder: str = "."
-
-
-def is_users(network: str) -> bool:
-    """Whether a network is no name of `keras.applications`."""
-    return ":" in network or network.endswith(FILE)
-
-
-def vgg16_from(weights: str) -> tuple[Source, ...]:
-    """The article's frozen network alone."""
-    return (Source(BACKBONE, "VGG16", weights),)
 
 
 @dataclass(frozen=True)
