@@ -368,7 +368,9 @@ def networks(context):
 
 def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
     options = Options(data=photos, trials=7, epochs=3, price=2.5)
-    known = describe(options, context, *networks(context), SPACE, "python tuning/search.py", None)
+    known = describe(
+        options, context, *networks(context), SPACE, [], "python tuning/search.py", None
+    )
     metadata.write(known, folder := RunFolder(tmp_path))
     assert known == metadata.read(folder)
     facts = report.check(gathered(tmp_path))
@@ -394,7 +396,9 @@ def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
 
 def test_experiments_are_known_by_their_mark(photos, context, tmp_path):
     folder = RunFolder(tmp_path)
-    known = describe(Options(data=photos, epochs=3), context, *networks(context), SPACE, "", None)
+    known = describe(
+        Options(data=photos, epochs=3), context, *networks(context), SPACE, [], "", None
+    )
     metadata.write(known, folder)
     (_, bottleneck, _) = known["experiments"]
     log = TrialLog(folder.trials)
@@ -411,7 +415,9 @@ def test_experiments_are_known_by_their_mark(photos, context, tmp_path):
 
 def test_experiments_of_earlier_versions_are_known_by_their_values(photos, context, tmp_path):
     folder = RunFolder(tmp_path)
-    known = describe(Options(data=photos, epochs=3), context, *networks(context), None, "", None)
+    known = describe(
+        Options(data=photos, epochs=3), context, *networks(context), None, [], "", None
+    )
     assert "space" not in known
     metadata.write(known, folder)
     (_, bottleneck, _) = known["experiments"]

@@ -76,7 +76,27 @@ class Data(Decoding):
     warnings: Sequence[str]  # broken files, pictures that are in two splits
 
 
-class Space(TypedDict):
+class Screened(TypedDict):
+    """A frozen network that might be searched, by a linear head on its features."""
+
+    name: str  # that hyperparameters have for it
+    title: str
+    parameters: int
+    flops: int  # of one picture
+    accuracy: float  # validation
+    interval: Interval
+    score: float  # of the search's metric
+    seconds: float  # of the pass of all pictures and the head
+    searched: bool  # whether trials may have it
+
+
+class _SpaceSince(TypedDict, total=False):
+    """What runs of earlier versions do not say."""
+
+    networks: Sequence[str]  # the frozen networks that are searched, the best first
+
+
+class Space(_SpaceSince):
     """What a study chooses from, fixed before its first proposal."""
 
     name: str  # `article`, `levers` or `full`; `hypermodel` for a user's
@@ -337,6 +357,7 @@ class _Since(TypedDict, total=False):
     """What runs of earlier versions do not say."""
 
     space: Space
+    screening: Sequence[Screened]  # of several frozen networks, the best first; else empty
     metric: str  # what the search went by: accuracy, balanced_accuracy, …, recall:CLASS
     resplit: bool  # whether each trial had a division into training and validation of its own
     shown: Sequence[Sheet]  # one for each policy of the trials, the best trial's first

@@ -62,6 +62,7 @@ def gather(folder: RunFolder) -> Facts:
         "learning_curve": found.learning_curve if found else None,
         "metric": known.get("metric", "accuracy"),
         "resplit": known.get("resplit", False),
+        "screening": known.get("screening", []),
         **({"space": known["space"]} if "space" in known else {}),  # type: ignore[typeddict-item]
     }
 

@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from tuning import wording
 from tuning.records.facts import Facts
-from tuning.report import better, cost, levers, mistakes, objectives, story, trust
+from tuning.report import backbones, better, cost, levers, mistakes, objectives, story, trust
 from tuning.report.advice import advice
 
 MOST_ROWS = 500  # the best ones; a longer table is slow to sort, and trials.csv has them all
@@ -71,6 +71,7 @@ def _environment() -> jinja2.Environment:
         trust=trust,
         levers=levers,
         mistakes=mistakes,
+        backbones=backbones,
         better=better,
         cost=cost,
         objectives=objectives,

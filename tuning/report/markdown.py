@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from tuning import wording
 from tuning.records.facts import Facts, Score
-from tuning.report import better, cost, levers, mistakes, objectives, story, trust
+from tuning.report import backbones, better, cost, levers, mistakes, objectives, story, trust
 from tuning.report.advice import advice
 
 
@@ -20,6 +20,7 @@ def markdown(facts: Facts) -> str:
         _advice(facts),
         ["## The answer", *_answer(facts)],
         ["## Against the article", *_experiments(facts)] if facts["experiments"] else [],
+        ["## Which frozen network", *_backbones(facts)] if backbones.known(facts) else [],
         ["## Why believe it", *_trust(facts)],
         ["## Which lever did what", *_levers(judged)],
         ["## What it gets wrong", *_wrong(facts)],
@@ -94,6 +95,10 @@ def _experiments(facts: Facts) -> list[str]:
         rows.append(["Best of the search", wording.MISSING, *found, *[wording.MISSING] * 3])
     about = escape(f"{story.ARTICLE} {story.VERDICT}")
     return [about, table(header, rows), escape(story.gain(facts))]
+
+
+def _backbones(facts: Facts) -> list[str]:
+    return [escape(backbones.sentence(facts)), table(backbones.HEADER, backbones.rows(facts))]
 
 
 def _trust(facts: Facts) -> list[str]:

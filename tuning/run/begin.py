@@ -20,6 +20,7 @@ from tuning.files.shared_folder import SharedFolder
 from tuning.options import Options, settings
 from tuning.process.interrupt import gentle
 from tuning.records import metadata, outcome
+from tuning.records.facts import Screened
 from tuning.records.metadata import RunMetadata
 from tuning.records.mirror import Mirror
 from tuning.records.trial_log import TrialLog
@@ -28,6 +29,7 @@ from tuning.run.choice import check_version, choose, within
 from tuning.run.describe import describe
 from tuning.run.prepare import Prepared, check_name
 from tuning.run.progress import Progress
+from tuning.run.screen import screen
 from tuning.scheduling.limits import Machine
 from tuning.scheduling.study import count_finished, open_study
 from tuning.scheduling.tune import Run
@@ -75,9 +77,14 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
             log.info("Ray's dashboard: %s", dashboard)
         context = _context(prepared)
         machine = _machine(context, options, earlier)
-        chosen = earlier.get("space") if earlier else choose(prepared, machine)
+        screening = (
+            earlier.get("screening", []) if earlier else _screen(prepared, context, progress)
+        )
+        chosen = earlier.get("space") if earlier else choose(prepared, machine, screening)
         networks = prepared.searched, prepared.networks
-        metadata.write(describe(options, context, *networks, chosen, command, earlier), folder)
+        metadata.write(
+            describe(options, context, *networks, chosen, screening, command, earlier), folder
+        )
         space = within(prepared.space, chosen)
         study = open_study(options, space, folder, trial_log, resumed, _conditions(prepared))
         if resumed and count_finished(study) < options.planned:
@@ -150,6 +157,16 @@ def _machine(
     else:
         rate = matrix_rate(resources_per_trial(options.gpus_per_trial, options.cpus_per_trial))
     return Machine(rate, context) if rate else None
+
+
+def _screen(prepared: Prepared, context: TrialContext, progress: Progress) -> list[Screened]:
+    """What the frozen networks can by themselves, where there are several."""
+    options = prepared.options
+    if len(prepared.searched) < 2:
+        return []
+    share = resources_per_trial(options.gpus_per_trial, options.cpus_per_trial)
+    with progress.console.status("frozen networks look at the pictures"):
+        return screen(prepared, context, share, progress.ahead, lambda: False)
 
 
 def _conditions(prepared: Prepared) -> Conditions:

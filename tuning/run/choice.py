@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from search_spaces.experiments import BACKBONE
 from search_spaces.levers import VERSIONS
 from tuning.errors import UserError
 from tuning.options import Options
 from tuning.records import facts
+from tuning.records.facts import Screened
 from tuning.run.prepare import Prepared
 from tuning.scheduling.limits import UNLIMITED, Machine, available, limits
 from tuning.scheduling.space import LeverSpace, Space
@@ -17,14 +19,20 @@ from tuning.wording import duration
 log = logging.getLogger(__name__)
 
 
-def choose(prepared: Prepared, machine: Machine | None) -> facts.Space:
+def choose(
+    prepared: Prepared, machine: Machine | None, screening: Sequence[Screened]
+) -> facts.Space:
     """The choice of a new run; says what the machine is too slow for.
 
     Args:
         prepared: What the run begins with.
         machine: The machine that trials run on, None where nothing depends on it.
+        screening: What was seen of several frozen networks.
     """
     options, space = prepared.options, prepared.space
+    networks = [each["name"] for each in screening if each["searched"]]
+    if networks and isinstance(space, LeverSpace):
+        space = space.of(networks)
     found = limits(options, space, machine) if machine else []
     if machine and found:
         time = duration(available(options) or UNLIMITED)
@@ -42,12 +50,15 @@ def choose(prepared: Prepared, machine: Machine | None) -> facts.Space:
         "limits": found,
         "rate": machine.rate if machine else None,
         "experiments": [each.name for each in experiments],
+        "networks": list(space.depths) if isinstance(space, LeverSpace) else [],
     }
 
 
 def within(space: Space, chosen: facts.Space | None) -> Space:
     """The space as it was chosen; None: by a version that fixed nothing."""
-    return space.within(chosen["limits"]) if chosen and isinstance(space, LeverSpace) else space
+    if not chosen or not isinstance(space, LeverSpace):
+        return space
+    return space.of(chosen.get("networks", list(space.depths))).within(chosen["limits"])
 
 
 def check_version(options: Options, chosen: facts.Space | None) -> None:

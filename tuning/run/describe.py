@@ -19,7 +19,7 @@ from search_spaces.experiments import BACKBONE
 from tuning.data import decoded
 from tuning.options import Options
 from tuning.options.settings import FILE as SETTINGS
-from tuning.records.facts import Space, Weights
+from tuning.records.facts import Screened, Space, Weights
 from tuning.records.metadata import Experiment, RunMetadata
 from tuning.scheduling.warm_start import known_as
 from tuning.training.context import TrialContext
@@ -33,6 +33,7 @@ def describe(
     searched: Sequence[Backbone],
     networks: Sequence[Backbone],
     space: Space | None,
+    screening: list[Screened],
     command: str,
     earlier: RunMetadata | None,
 ) -> RunMetadata:
@@ -44,6 +45,7 @@ def describe(
         searched: The frozen networks that are searched.
         networks: These, and VGG16 where the article's experiments have it beside them.
         space: What the study chooses from; None where a version began it that did not say.
+        screening: What was seen of the networks that might be searched.
         command: What the user typed, without passwords.
         earlier: What was written when the run began, None for a new one.
     """
@@ -77,6 +79,7 @@ def describe(
         **({"space": space} if space else {}),  # type: ignore[typeddict-item]
         "metric": context.metric,
         "resplit": context.resplit,
+        "screening": screening,
         "experiments": earlier["experiments"] if earlier else _experiments(options),
     }
 
