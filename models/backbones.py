@@ -111,9 +111,10 @@ class Backbone:
     def restore(self, section: keras.Model) -> None:
         """Gives a section the network's own weights again."""
         for layer in section.layers:
-            arrays = [self.weights.arrays[name] for name in weight_files.names(layer.name, layer)]
-            if arrays:
-                layer.set_weights(arrays)
+            names = weight_files.names(layer.name, layer)
+            for name, variable in zip(names, layer.weights, strict=True):
+                # A depthwise kernel is kept as (H, W, 1, C) or as (H, W, C, 1).
+                variable.assign(np.reshape(self.weights.arrays[name], variable.shape))
 
     def at(self, image_size: int, weights: str = "own") -> Backbone:
         """The same network for pictures of another size, or with other weights.

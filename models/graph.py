@@ -9,6 +9,7 @@ The one method of Keras that is not public is `Function._run_through_graph`, by 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -322,12 +323,39 @@ class Graph:
 
 
 def _copy(operation: Any, name: str, drops: bool) -> Any:
+    if isinstance(operation, keras.layers.Normalization) and not operation.weights:
+        # Its mean and variance are tensors, which Keras' converter to ONNX takes for inputs.
+        deviation = np.maximum(np.sqrt(np.ravel(operation.input_variance)), keras.config.epsilon())
+        scale, mean = 1 / deviation, np.ravel(operation.input_mean)
+        return keras.layers.Rescaling(scale.tolist(), (-mean * scale).tolist(), name=name)
+    if getattr(operation, "activation", None) is keras.activations.gelu and not operation.weights:
+        return functools.partial(_gelu, name=name)
     config = _config(operation)
+    if _is_depthwise(operation):
+        # Keras has TensorFlow compile a convolution in groups by XLA, which no converter to ONNX
+        # takes; this one computes the same, from a kernel of another shape.
+        for key in ("filters", "groups", "kernel_initializer", "kernel_regularizer"):
+            del config[key]
+        del config["kernel_constraint"]
+        return keras.layers.DepthwiseConv2D(**config | {"name": name})
     if not drops:  # of what has weights too
         config |= {key: 0.0 for key in _DROPPING if isinstance(config.get(key), float)}
     if "name" in config:
         config["name"] = name
     return operation.__class__.from_config(config)
+
+
+def _gelu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """As Keras', of which TensorFlow makes an operation that ONNX has not."""
+    inside = keras.Input(x.shape[1:])
+    # A model of its own, since its operations have names that Keras counts.
+    told = 0.5 * inside * (1.0 + keras.ops.erf(inside * 0.5**0.5))
+    return keras.Model(inside, told, name=name)(x)
+
+
+def _is_depthwise(operation: Any) -> bool:
+    conv = isinstance(operation, keras.layers.Conv2D) and operation.groups > 1
+    return conv and operation.groups == operation.filters and operation.kernel.shape[-2] == 1
 
 
 # What layers call the share that they drop in training.

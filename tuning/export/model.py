@@ -49,8 +49,10 @@ def export(
         from tuning.training import hypermodel_trial
         from tuning.training.hypermodel import load as load_hypermodel
 
-        hypermodel = load_hypermodel(context.hypermodel, dataset)
-        model = hypermodel_trial.whole(hypermodel, hyperparameters, weights, dataset)
+        backbone = context.backbone if context.sources else None
+        features = backbone.shape(backbone.top) if backbone else None
+        hypermodel = load_hypermodel(context.hypermodel, dataset, features)
+        model = hypermodel_trial.whole(hypermodel, hyperparameters, weights, dataset, backbone)
     else:
         model = _whole(context, hyperparameters, weights)
     folder.mkdir(parents=True, exist_ok=True)

@@ -463,7 +463,7 @@ class Options:
         """Fills in what depends on other options; returns the values that are usual here."""
         usual: dict[str, Any] = {each.name: each.default for each in fields(self)}
         usual |= DEFAULTS if self.data else OF_THE_DEMO
-        if self.data and self.backbone != BACKBONE:
+        if self.data and (self.backbone != BACKBONE or self.hypermodel is not None):
             usual["image_size"] = None  # what they are made for, which takes Keras to know
         usual |= {"name": datetime.now().strftime("%Y-%m-%d_%H-%M-%S"), "cache": default_cache()}
         if self.experiments is not None:

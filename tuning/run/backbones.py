@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -20,24 +20,31 @@ from tuning.errors import UserError
 from tuning.files.shared_folder import fetch_file
 from tuning.options import Options
 from tuning.options.kinds import split_weights
+from tuning.options.options import DEFAULTS
 from tuning.training.source import FILE, Source, is_users, vgg16_from
 
 log = logging.getLogger(__name__)
 
 
-def sources(options: Options) -> tuple[Source, ...]:
+def sources(options: Options, networks: Sequence[str]) -> tuple[Source, ...]:
     """The networks that are searched, in the user's order.
+
+    Args:
+        options: What the user asked for.
+        networks: The networks, as --backbone takes them; a HyperModel has one or none.
 
     Raises:
         UserError: If two have one name, or weights are of none, or cannot be had.
     """
-    names = [_name(each) for each in options.backbone]
+    if not networks:
+        return ()
+    names = [_name(each) for each in networks]
     for name in names:
         if names.count(name) > 1 or name == CONVNET:
             raise UserError(f"--backbone: two networks are called {name}; rename one.")
     given = _given(options.weights, names)
     found = []
-    for name, network in zip(names, options.backbone, strict=True):
+    for name, network in zip(names, networks, strict=True):
         usual = "own" if is_users(network) else "imagenet"
         found.append(Source(name, network, given.get(name, usual), os.getcwd()))
     for each in found:
@@ -69,6 +76,8 @@ def image_size(found: Iterable[Source]) -> int:
     from tuning.training.backbones import usual_size
 
     sizes = {each.name: usual_size(each) for each in found}
+    if not sizes:  # a HyperModel that takes pictures
+        return int(DEFAULTS["image_size"])
     largest = max(sizes, key=lambda name: sizes[name])
     log.info("Pictures are scaled to %d pixels, as %s takes them", sizes[largest], largest)
     return sizes[largest]

@@ -55,10 +55,11 @@ def examine(run: Run, ranking: list[TrialRecord]) -> dict[str, Any]:
 
 def _backbone(run: Run, ranking: list[TrialRecord]) -> Backbone | None:
     context, data = run.context, run.context.dataset
-    if context.hypermodel is not None:
-        return None
-    for record in ranking:
-        found = context.backbone_for(record.hyperparameters)
+    for record in ranking if context.sources else ():
+        if context.hypermodel is None:
+            found = context.backbone_for(record.hyperparameters)
+        else:
+            found = context.backbone
         if found is not None:
             whole = {each.name: each for each in (*data.train.whole, *data.validation.whole)}
             if not any(context.cache.missing(each, found, found.top) for each in whole.values()):

@@ -79,7 +79,8 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
     check_stores(options, folder, resumed)
     if not resumed:
         check_name(options, folder)
-    sources = backbones.sources(options)
+    hypermodel = pickle_hypermodel(options.hypermodel)
+    sources = backbones.sources(options, _backbones(options, hypermodel))
     if options.image_size is None:
         import_keras()
         options = replace(options, image_size=backbones.image_size(sources))
@@ -94,12 +95,12 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
     formats.check_formats(options.export)
     loggers.check(options.log, options.dashboard)
     build_sampler(options.sampler, options.seed)
-    hypermodel = pickle_hypermodel(options.hypermodel)
     sources, networks = _networks(options, sources, data.image_size)
     searched = networks[: len(options.backbone)]
     depths = {each.name: len(each.units) for each in searched}
     random = any(each.weights.source == "random" for each in searched)
-    space = build_space(options, data, depths, random, hypermodel)
+    features = networks[0].shape(networks[0].top) if networks else None
+    space = build_space(options, data, depths, random, hypermodel, features)
     space.first_points(options)
     if options.extend and not resumed:
         best_points(options, space)
@@ -236,6 +237,23 @@ def _list(path: Path, root: Path) -> Path:
     return inside if not path.exists() and inside.exists() else path
 
 
+def _backbones(
+    options: Options, hypermodel: NamedHyperModel | PickledHyperModel | None
+) -> tuple[str, ...]:
+    """The frozen networks that are asked for, as --backbone takes them.
+
+    Raises:
+        UserError: If the HyperModel cannot be had, or has none that can.
+    """
+    if hypermodel is None:
+        return options.backbone
+    import_keras()
+    from tuning.training.hypermodel import backbone_of
+
+    own = backbone_of(hypermodel)
+    return (own,) if own else ()
+
+
 def _networks(
     options: Options, sources: tuple[Source, ...], image_size: int
 ) -> tuple[tuple[Source, ...], tuple[Backbone, ...]]:
@@ -244,7 +262,7 @@ def _networks(
     Raises:
         UserError: If one cannot be had, or no network has the layer of --store-from.
     """
-    if options.experiments == ("convnet",) or options.hypermodel is not None:
+    if options.experiments == ("convnet",) or not sources:
         return sources, ()  # never asked for
     both = [*sources, *backbones.beside(options, sources)]
     pairs = [backbones.loaded(options, each, image_size) for each in both]

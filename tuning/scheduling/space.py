@@ -238,6 +238,7 @@ def build_space(
     depths: Mapping[str, int],
     random: bool = False,
     source: NamedHyperModel | PickledHyperModel | None = None,
+    features: tuple[int, ...] | None = None,
 ) -> Space:
     """The space that the user asked for.
 
@@ -247,6 +248,7 @@ def build_space(
         depths: The number of units of each backbone, by its name.
         random: Whether a backbone's weights are random.
         source: The HyperModel that is searched in place of the levers.
+        features: The shape of what its models take of a picture, where it has a backbone.
 
     Raises:
         UserError: If a hyperparameter or a value does not exist, or the HyperModel cannot be had.
@@ -260,8 +262,8 @@ def build_space(
         from tuning.training import hypermodel_trial
         from tuning.training.hypermodel import load
 
-        hypermodel = load(source, dataset)
-        hypermodel_trial.check(hypermodel, dataset)
+        hypermodel = load(source, dataset, features)
+        hypermodel_trial.check(hypermodel, dataset, features)
         found = HyperModelSpace(hypermodel, options.epochs, constraints)
     else:
         found = LeverSpace(

@@ -1,8 +1,9 @@
 """Trials of any `keras_tuner.HyperModel`, trained on the pictures of the search.
 
-The HyperModel's `build` says what is tuned, and compiles a classifier of pictures in 0..255. It may
-ask for `batch_size` and `epochs` as well: a trial trains with them. One with a `fit` of its own is
-not taken, because what it asks for there would be known only after the training.
+The HyperModel's `build` says what is tuned, and compiles a classifier of pictures in 0..255. With
+an attribute `backbone` it is one of the features of that network, which are computed once for all
+trials. It may ask for `batch_size` and `epochs` as well: a trial trains with them. One with a `fit`
+of its own is not taken, because what it asks for there would be known only after the training.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import keras_tuner
 import numpy as np
 from keras import ops
 
+from models.backbones import Backbone
 from models.network import resized
+from models.units import PICTURE
 from search_spaces.constraints import ConstraintError
 from search_spaces.optuna_bridge import to_hyperparameters
 from tuning.data.dataset import Dataset, Split
@@ -28,6 +31,7 @@ from tuning.training import networks
 from tuning.training.context import TrialContext
 from tuning.training.hypermodel import load
 from tuning.training.keras_private import unshare
+from tuning.training.reads import HyperModelReads
 from tuning.training.trial import Trial, TrialError
 
 BATCH_SIZE = 32  # Keras' own default
@@ -59,15 +63,22 @@ def declare(
     return space
 
 
-def check(hypermodel: keras_tuner.HyperModel, dataset: Dataset) -> None:
+def check(
+    hypermodel: keras_tuner.HyperModel, dataset: Dataset, features: tuple[int, ...] | None = None
+) -> None:
     """Builds the model of the default values and sees whether it can be trained on the pictures.
+
+    Args:
+        hypermodel: The HyperModel.
+        dataset: The pictures.
+        features: The shape of what its models take of a picture, where it has a backbone.
 
     Raises:
         UserError: Why it cannot.
     """
     try:
         with keras.device("cpu"):
-            _classifier(hypermodel, {}, dataset)
+            _classifier(hypermodel, {}, dataset, features)
     except TrialError as error:
         raise UserError(f"--hypermodel: {error}") from error
     finally:
@@ -88,7 +99,7 @@ class HyperModelTrial(Trial):
     """One model of a HyperModel, trained epoch by epoch.
 
     Args:
-        context: What all trials share; its cache and weights are not used.
+        context: What all trials share; its cache is used where the HyperModel has a backbone.
         hyperparameters: The trial's, by name, as the space of `declare` returns them.
         hypermodel: The builder of the model, None for the context's.
     """
@@ -100,12 +111,15 @@ class HyperModelTrial(Trial):
         hypermodel: keras_tuner.HyperModel | None = None,
     ) -> None:
         super().__init__(context, hyperparameters)
+        backbone = context.backbone if context.sources else None
+        self._reads = HyperModelReads(context, backbone)
+        features = backbone.shape(backbone.top) if backbone else None
         if hypermodel is None:
             assert context.hypermodel is not None
-            hypermodel = load(context.hypermodel, context.dataset)
+            hypermodel = load(context.hypermodel, context.dataset, features)
         _clear()
         keras.utils.set_random_seed(context.seed)
-        self.model, self._form = _classifier(hypermodel, hyperparameters, context.dataset)
+        self.model, self._form = _classifier(hypermodel, hyperparameters, context.dataset, features)
         unshare(self.model.optimizer)
         self.model.optimizer.build(self.model.trainable_variables)
 
@@ -137,7 +151,7 @@ class HyperModelTrial(Trial):
         train = self.context.dataset.train
         size = int(self.hyperparameters.get("batch_size", BATCH_SIZE))
         labels = self._form(train.labels)
-        batches = _Batches(train.pictures, labels, self.order(size), size)
+        batches = _Batches(self._inputs(train), labels, self.order(size), size)
         history = self.model.fit(batches, epochs=1, shuffle=False, verbose=0).history
         named = [values[0] for name, values in history.items() if "acc" in name]
         if named:
@@ -150,7 +164,16 @@ class HyperModelTrial(Trial):
     def probabilities(self, split: Split | Part) -> np.ndarray:
         """Probabilities (N, classes) of a split's pictures."""
         network = SimpleNamespace(predict_on_batch=self._predict)
-        return networks.probabilities(network, split.pictures)
+        return networks.probabilities(network, self._inputs(split))
+
+    def _inputs(self, split: Split | Part) -> np.ndarray | Rows:
+        """What the model takes of a split."""
+        reading = self._reads.of(split)
+        if reading is None:
+            return split.pictures
+        return self.context.cache.features(
+            reading.split, reading.backbone, reading.frontier, reading.view
+        )
 
     def _predict(self, pictures: np.ndarray) -> np.ndarray:
         said = self.model.predict_on_batch(pictures.astype("float32"))
@@ -158,7 +181,7 @@ class HyperModelTrial(Trial):
 
 
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Pictures in 0..255 as floats, with their labels, in a given order."""
+    """Pictures in 0..255, or features, as floats, with their labels, in a given order."""
 
     def __init__(
         self, pictures: np.ndarray | Rows, labels: np.ndarray, order: np.ndarray, size: int
@@ -178,7 +201,10 @@ Form = Callable[[np.ndarray], np.ndarray]  # of labels: class numbers (N,) to wh
 
 
 def _classifier(
-    hypermodel: keras_tuner.HyperModel, hyperparameters: dict[str, Any], dataset: Dataset
+    hypermodel: keras_tuner.HyperModel,
+    hyperparameters: dict[str, Any],
+    dataset: Dataset,
+    features: tuple[int, ...] | None = None,
 ) -> tuple[keras.Model, Form]:
     """The model of these values, and the form of labels that its loss takes.
 
@@ -188,7 +214,7 @@ def _classifier(
     classes, size = len(dataset.classes), dataset.image_size
     try:
         model = hypermodel.build(to_hyperparameters(hyperparameters))
-        said = model(np.zeros((1, size, size, 3), "float32"))
+        said = model(np.zeros((1, *(features or (size, size, 3))), "float32"))
     except Exception as error:  # whatever a combination of values leads to
         raise TrialError(f"the model cannot be built: {one_line(error)}") from error
     if not model.compiled or model.loss is None or model.optimizer is None:
@@ -224,15 +250,17 @@ def whole(
     hyperparameters: dict[str, Any],
     weights: list[np.ndarray],
     dataset: Dataset,
+    backbone: Backbone | None = None,
 ) -> keras.Model:
-    """A trial's model with these weights, and resizing before it.
+    """A trial's model with these weights, and resizing before it, and its backbone.
 
     Returns:
         A model from pictures (B, height, width, 3) of any size in 0..255 to probabilities, (B, 1)
         or (B, classes) as the HyperModel's. It loads without this project; without the
         HyperModel's, if that has no layers of its own.
     """
-    model, _ = _classifier(hypermodel, hyperparameters, dataset)
+    features = backbone.shape(backbone.top) if backbone else None
+    model, _ = _classifier(hypermodel, hyperparameters, dataset, features)
     model.set_weights(weights)
     squashed = functools.partial(_squashed, model)
     if getattr(model, "inputs", None):
@@ -240,4 +268,6 @@ def whole(
         model = keras.Model(model.inputs, model.outputs[0], name=model.name)
     inputs = keras.Input((None, None, 3), name="pictures")
     x = resized(inputs, dataset.image_size, dataset.settings.keep_aspect)
+    if backbone is not None:
+        x = backbone.section(PICTURE, backbone.top)(x)
     return keras.Model(inputs, squashed(model(x)), name="foreign_classifier")
