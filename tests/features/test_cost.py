@@ -11,7 +11,9 @@ BACKBONE = backbones.load("vgg16", 150, "random")
 
 @pytest.mark.parametrize("size", [48, 64, 100, 150, 224, 299])
 def test_block3_pool_and_above_are_stored(size):
-    assert cost.lowest_stored(backbones.load("vgg16", size, "random")) == "block3_pool"
+    backbone = backbones.load("vgg16", size, "random")
+    above = backbone.frontiers[backbone.order("block3_pool") :]
+    assert cost.stored(backbone) == list(above)
 
 
 def test_the_tables_figures_are_right():
@@ -33,9 +35,24 @@ def test_the_tables_figures_are_right():
 
 
 def test_the_price_of_a_byte_moves_the_border():
-    assert cost.lowest_stored(BACKBONE, worth=10) == "block1_conv1"
-    assert cost.lowest_stored(BACKBONE, worth=100_000) == "block4_pool"
-    assert cost.lowest_stored(BACKBONE, worth=1e9) == vgg16.TOP
+    assert cost.stored(BACKBONE, worth=10)[0] == "block1_conv1"
+    assert cost.stored(BACKBONE, worth=100_000)[0] == "block4_pool"
+    assert cost.stored(BACKBONE, worth=1e9) == [vgg16.TOP]
+
+
+def test_of_blocks_that_widen_inside_the_ends_are_stored(tmp_path):
+    """What is cut inside a block begins at the end of the one below."""
+    backbone = backbones.load("mobilenetv2", 224, "random")
+    stored = cost.stored(backbone)
+    assert stored[-1] == backbone.top
+    widths = {each: backbone.shape(each)[-1] for each in backbone.frontiers}
+    inside = [each for each in backbone.frontiers[1:-1] if widths[each] == 960]
+    assert inside
+    assert not set(inside) & set(stored)
+    for each in inside:
+        start = FeatureCache(tmp_path).start(backbone, each)
+        assert start in stored
+        assert 0 < backbone.flops(start, each) < 0.1 * backbone.flops(PICTURE, each)
 
 
 @pytest.mark.parametrize("unfrozen", range(14))

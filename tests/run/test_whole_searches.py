@@ -232,6 +232,56 @@ def test_few_pictures_of_a_class_are_searched_by_balanced_accuracy(asked, photos
     assert facts["cross_validation"]["mean"] < 0.95  # no share that the commonest class gives
 
 
+def test_of_several_backbones_the_best_two_are_searched(asked, place):
+    """One of them sees nothing; a network of the user's own needs no weights."""
+    folder, words = asked(
+        *("networks", "--backbone", "users_networks:blind", "vgg16", "users_networks:network"),
+        *("--weights", "vgg16=random", "--trials", "4", "--epochs", "1", "--no-experiments"),
+    )
+    assert main(words) == 0
+    facts = json.loads((folder / "report.json").read_text())
+    rows = facts["screening"]
+    assert [each["name"] for each in rows if each["searched"]] == [r["name"] for r in rows[:2]]
+    assert rows[0]["score"] >= rows[1]["score"] >= rows[2]["score"]
+    assert {each["name"]: each["accuracy"] for each in rows}["blind"] == 0.5
+    assert {each["name"]: each["parameters"] for each in rows}["vgg16"] == 14_714_688
+    used = {trial["hyperparameters"]["network"] for trial in facts["trials"]}
+    assert used == {each["name"] for each in rows[:2]}
+    assert facts["space"]["networks"] == [each["name"] for each in rows[:2]]
+    assert not any(each["trial"] is not None for each in facts["experiments"])
+    study = optuna.load_study(study_name="networks", storage=f"sqlite:///{folder / 'study.db'}")
+    for trial in study.trials:
+        network = trial.user_attrs["hyperparameters"]["network"]
+        assert {n for n in trial.params if "unfrozen" in n} == {f"{network}/unfrozen"}
+    text = (folder / "report.md").read_text()
+    assert "## Which frozen network" in text
+    assert "The best trial of" in text
+    assert "| users_networks:network |" not in text
+    # What goes on keeps to what was chosen, and is told apart from a search of one of them.
+    again = Path(words[words.index("--runs") + 1])
+    assert main(["--resume", "networks", "--runs", str(again), "--trials", "5"]) == 0
+    resumed = json.loads((folder / "report.json").read_text())
+    assert resumed["screening"] == rows
+    assert len(resumed["trials"]) == 5
+
+
+def test_a_hypermodel_on_the_features_of_a_backbone(asked, place):
+    folder, words = asked(
+        *("features", "--hypermodel", "users_networks:OnFeatures"),
+        *("--trials", "2", "--epochs", "2"),
+    )
+    words = [word for word in words if word not in ("--weights", "random")]
+    assert main(words) == 0
+    facts = json.loads((folder / "report.json").read_text())
+    assert facts["best"]["validation"]["accuracy"] > 0
+    assert facts["weights"]["sources"] == {"network": "own"}
+    assert facts["cache"]["passes_saved"] > 0
+    assert facts["cache"]["multiples"] == 0
+    assert facts["doubts"]["pictures"] == 72
+    card = (folder / "best" / "card.md").read_text()
+    assert "HyperModel of the user's" in card
+
+
 def test_several_objectives_give_a_front(search):
     folder, code, said = search(
         "front",

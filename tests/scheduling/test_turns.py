@@ -55,6 +55,13 @@ def test_without_a_budget_the_long_ones_come_last(planned, expected):
     assert order(planned)[0] == expected
 
 
+def test_beside_another_backbone_they_come_after_three_trials():
+    found, _ = order(9, beside=3)
+    first = next(place for place, name in enumerate(found) if name)
+    assert first == 3
+    assert set(found) == {None, "convnet", "bottleneck", "fine_tune"}
+
+
 def test_where_nothing_is_known_to_be_good_the_bottleneck_comes_first():
     found, _ = order(5, space=LeverSpace(6, {"vgg16": 3}))
     assert found == [BOTTLENECK, None, None, CONVNET, FINE_TUNE]

@@ -1,9 +1,9 @@
 """Any backbone is trained on cached features as it is without them, and exported as it was."""
 
-import dataclasses
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -113,36 +113,10 @@ def test_trained_on_cached_features_and_taken_home_it_is_the_same(network, photo
         np.testing.assert_allclose(onnx(pictures)[:, 0], wanted, atol=1e-4)
 
 
-MODULE = """
-import keras
-
-def network(drop=0.3):
-    inputs = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(inputs)
-    x = x + keras.layers.Dropout(drop)(keras.layers.Conv2D(8, 3, padding="same")(x))
-    x = keras.layers.Conv2D(12, 3, strides=2, padding="same", activation="relu")(x)
-    model = keras.Model(inputs, keras.layers.BatchNormalization()(x))
-    model.preprocessing = keras.layers.Rescaling(1 / 255)
-    model.image_size = 48
-    return model
-
-def backbone():
-    from models.backbones import of_model
-    return of_model(network(), "anything", image_size=32, preprocessing=network().preprocessing)
-
-def number():
-    return 3
-
-def broken():
-    raise ZeroDivisionError("no network today")
-"""
-
-
-@pytest.fixture(scope="module")
-def module(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("users")
-    (folder / "users_networks.py").write_text(MODULE)
-    return str(folder)
+@pytest.fixture
+def module():
+    """The folder of `users_networks`."""
+    return str(Path(__file__).resolve().parents[1])
 
 
 def source(module, name, weights="own"):
@@ -190,7 +164,7 @@ def test_what_a_network_drops_is_the_same_again_and_after_a_pause(photos, tmp_pa
     """Dropout of the network itself; a trial that goes on from its state draws what it would."""
     data = dataset.load(photos, cache=tmp_path, image_size=48, per_class=(16, 8))
     features = FeatureCache(tmp_path / "features", "float32")
-    context = TrialContext(data, features, (dataclasses.replace(source(module, "network")),))
+    context = TrialContext(data, features, (source(module, "network"),))
     depths = {"network": 3}
     given = {"network": "network", "unfrozen": 3, "augmentation": "none"}
     levers_of = levers.complete(given, 3, depths=depths, space="levers", convnet=False)

@@ -17,12 +17,14 @@ from search_spaces.constraints import ConstraintError, check_constraints, parse_
 from search_spaces.points import complete
 from tuning.data import dataset
 from tuning.errors import UserError
+from tuning.export.model import export
 from tuning.features import FeatureCache
+from tuning.records.event_log import EventLog
 from tuning.scheduling.space import HyperModelSpace
 from tuning.training import hypermodel_trial
 from tuning.training.context import NamedHyperModel, TrialContext
-from tuning.training.hypermodel import load
-from tuning.training.source import vgg16_from
+from tuning.training.hypermodel import backbone_of, load
+from tuning.training.source import Source
 from tuning.training.trial import TrialError, score
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -109,7 +111,7 @@ def module(tmp_path_factory):
 def context(photos, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     data = dataset.load(photos, cache=cache, image_size=32, per_class=(24, 10))
-    return TrialContext(data, FeatureCache(cache), vgg16_from("random"))
+    return TrialContext(data, FeatureCache(cache), ())
 
 
 @pytest.fixture
@@ -267,7 +269,7 @@ def test_a_trial_that_diverges_says_so(context, small):
 
 def test_more_classes_than_two(three_classes, cache, module):
     data = dataset.load(three_classes, cache=cache, image_size=32)
-    context = TrialContext(data, FeatureCache(cache), vgg16_from("random"))
+    context = TrialContext(data, FeatureCache(cache), ())
     small = load(NamedHyperModel("users_models:Small", module), data)
     for loss in ("sparse", "categorical", "logits"):
         trial = hypermodel_trial.HyperModelTrial(context, point(small, loss=loss), small)
@@ -282,18 +284,20 @@ import json, resource, sys
 from pathlib import Path
 from search_spaces.points import complete
 from tuning.data import dataset
+from tuning.export.model import export
 from tuning.features import FeatureCache
+from tuning.records.event_log import EventLog
 from tuning.training import hypermodel_trial
 from tuning.training.context import NamedHyperModel, TrialContext
-from tuning.training.source import vgg16_from
-from tuning.training.hypermodel import load
+from tuning.training.source import Source
+from tuning.training.hypermodel import backbone_of, load
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 
 photos, cache, module = map(Path, sys.argv[1:])
 data = dataset.load(photos, cache=cache, image_size=32, per_class=(8, 8))
-context = TrialContext(data, FeatureCache(cache), vgg16_from("random"))
+context = TrialContext(data, FeatureCache(cache), ())
 small = load(NamedHyperModel("users_models:Small", str(module)), data)
 declared, sizes = hypermodel_trial.declare(small, 1), []
 for number in range(16):
@@ -316,3 +320,36 @@ def test_memory_does_not_grow_from_trial_to_trial(photos, cache, module):
     assert done.returncode == 0, done.stderr
     sizes = json.loads(done.stdout.splitlines()[-1])
     assert sizes[-1] < 1.1 * sizes[5], [size // 2**20 for size in sizes]
+
+
+def test_models_of_features_read_them_from_the_cache_and_are_taken_home_whole(
+    photos, cache, tmp_path
+):
+    data = dataset.load(photos, cache=cache, image_size=48, per_class=(12, 6))
+    tests = str(ROOT / "tests")
+    source = Source("network", "users_networks:network", "own", tests)
+    named = NamedHyperModel("users_networks:OnFeatures", tests)
+    assert backbone_of(named) == "users_networks:network"
+    events = EventLog(tmp_path / "cache.jsonl")
+    features = FeatureCache(cache, "float32", events=events)
+    context = TrialContext(data, features, (source,), hypermodel=named)
+    shape = context.backbone.shape(context.backbone.top)
+    model = load(named, data, shape)
+    values = complete(hypermodel_trial.declare(model, 2), {"units": 8})
+    trial = hypermodel_trial.HyperModelTrial(context, values)
+    for _ in range(2):
+        trial.run_epoch()
+    built = [each["split"] for each in events.read() if each["event"] == "build"]
+    assert sorted(built) == ["train", "validation"]
+    prefix = context.backbone.section("picture", context.backbone.top)
+    pictures = np.asarray(data.validation.pictures)
+    wanted = trial.model.predict(prefix.predict(pictures, verbose=0), verbose=0)
+    said = trial.probabilities(data.validation)
+    np.testing.assert_allclose(said, wanted, atol=1e-5)
+    whole, _ = export(context, values, trial.weights, tmp_path / "best")
+    np.testing.assert_allclose(whole.predict(pictures, verbose=0), said, atol=1e-4)
+
+
+def test_a_backbone_that_is_no_name_is_said_in_a_line():
+    with pytest.raises(UserError, match="its attribute `backbone` is int, but must be text"):
+        backbone_of(NamedHyperModel("users_networks:OnNothing", str(ROOT / "tests")))

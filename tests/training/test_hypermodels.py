@@ -24,7 +24,6 @@ from tuning.scheduling.space import HyperModelSpace
 from tuning.training import hypermodel_trial
 from tuning.training.context import NamedHyperModel, TrialContext
 from tuning.training.hypermodel import load
-from tuning.training.source import vgg16_from
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 SHAPE = (32, 32, 3)
@@ -188,7 +187,7 @@ def test_what_is_not_tunable_keeps_its_defaults():
 @pytest.mark.slow
 def test_xception_trains_on_photos(photos, cache):
     data = dataset.load(photos, cache=cache, image_size=32, per_class=(16, 8))
-    context = TrialContext(data, FeatureCache(cache), vgg16_from("random"))
+    context = TrialContext(data, FeatureCache(cache), ())
     hypermodel = load(NamedHyperModel("keras_tuner.applications:HyperXception", "."), data)
     constraints = parse_constraints(
         ["num_residual_blocks=2", "sep_num_filters=128", "learning_rate=0.001"]

@@ -52,8 +52,8 @@ class FeatureCache:
             object store, of which each machine keeps copies.
         dtype: `float16` (half the bytes; an entry that would overflow is kept as float32) or
             `float32`.
-        store_from: The layer whose output is the lowest that is stored; None: what is worth it, see
-            `features.cost`. What lies below is recomputed from the pictures.
+        store_from: The layer whose output is stored, and those of all above it; None: what is worth
+            it, see `features.cost`. The rest is recomputed.
         limit: Bytes that all features may take on a machine's disk, None for no limit; the least
             recently used entries make room, but never one in use.
         verify: Whether entries are compared with their checksums before their first use.
@@ -74,19 +74,20 @@ class FeatureCache:
         # Travels to workers as paths; maps would travel as their contents.
         return {**self.__dict__, "_open": {}}
 
-    def lowest(self, backbone: Backbone) -> str:
-        """The lowest frontier that is stored."""
+    def stored(self, backbone: Backbone) -> list[str]:
+        """The frontiers that are stored, from the picture on."""
         own = self.store_from and backbone.graph.frontier_above(self.store_from)
-        return own or cost.lowest_stored(backbone)
+        return list(backbone.frontiers[backbone.order(own) :]) if own else cost.stored(backbone)
 
     def start(self, backbone: Backbone, frontier: str) -> str:
-        """Where a network that is cut at `frontier` begins: there, or at the picture.
+        """Where a network that is cut at `frontier` begins: there, if it is stored.
 
-        Below `lowest` storing costs more than recomputing: the frozen layers then become a part
-        of the network that is trained, and run in each step.
+        Else storing costs more than recomputing: the network begins at the nearest that is stored
+        below, or at the picture, and the frozen layers from there on are a part of it and run in
+        each step.
         """
-        stored = backbone.order(frontier) >= backbone.order(self.lowest(backbone))
-        return frontier if stored else PICTURE
+        below = backbone.frontiers[: backbone.order(frontier) + 1]
+        return next((each for each in reversed(below) if each in self.stored(backbone)), PICTURE)
 
     def features(
         self, split: Split | Part, backbone: Backbone, frontier: str, view: View = PLAIN
@@ -198,21 +199,20 @@ class FeatureCache:
 
     def _plan(self, entry: Entry, backbone: Backbone, wide: set[str]) -> ForwardPass | None:
         """Of what is missing all that can start at the same depth, the nearest first."""
-        order, lowest = backbone.order, self.lowest(backbone)
+        order, stored = backbone.order, self.stored(backbone)
         missing = find(self.store, entry, entry.pictures, headers_only=True).missing
         if not len(missing):
             return None
         wanted = [entry.pictures[row] for row in missing]
         start, source = PICTURE, None
-        for frontier in reversed(backbone.frontiers[order(lowest) : order(entry.frontier)]):
+        for frontier in reversed([each for each in stored if order(each) < order(entry.frontier)]):
             candidate = self._at(frontier, entry, backbone)
             lacks = find(self.store, candidate, wanted, headers_only=True).missing
             if len(lacks) < len(missing):
                 start, source, missing = frontier, candidate, np.delete(missing, lacks)
                 break
-        above = max(order(start) + 1, order(lowest))
-        kept = cost.kept_in_passing(backbone)
-        passed = [f for f in kept if above <= order(f) < order(entry.frontier)]
+        kept = [each for each in cost.kept_in_passing(backbone) if each in stored]
+        passed = [each for each in kept if order(start) < order(each) < order(entry.frontier)]
         writers: list[SegmentWriter] = []
         for frontier in (*passed, entry.frontier):
             target = self._at(frontier, entry, backbone)

@@ -10,9 +10,10 @@ byte):
     block2_conv1  1.8     block3_pool   49.8    block5_conv1  151
     block2_pool   12.1    block4_conv1  27.2    block5_pool   808
 
-There is a gap between block3_conv2 and block4_conv1, wherever the threshold lies in it. With the
-2 cores of a laptop, 16 kFLOP a byte mean that a GiB spares 75 s whenever it is read. The top is
-always stored: all heads are trained on it.
+So VGG16 is stored from block3_pool on; what is cut below begins at the picture. Of networks whose
+blocks widen inside, the ends of blocks are stored and what is cut between them begins at the one
+below. With the 2 cores of a laptop, 16 kFLOP a byte mean that a GiB spares 75 s whenever it is
+read. The top is always stored: all heads are trained on it.
 """
 
 from __future__ import annotations
@@ -32,14 +33,13 @@ def spared(backbone: Backbone, frontier: str, bytes_per_number: int = 2) -> floa
     return backbone.flops(PICTURE, frontier) / stored
 
 
-def lowest_stored(backbone: Backbone, worth: float = WORTH) -> str:
-    """The lowest frontier from which on all are worth storing; those below are recomputed."""
-    lowest = backbone.top
-    for frontier in reversed(backbone.frontiers):
-        if frontier == PICTURE or (frontier != backbone.top and spared(backbone, frontier) < worth):
-            break
-        lowest = frontier
-    return lowest
+def stored(backbone: Backbone, worth: float = WORTH) -> list[str]:
+    """The frontiers that are worth storing, from the picture on; others are recomputed."""
+    return [
+        each
+        for each in backbone.frontiers[1:]
+        if each == backbone.top or spared(backbone, each) >= worth
+    ]
 
 
 def kept_in_passing(backbone: Backbone) -> list[str]:

@@ -49,8 +49,7 @@ class Machine:
         else:
             cut = backbone.frontier(hyperparameters["unfrozen"])
             trained = backbone.flops(cut, backbone.top)
-            stored = self.context.cache.start(backbone, cut) == cut
-            below = 0 if stored else backbone.flops(PICTURE, cut)
+            below = backbone.flops(self.context.cache.start(backbone, cut), cut)
         pictures, validation = len(data.train), len(data.validation)
         epoch = pictures * (below + TRAINING * trained) + validation * (below + trained)
         return float(hyperparameters["epochs"] * epoch)
