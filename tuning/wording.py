@@ -22,7 +22,7 @@ _LABELS = {
     "fine_tune_rate": "Fine-tuning rate",
     "l1": "L1",
     "l2": "L2",
-    "unfrozen": "Unfrozen conv layers",
+    "unfrozen": "Unfrozen layers",
     "width": "Units of the head",
 }
 
@@ -126,7 +126,14 @@ def metric(name: str) -> str:
 
 
 def label(key: str) -> str:
-    """Names a hyperparameter: ``head_rate`` → ``Head rate``."""
+    """Names a hyperparameter: ``head_rate`` → ``Head rate``.
+
+    >>> label("vgg16/unfrozen")
+    'Unfrozen layers of VGG16'
+    """
+    network, slash, name = key.partition("/")
+    if slash:
+        return f"{label(name)} of {network_title(network)}"
     return _LABELS.get(key, key.replace("_", " ").capitalize())
 
 

@@ -1,14 +1,18 @@
 """The study: real storages, samplers, what is taken over, what waits to go on."""
 
 import importlib.util
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
 
 from search_spaces.constraints import parse_constraints
@@ -20,6 +24,7 @@ from tuning.options.option import masked
 from tuning.records.event_log import EventLog
 from tuning.records.run_folder import RunFolder
 from tuning.records.trial_log import TrialLog
+from tuning.scheduling import storages
 from tuning.scheduling import study as studies
 from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.searcher import LeverSearch, TrialEndings
@@ -349,3 +354,61 @@ def test_a_point_that_was_asked_for_twice_is_trained_twice(where):
     search = LeverSearch(study, few)
     assert search.suggest("a")["hyperparameters"] == search.suggest("b")["hyperparameters"]
     assert search.notes() == []
+
+
+@contextmanager
+def held(file, seconds):
+    """Another process's hold on a database, for so long."""
+    ready = threading.Event()
+
+    def hold():
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            ready.set()
+            time.sleep(seconds)
+            other.rollback()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    ready.wait()
+    yield
+    thread.join()
+
+
+def test_a_database_that_somebody_holds_is_waited_for(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(storages, "ATTEMPT", 0.2)
+    file = tmp_path / "study.db"
+    store = storages.open_storage(f"sqlite:///{file}")
+    study = optuna.create_study(storage=store, direction="maximize")
+    with held(file, 1.5):
+        trial = study.ask()
+    assert "is held by another process" in caplog.text
+    assert caplog.text.count("waits for it") == 1
+    study.tell(trial, 0.5)
+    assert [each.value for each in study.trials] == [0.5]
+    with held(file, 1.0):
+        again = storages.open_storage(f"sqlite:///{file}")
+    assert len(optuna.load_study(study_name=study.study_name, storage=again).trials) == 1
+    monkeypatch.setattr(storages, "PATIENCE", 0.5)
+    with held(file, 3.0), pytest.raises(StorageInternalError):
+        study.ask()
+
+
+def test_what_lasts_is_not_waited_for(tmp_path):
+    file = tmp_path / "study.db"
+    store = storages.open_storage(f"sqlite:///{file}")
+    study = optuna.create_study(storage=store)
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("DROP TABLE trials")
+        other.commit()
+    began = time.monotonic()
+    with pytest.raises(StorageInternalError):
+        study.ask()
+    assert time.monotonic() - began < 10
+
+
+def test_looking_at_a_storage_makes_none(tmp_path):
+    study = optuna.create_study(direction="maximize")
+    with pytest.raises(UserError, match="there is no file"):
+        take_over(study, f"sqlite:///{tmp_path}/new.db", SPACE, SAME)
+    assert list(tmp_path.iterdir()) == []

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import sqlalchemy
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
 from tuning.errors import UserError
 from tuning.options.option import MASK, masked
+
+PATIENCE = 60.0  # seconds for a database that somebody else holds, or that is away
+ATTEMPT = 5.0  # seconds that SQLite waits in one attempt, and after which the wait is told
+PAUSE = 0.5  # seconds between attempts at one that answers at once
+
+log = logging.getLogger(__name__)
 
 DRIVERS = {"postgresql": "psycopg[binary]", "mysql": "pymysql"}
 
@@ -28,7 +43,10 @@ def open_storage(where: str) -> BaseStorage:
         raise UserError(f"The password of {where} is not kept in settings; give --storage again.")
     kind = where.partition(":")[0].partition("+")[0]
     # A connection that a database closed in the meantime is opened again.
-    engine = {} if kind == "sqlite" else {"pool_pre_ping": True}
+    engine: dict[str, Any] = {"pool_pre_ping": True}
+    if kind == "sqlite":
+        # Not its write-ahead log, which network file systems cannot have.
+        engine = {"connect_args": {"timeout": ATTEMPT}}
     driven = where
     for plain, driver in (
         ("mysql://", "mysql+pymysql://"),
@@ -36,7 +54,7 @@ def open_storage(where: str) -> BaseStorage:
     ):
         driven = driven.replace(plain, driver, 1)
     try:
-        return RDBStorage(driven, engine_kwargs=engine)
+        return _patient(kind)(driven, engine_kwargs=engine)
     except ImportError:
         package = DRIVERS.get(kind, kind)
         raise UserError(
@@ -46,3 +64,62 @@ def open_storage(where: str) -> BaseStorage:
         # SQLAlchemy's and the drivers' own, of many kinds; their first line says what is wrong.
         reason = str(error).splitlines()[0].replace(where, masked(where))
         raise UserError(f"The storage {masked(where)} cannot be opened: {reason}") from None
+
+
+def _patient(kind: str) -> type[RDBStorage]:
+    """A database that may be held by another process, or be away, for `PATIENCE` seconds.
+
+    What fails so has changed nothing, and is tried again. After that the error is told as it is. A
+    server that does not answer when it is opened is more likely a wrong address.
+    """
+    opened = ("__init__",) if kind == "sqlite" else ()
+    methods = {
+        name: _waiting(method)
+        for name, method in vars(RDBStorage).items()
+        if inspect.isfunction(method) and (name in opened or not name.startswith("__"))
+    }
+    return type("PatientStorage", (RDBStorage,), methods)
+
+
+_call = threading.local()  # whether this thread is inside a method that waits
+
+
+def _waiting(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(self: RDBStorage, *args: Any, **options: Any) -> Any:
+        if getattr(_call, "waits", False):
+            return method(self, *args, **options)  # the outermost begins anew
+        began, told = time.monotonic(), False
+        _call.waits = True
+        try:
+            while True:
+                try:
+                    return method(self, *args, **options)
+                except (StorageInternalError, sqlalchemy.exc.OperationalError) as error:
+                    waited = time.monotonic() - began
+                    if waited > PATIENCE or not _may_pass(error):
+                        raise
+                    if waited >= ATTEMPT and not told:
+                        told = True
+                        log.warning(
+                            "The study's database is held by another process or is away; the "
+                            "search waits for it, %.0f s at most",
+                            PATIENCE,
+                        )
+                time.sleep(PAUSE)
+        finally:
+            _call.waits = False
+
+    return call
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether a database that was there a moment ago may be there again soon."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, sqlalchemy.exc.OperationalError):
+            said = str(found.orig).lower()
+            lasting = ("readonly", "no such table", "disk i/o", "full", "unable to open")
+            return not any(each in said for each in lasting)
+        found = found.__cause__
+    return False

@@ -223,6 +223,10 @@ def _earlier(source: str) -> Study:
         where, name = RunFolder(folder.resolve()).storage, folder.resolve().name
     elif "://" not in where and not Path(where).expanduser().is_file():
         raise UserError(f"--warm-start {source}: there is no such run folder or storage.")
+    file = where.removeprefix("sqlite:///")
+    if where.startswith("sqlite:///") and not Path(file).is_file():
+        # Optuna would make one.
+        raise UserError(f"--warm-start {source}: there is no file {file}.")
     store = open_storage(where)
     names = optuna.get_all_study_names(store)
     if not name and len(names) == 1:
