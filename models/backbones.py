@@ -61,6 +61,11 @@ class Backbone:
     graph: Graph = field(compare=False, repr=False)
 
     @property
+    def identity(self) -> str:
+        """What it computes, weights included; the same in every process."""
+        return f"{self.weights.checksum}{self.architecture or ''}"
+
+    @property
     def units(self) -> tuple[Unit, ...]:
         """What may be frozen or trained, from the picture on."""
         return self.graph.units

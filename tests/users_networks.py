@@ -11,13 +11,24 @@ SIZE = 48
 def network():
     """A small network whose dropout, normalisation and names are Keras' own."""
     inputs = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(inputs)
-    x = x + keras.layers.Dropout(0.3)(keras.layers.Conv2D(8, 3, padding="same")(x))
-    x = keras.layers.Conv2D(12, 3, strides=2, padding="same", activation="relu")(x)
+    x = _conv(8, 1, strides=2, activation="relu")(inputs)
+    x = x + keras.layers.Dropout(0.3)(_conv(8, 2)(x))
+    x = _conv(12, 3, strides=2, activation="relu")(x)
     model = keras.Model(inputs, keras.layers.BatchNormalization()(x))
     model.preprocessing = keras.layers.Rescaling(1 / 255)
     model.image_size = SIZE
     return model
+
+
+def _conv(channels, seed, **more):
+    drawn = keras.initializers.HeNormal(seed=seed)
+    return keras.layers.Conv2D(channels, 3, padding="same", kernel_initializer=drawn, **more)
+
+
+def restless():
+    """A network that is another one in each process."""
+    inputs = keras.Input((None, None, 3))
+    return keras.Model(inputs, keras.layers.Conv2D(4, 3, strides=4)(inputs))
 
 
 def blind():

@@ -41,6 +41,25 @@ print(json.dumps({
 """
 
 
+# A Ray that ends well, and one that does not; prints whether its files are there after that.
+END = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from tuning.cluster import ray_private
+from tuning.cluster.joining import connected
+for fault in (False, True):
+    try:
+        with connected(None):
+            folder = ray_private.session_folder()
+            assert folder.is_dir()
+            if fault:
+                raise KeyError
+    except KeyError:
+        pass
+    print(folder.exists())
+"""
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
@@ -87,3 +106,15 @@ def test_a_token_that_all_can_read_is_closed(tmp_path, monkeypatch):
 def test_a_cluster_that_is_not_there(address):
     with pytest.raises(UserError, match=f"^No Ray cluster at --address {address} to join: .*"):
         joining.connect(address)
+
+
+def test_of_a_ray_that_ended_well_nothing_is_left(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", END, str(ROOT)],
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["False", "True"]

@@ -160,6 +160,18 @@ def test_what_is_no_network_is_said_in_a_line(network, told, module):
     assert network in str(error.value)
 
 
+def test_a_network_that_is_another_in_each_process_is_refused(module):
+    """Its features would be of no use to who trains on them, and the exported model wrong."""
+    restless = source(module, "restless")
+    first = backbones.load(restless, 48)
+    known = Source(restless.name, restless.network, "own", module, first.identity)
+    assert backbones.load(known, 48) == first
+    backbones._load.cache_clear()
+    backbones._users.cache_clear()
+    with pytest.raises(UserError, match="has other weights, or computes something else"):
+        backbones.load(known, 48)
+
+
 def test_what_a_network_drops_is_the_same_again_and_after_a_pause(photos, tmp_path, module):
     """Dropout of the network itself; a trial that goes on from its state draws what it would."""
     data = dataset.load(photos, cache=tmp_path, image_size=48, per_class=(16, 8))

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +25,10 @@ OURS = (ROOT / "tuning", ROOT / "models", ROOT / "search_spaces")
 
 @contextlib.contextmanager
 def connected(address: str | None, dashboard: bool = False) -> Iterator[str | None]:
-    """Ray in this context, see `connect`; a Ray that was there before stays."""
+    """Ray in this context, see `connect`; a Ray that was there before stays.
+
+    One on this machine alone leaves its logs behind only where an error ends the context.
+    """
     if ray.is_initialized():
         yield None
         return
@@ -32,7 +36,11 @@ def connected(address: str | None, dashboard: bool = False) -> Iterator[str | No
         stack.callback(ray.shutdown)
         if address is None:
             stack.callback(ray_private.stay_on_loopback())
-        yield connect(address, dashboard)
+        url = connect(address, dashboard)
+        logs = ray_private.session_folder() if address is None else None
+        yield url
+    if logs is not None:
+        shutil.rmtree(logs, ignore_errors=True)
 
 
 def connect(address: str | None, dashboard: bool = False) -> str | None:

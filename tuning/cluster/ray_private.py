@@ -2,7 +2,7 @@
 
 That is `ray._private.services.canonicalize_bootstrap_address`, `ray._private.ray_constants`
 (`ENABLE_RAY_CLUSTERS_ENV_VAR`, `ENABLE_RAY_CLUSTER`), `ray._private.worker.get_dashboard_url` and
-`ray.air._internal.usage.tag_callbacks`.
+`._global_node`, and `ray.air._internal.usage.tag_callbacks`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from ray._private import ray_constants, services, worker
 
@@ -54,3 +55,9 @@ def dashboard_url() -> str | None:
     """Where the dashboard of the connected Ray listens, None without one."""
     found = worker.get_dashboard_url()
     return f"http://{found}" if found else None
+
+
+def session_folder() -> Path | None:
+    """Where a Ray that this process started keeps its logs and sockets, None without one."""
+    node = worker._global_node
+    return Path(node.get_session_dir_path()) if node else None

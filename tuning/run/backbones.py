@@ -94,14 +94,15 @@ def loaded(options: Options, source: Source, size: int) -> tuple[Source, Backbon
     how = options.preprocessing if source.name == BACKBONE else "imagenet"
     try:
         with redirect_stdout(_Downloads(source.name)):
-            return source, load(source, size, how)
+            found = load(source, size, how)
     except UserError as error:
         if options.data or options.weights or source.weights != "imagenet":
             raise
         log.warning("%s", error)
         log.warning("The demo goes on with random weights.")
         source = replace(source, weights="random")
-        return source, load(source, size, how)
+        found = load(source, size, how)
+    return replace(source, identity=found.identity), found
 
 
 class _Downloads(io.StringIO):

@@ -20,7 +20,6 @@ from tuning.training.source import FILE, Source, is_users
 KEPT = 4  # in a process
 
 
-@functools.lru_cache(maxsize=KEPT)
 def load(source: Source, image_size: int | None, preprocessing: str = "imagenet") -> Backbone:
     """A frozen network with its weights.
 
@@ -30,8 +29,19 @@ def load(source: Source, image_size: int | None, preprocessing: str = "imagenet"
         preprocessing: What pixels go through before a network of `keras.applications`.
 
     Raises:
-        UserError: Why it cannot be had.
+        UserError: Why it cannot be had, or that it is another than it was.
     """
+    found = _load(replace(source, identity=None), image_size, preprocessing)
+    if source.identity not in (None, found.identity):
+        raise UserError(
+            f"--backbone {source.network} has other weights, or computes something else, whenever "
+            "it is made: let it load its weights from a file."
+        )
+    return found
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _load(source: Source, image_size: int | None, preprocessing: str) -> Backbone:
     weights = fetch_file(source.weights)
     try:
         if not is_users(source.network):
@@ -60,7 +70,7 @@ def usual_size(source: Source) -> int:
             return backbones.usual_size(source.network)
         except backbones.UnknownNetwork as error:
             raise UserError(f"--backbone {source.network}: {error}") from error
-    found = _users(source)
+    found = _users(replace(source, identity=None))
     return found.image_size if isinstance(found, Backbone) else backbones.size_of(found)
 
 

@@ -18,12 +18,14 @@ class Source:
         network: A name of `keras.applications`, `package.module:function`, or a `.keras` file.
         weights: The source of its weights, see `models.weights.load`.
         folder: The folder where the module may lie, beside installed ones.
+        identity: What it must turn out to be, see `Backbone.identity`; None where nobody knows yet.
     """
 
     name: str
     network: str
     weights: str
     folder: str = "."
+    identity: str | None = None
 
 
 def is_users(network: str) -> bool:
