@@ -128,9 +128,12 @@ def _earlier(prepared: Prepared) -> RunMetadata | None:
     except UserError as error:
         log.warning("%s; it is written anew.", error)
         return None
-    if earlier["weights"]["checksum"] not in ("", known_as(prepared.searched)["weights"]):
+    weights = earlier["weights"]
+    # Random ones are whatever a version draws.
+    theirs = "" if "random" in weights["source"] else weights["checksum"]
+    if theirs not in ("", known_as(prepared.searched)["weights"]):
         raise UserError(
-            f"The weights of {earlier['weights'].get('title', 'VGG16')} are not those that the run "
+            f"The weights of {weights.get('title', 'VGG16')} are not those that the run "
             f"{folder.name} began with; put them back, or start a new run from its best points: "
             f"--extend {folder.name}."
         )
