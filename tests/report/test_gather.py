@@ -386,8 +386,9 @@ def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
     resumed = describe(
         options,
         context,
-        *[[context.backbone]] * 2,
+        *networks(context),
         SPACE,
+        [],
         "python tuning/search.py --resume x",
         known,
     )
