@@ -101,6 +101,7 @@ class Progress(RunCallback):
             self._line(self.building)
         if over:
             self.building = ""
+            self._ahead.clear()  # another network may be next
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()
