@@ -104,7 +104,7 @@ def test_trained_on_cached_features_and_taken_home_it_is_the_same(network, photo
     assert done.returncode == 0, done.stderr
     wanted = said[:, 1]
     # Random weights may make logits of tens, to which float32 is exact by so much less.
-    close = 1e-4 * max(1.0, -np.log(np.clip(wanted, 1e-30, 1)).max())
+    close = 1e-4 * max(1.0, (-np.log(np.clip(wanted, 1e-30, 1))).max())
     np.testing.assert_allclose(np.load(tmp_path / "best" / "said.npy")[:, 0], wanted, atol=close)
     if keras.backend.backend() == "tensorflow":  # whose graph Keras' converters take
         model = keras.saving.load_model(tmp_path / "best" / "model.keras", safe_mode=True)
