@@ -48,7 +48,7 @@ class Backbone:
         preprocessing: What pixels go through before it: `rescale` or `imagenet`, see
             `models.preprocessing`, or `own`.
         image_size: Side of the pictures in pixels.
-        architecture: Of a network that its name does not tell, a digest of what it computes.
+        architecture: Digest of what it computes; None for a network that its name tells.
         graph: Its layers, preprocessing included, with any weights.
     """
 
@@ -155,16 +155,17 @@ def find(name: str) -> str:
     """
     import keras
 
-    there = {_plain(each): each for each in dir(keras.applications) if each[0].isupper()}
-    if found := there.get(_plain(name)):
+    there = {plain(each): each for each in dir(keras.applications) if each[0].isupper()}
+    if found := there.get(plain(name)):
         return found
-    near = difflib.get_close_matches(_plain(name), there, 1, 0.0)
+    near = difflib.get_close_matches(plain(name), there, 1, 0.0)
     raise UnknownNetwork(
         f"keras.applications has no network {name!r}; the nearest is {there[near[0]]}."
     )
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A name without what does not matter in it: case, `-` and `_`."""
     return name.lower().replace("-", "").replace("_", "")
 
 
@@ -190,13 +191,14 @@ def build(name: str, image_size: int, weights: str | None = None) -> keras.Model
 
     builder = getattr(keras.applications, find(name))
     shape = (image_size, image_size, 3)
+    # Apart from its weights, since Keras raises ValueError for a wrong size and a wrong file alike.
     model = builder(weights=None, include_top=False, input_shape=shape)
     if weights is None:
         return model
     try:
         return builder(weights=weights, include_top=False, input_shape=shape)
     except Exception as error:  # see `unavailable`
-        raise weight_files.unavailable(_plain(name), find(name), error) from error
+        raise weight_files.unavailable(plain(name), find(name), error) from error
 
 
 @functools.lru_cache(maxsize=4)
@@ -221,7 +223,7 @@ def load(name: str, image_size: int, weights: str, preprocessing: str = "imagene
         model, found = _loaded(title, image_size, weights)
         before = of_application(getattr(keras.applications, title), preprocessing)
         graph = _graph(model, before, image_size)
-    return Backbone(_plain(title), title, found, preprocessing, image_size, None, graph)
+    return Backbone(plain(title), title, found, preprocessing, image_size, None, graph)
 
 
 @functools.lru_cache(maxsize=4)  # with whatever preprocessing
@@ -229,7 +231,7 @@ def _loaded(title: str, image_size: int, source: str) -> tuple[keras.Model, Weig
     from models.graph import Graph
 
     model = build(title, image_size, "imagenet" if source == "imagenet" else None)
-    network = Network(_plain(title), title, model, Graph(model).layers)
+    network = Network(plain(title), title, model, Graph(model).layers)
     return model, weight_files.load(source, network)
 
 

@@ -21,7 +21,7 @@ NETWORKS = {
     "MobileNetV2": 32,
     "EfficientNetV2B0": 34,
     "ConvNeXtTiny": 22,
-    "Xception": 32,
+    "Xception": 16,  # two convolutions, twelve modules with a skip, two separable convolutions
     "DenseNet121": 62,
     "MobileNetV3Small": 26,
 }

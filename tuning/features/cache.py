@@ -86,8 +86,9 @@ class FeatureCache:
         below, or at the picture, and the frozen layers from there on are a part of it and run in
         each step.
         """
-        below = backbone.frontiers[: backbone.order(frontier) + 1]
-        return next((each for each in reversed(below) if each in self.stored(backbone)), PICTURE)
+        most = backbone.order(frontier)
+        below = [each for each in self.stored(backbone) if backbone.order(each) <= most]
+        return below[-1] if below else PICTURE
 
     def features(
         self, split: Split | Part, backbone: Backbone, frontier: str, view: View = PLAIN

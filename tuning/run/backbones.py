@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from models import weights as weight_files
-from models.backbones import Backbone
+from models.backbones import Backbone, plain
 from models.weights import WeightsError
 from search_spaces.experiments import BACKBONE
 from search_spaces.levers import CONVNET
@@ -127,8 +127,8 @@ def _given(weights: Iterable[str], names: list[str]) -> dict[str, str]:
         name, source = split_weights(text)
         if name is None:
             bare.append(source)
-        elif (plain := _plain(name)) in (*map(_plain, names), BACKBONE):
-            found[next((each for each in names if _plain(each) == plain), BACKBONE)] = source
+        elif plain(name) in (*map(plain, names), BACKBONE):
+            found[next((each for each in names if plain(each) == plain(name)), BACKBONE)] = source
         else:
             raise UserError(
                 f"--weights {text}: there is no backbone {name}, but {', '.join(names)}."
@@ -144,8 +144,4 @@ def _given(weights: Iterable[str], names: list[str]) -> dict[str, str]:
 def _name(network: str) -> str:
     if network.endswith(FILE):
         return re.sub(r"[^\w-]", "_", Path(network).stem)
-    return network.rpartition(":")[2] if ":" in network else _plain(network)
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "").replace("_", "")
+    return network.rpartition(":")[2] if ":" in network else plain(network)

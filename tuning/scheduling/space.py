@@ -184,7 +184,7 @@ class LeverSpace(Space):
             each
             for each in EXPERIMENTS
             if each.name in names
-            and self.constraints.allows(point := each.hyperparameters(self.epochs))
+            and self.constraints.allows(self.named(point := each.hyperparameters(self.epochs)))
             and point.get("unfrozen", 0) <= self.depths.get("vgg16", point.get("unfrozen", 0))
         ]
 

@@ -31,7 +31,6 @@ from tuning.training import networks
 from tuning.training.context import TrialContext
 from tuning.training.hypermodel import load
 from tuning.training.keras_private import unshare
-from tuning.training.reads import HyperModelReads
 from tuning.training.trial import Trial, TrialError
 
 BATCH_SIZE = 32  # Keras' own default
@@ -112,7 +111,7 @@ class HyperModelTrial(Trial):
     ) -> None:
         super().__init__(context, hyperparameters)
         backbone = context.backbone if context.sources else None
-        self._reads = HyperModelReads(context, backbone)
+        self._backbone = backbone
         features = backbone.shape(backbone.top) if backbone else None
         if hypermodel is None:
             assert context.hypermodel is not None
@@ -168,12 +167,9 @@ class HyperModelTrial(Trial):
 
     def _inputs(self, split: Split | Part) -> np.ndarray | Rows:
         """What the model takes of a split."""
-        reading = self._reads.of(split)
-        if reading is None:
+        if self._backbone is None:
             return split.pictures
-        return self.context.cache.features(
-            reading.split, reading.backbone, reading.frontier, reading.view
-        )
+        return self.context.cache.features(split, self._backbone, self._backbone.top)
 
     def _predict(self, pictures: np.ndarray) -> np.ndarray:
         said = self.model.predict_on_batch(pictures.astype("float32"))

@@ -38,23 +38,6 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class HyperModelReads:
-    """What each trial of a HyperModel reads.
-
-    Attributes:
-        context: What all trials share.
-        backbone: The frozen network whose features it takes, None where it takes pictures.
-    """
-
-    context: TrialContext
-    backbone: Backbone | None
-
-    def of(self, split: Split | Part) -> Reading | None:
-        """The entry of a split."""
-        return Reading(split, self.backbone, self.backbone.top, PLAIN) if self.backbone else None
-
-
-@dataclass(frozen=True)
 class TrialReads:
     """What one trial of the levers reads.
 
