@@ -140,12 +140,12 @@ def test_a_network_that_takes_one_size_says_so():
 
 @pytest.mark.soak
 def test_the_usual_sizes_are_those_of_keras():
-    """VGG16's is the article's."""
+    """VGG16's is the article's; MobileNetV3 is built for any."""
     for name in dir(keras.applications):
         builder = getattr(keras.applications, name)
         if name[0].isupper() and callable(builder) and name != "VGG16":
             model = builder(weights=None)
-            assert backbones.usual_size(name) == model.input_shape[1], name
+            assert model.input_shape[1] in (backbones.usual_size(name), None), name
             keras.backend.clear_session()
 
 

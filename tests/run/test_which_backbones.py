@@ -78,3 +78,21 @@ def test_the_size_of_pictures_is_decided_by_the_network():
     assert Options(data="photos", backbone="xception").image_size is None
     assert Options(data="photos", backbone="xception", image_size=96).image_size == 96
     assert Options(backbone="xception").image_size == 64  # the demo's
+
+
+def test_the_demo_takes_random_weights_for_those_that_cannot_be_had_and_no_other_network(
+    file, monkeypatch, caplog
+):
+    monkeypatch.setenv("KERAS_HOME", str(file))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
+    monkeypatch.setenv("no_proxy", "")
+    options = Options(backbone="vgg16")
+    (source,) = backbones.sources(options, options.backbone)
+    assert backbones.loaded(options, source, 32)[0].weights == "random"
+    assert "goes on with random weights" in caplog.text
+    caplog.clear()
+    options = Options(backbone="vgg61")
+    (source,) = backbones.sources(options, options.backbone)
+    with pytest.raises(UserError, match="the nearest is VGG1"):
+        backbones.loaded(options, source, 32)
+    assert "random" not in caplog.text

@@ -96,7 +96,9 @@ def loaded(options: Options, source: Source, size: int) -> tuple[Source, Backbon
         with redirect_stdout(_Downloads(source.name)):
             found = load(source, size, how)
     except UserError as error:
-        if options.data or options.weights or source.weights != "imagenet":
+        # Other weights help against nothing but weights that cannot be had.
+        lacking = isinstance(error.__cause__, WeightsError)
+        if options.data or options.weights or source.weights != "imagenet" or not lacking:
             raise
         log.warning("%s", error)
         log.warning("The demo goes on with random weights.")
