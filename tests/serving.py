@@ -16,7 +16,7 @@ CLASSES = ("<b>cats", "dogs", "hens & co")
 @contextmanager
 def serving(model, **options):
     """The application behind a real server in a thread; gives its port."""
-    listener = command._listen(0)
+    listener = command._listen(command.HOST, 0)
     patience = {key: value for key, value in options.items() if key == "patience"}
     server = serve(application(model, "a run", **options), **patience)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tuning.errors import UserError
 from tuning.options import Options
+from tuning.process.commands import INTERRUPTED
 from tuning.records import facts
 from tuning.run.console import in_short
 from tuning.run.request import extended_options, resumed_options
@@ -65,7 +66,8 @@ def tune(options: Options, *, progress: bool = True) -> Result:
         progress: Whether the progress is shown; nothing else is printed.
 
     Raises:
-        UserError: A mistake in the request, in one line; or trial after trial failed alike.
+        UserError: A mistake in the request, in one line; or the search came to nothing: trial
+            after trial failed alike, a budget ended before there was a model, a disk was full.
         KeyboardInterrupt: Ctrl-C was pressed; the report of what was done by then is written.
     """
     return _run(options, False, progress)
@@ -125,10 +127,10 @@ def load(folder: str | Path) -> Result:
 def _run(options: Options, resumed: bool, progress: bool) -> Result:
     console = Console(soft_wrap=True, quiet=not progress)
     finished = search(options, resumed, _typed(options), console)
-    if finished.interrupted:
+    if finished.code == INTERRUPTED:
         raise KeyboardInterrupt
-    if finished.failing:
-        raise UserError(f"{finished.failing}; the report is in {options.folder}.")
+    if finished.error:
+        raise UserError(f"{finished.error.rstrip('.')}; the report is in {options.folder}.")
     return load(options.folder)
 
 

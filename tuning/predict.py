@@ -58,12 +58,7 @@ def _predict(options: argparse.Namespace) -> int:
     paths = find(options.paths, sys.stdin)
     classifier.check(options.run)
     import_keras(Path(os.devnull))
-    try:
-        return _run(classifier.load(options.run), paths, options)
-    except BrokenPipeError:
-        # The reader, `head` perhaps, has seen enough; Python would complain when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return _run(classifier.load(options.run), paths, options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -221,9 +216,10 @@ def _decoded(
     pool: ThreadPoolExecutor, paths: Iterable[Path], model: Classifier, most: int
 ) -> Iterator[tuple[Path, np.ndarray | UnreadablePicture]]:
     def attempt(path: Path) -> np.ndarray | UnreadablePicture:
-        if not path.exists():
-            return UnreadablePicture("there is no such file")
         try:
+            if not path.is_file():  # a FIFO would keep us waiting for ever
+                there = path.exists()
+                return UnreadablePicture("it is no file" if there else "there is no such file")
             return decode(path, model.image_size, model.settings)
         except UnreadablePicture as error:
             return error

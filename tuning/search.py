@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line: 0; 1 if trials failed alike; 2 for a user's mistake; 130 at Ctrl-C."""
+    """Runs the command line; returns the exit code.
+
+    Returns:
+        0; 1 if the search came to nothing; 2 for a user's mistake, or a full disk; 70 for a fault
+        of this program's own; 130 when it was interrupted.
+    """
     return exit_code(lambda: _main(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -40,10 +45,9 @@ def _main(arguments: list[str]) -> int:
     options, resumed = read_options(arguments)
     finished = search(options, resumed, typed(arguments), Console(soft_wrap=True))
     print(finished.in_short)
-    if finished.failing:
-        print(f"error: {finished.failing}", file=sys.stderr)
-        return 1
-    return 130 if finished.interrupted else 0
+    if finished.error:
+        print(f"error: {finished.error}", file=sys.stderr)
+    return finished.code
 
 
 def search(options: Options, resumed: bool, command: str, console: Console) -> Finished:

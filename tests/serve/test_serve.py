@@ -1,5 +1,6 @@
 """The server on this machine, asked by real HTTP."""
 
+import base64
 import http.client
 import io
 import re
@@ -9,6 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import zlib
 
 import pytest
@@ -208,3 +210,75 @@ def test_missing_packages_are_one_line(run, capsys, monkeypatch):
     monkeypatch.setitem(command.PACKAGES, "no_such_package", "no-such-package")
     assert command.main([str(run)]) == 2
     assert capsys.readouterr().err.endswith("pip install no-such-package.\n")
+
+
+def test_half_of_the_next_request_is_not_waited_for(model):
+    """Also where it comes in the same packet as the one before, or after a long time of silence."""
+    whole = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    half = b"POST /predict HTTP/1.1\r\nHost: loc"
+    with serving(model, patience=1.0) as port:
+        for pieces in ([whole, half], [whole + half], [whole, half, b"alhost\r\nContent-"]):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
+                for piece in pieces:
+                    slow.sendall(piece)
+                    time.sleep(0.3)
+                answer = b"".join(iter(lambda: slow.recv(4096), b""))
+            assert answer.count(b"HTTP/1.1 200") == 1
+
+
+def test_it_says_how_it_is(port, photo):
+    status, told = ask(port, method="GET", path="/health")
+    assert (status, told) == (200, {"status": "ok", "run": "a run", "classes": 3})
+
+    def figures():
+        text = ask(port, method="GET", path="/metrics")[1]
+        found = dict(line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
+        answers = found.get('little_data_tuner_requests_total{status="200"}', 0)
+        return float(answers), float(found["little_data_tuner_picture_seconds_count"])
+
+    answers, pictures = figures()
+    assert ask(port, photo.read_bytes())[0] == 200
+    assert ask(port, b"I am none")[0] == 422
+    assert figures() == (answers + 2, pictures + 2)  # the first look at the figures is one
+
+
+def test_others_bring_the_token(model, photo):
+    token = "a word of many letters".replace(" ", "-")
+    basic = base64.b64encode(f"anybody:{token}".encode()).decode()
+    with serving(model, token=token) as port:
+        for header in ({}, {"authorization": "Bearer other"}, {"authorization": "Basic ?"}):
+            status, told = ask(port, photo.read_bytes(), **header)
+            assert status == 401
+            assert "Bring the token" in told["error"]
+            assert ask(port, method="GET", path="/metrics", **header)[0] == 401
+            assert ask(port, method="GET", path="/", **header)[0] == 401
+        assert ask(port, method="GET", path="/health")[0] == 200
+        for header in (f"Bearer {token}", f"Basic {basic}"):
+            elsewhere = {"host": "models.example", "authorization": header}
+            assert ask(port, photo.read_bytes(), **elsewhere)[0] == 200
+            assert ask(port, method="GET", path="/", **elsewhere)[0] == 200
+            assert ask(port, b"x", origin="https://evil.example", **elsewhere)[0] == 403
+            assert (
+                ask(port, photo.read_bytes(), origin="https://models.example", **elsewhere)[0]
+                == 200
+            )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "token", "told"),
+    [
+        (["--host", "0.0.0.0"], None, "give --token FILE"),
+        (["--host", "0.0.0.0", "--token", "none"], None, "cannot be read"),
+        (["--host", "0.0.0.0", "--token", "word"], "short", "one word of 16 characters"),
+        (["--host", "0.0.0.0", "--token", "word"], "many words " * 9, "one word of 16"),
+        (["--host", "203.0.113.1", "--token", "word"], "x" * 32, "of 203.0.113.1 cannot be had"),
+        (["--host", "no host", "--token", "word"], "x" * 32, "of no host cannot be had"),
+    ],
+)
+def test_nobody_is_let_in_by_mistake(run, tmp_path, monkeypatch, capsys, arguments, token, told):
+    monkeypatch.chdir(tmp_path)
+    if token is not None:
+        (tmp_path / "word").write_text(token)
+    assert command.main([str(run), "--port", "0", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line

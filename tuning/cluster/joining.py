@@ -76,12 +76,16 @@ def connect(address: str | None, dashboard: bool = False) -> str | None:
     try:
         if address:
             _knock(address)
-        ray.init(
-            **place,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            runtime_env={"py_modules": [str(each) for each in OURS], "env_vars": _environment()},
-        )
+        with ray_private.own_signals():
+            ray.init(
+                **place,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                runtime_env={
+                    "py_modules": [str(each) for each in OURS],
+                    "env_vars": _environment(),
+                },
+            )
     except (OSError, ValueError, ray.exceptions.AuthenticationError) as error:
         if not address:
             raise

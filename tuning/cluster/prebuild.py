@@ -18,6 +18,7 @@ from models.backbones import Backbone
 from models.units import PICTURE
 from tuning.cluster.resources import Resources
 from tuning.data.dataset import Split
+from tuning.errors import NoRoom
 from tuning.features import View
 from tuning.features.entry import BLOCK
 from tuning.features.forward import ForwardPass, PassResult
@@ -88,8 +89,8 @@ def build(
     ):
         try:
             list(pool.map(builders.build, views.values()))
-        # A shard that is lost again and again: the trials that need it will say why.
-        except (Stopped, ray.exceptions.RayActorError):
+        # A shard that is lost again and again, or a full disk: the trials that need it say why.
+        except (Stopped, NoRoom, OSError, ray.exceptions.RayActorError):
             pool.shutdown(cancel_futures=True)
 
 

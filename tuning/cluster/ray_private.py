@@ -8,6 +8,8 @@ That is `ray._private.services.canonicalize_bootstrap_address`, `ray._private.ra
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +51,18 @@ def callbacks_uncounted() -> Iterator[None]:
         yield
     finally:
         usage.tag_callbacks = before
+
+
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """SIGTERM does in this context what it did; `ray.init` would have it end the process."""
+    is_main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if is_main and handler is not None:
+            signal.signal(signal.SIGTERM, handler)
 
 
 def dashboard_url() -> str | None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from tuning.data.containers import is_installed
 from tuning.data.decoding import DecodeSettings, UnreadablePicture, decode
-from tuning.errors import UserError
+from tuning.errors import NoRoom, UserError
 from tuning.files.shared_folder import SharedFolder
 from tuning.wording import size as in_words
 
@@ -180,7 +180,7 @@ def check_room(folder: Path, needed: int, what: str = "decoded") -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         smaller = ", or a smaller --image-size" if what == "decoded" else ""
-        raise UserError(
+        raise NoRoom(
             f"The {what} pictures need {in_words(needed)} in {folder}, where {in_words(free)} are "
             f"free; make room, or give another --cache{smaller}."
         )

@@ -15,6 +15,7 @@ from tuning.options.choices import ASPECTS
 
 MODEL = "model.keras"
 CLASSES = "classes.json"
+LARGEST = 2**14  # pixels of a side
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ def load(run: Path) -> Classifier:
         keep_aspect = facts.get("keep_aspect")
         if keep_aspect not in (None, *ASPECTS):
             raise ValueError(f"keep_aspect is {keep_aspect!r}")
+        if len(classes) < 2:
+            raise ValueError(f"it names {len(classes)} classes")
+        if not 0 < size <= LARGEST:
+            raise ValueError(f"image_size is {size}")
         settings = DecodeSettings(Levels(*map(float, levels)) if levels else None, keep_aspect)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -89,6 +94,12 @@ def load(run: Path) -> Classifier:
         # Keras, zipfile and h5py have many ways to say that bytes are damaged.
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{folder / MODEL} cannot be loaded: {reason}") from None
+    outputs = model.output_shape[-1] if len(model.outputs) == 1 else 0
+    if outputs != (1 if len(classes) == 2 else len(classes)) and outputs != len(classes):
+        raise UserError(
+            f"{folder / MODEL} tells {max(outputs, 2)} classes apart, but {CLASSES} beside it "
+            f"names {len(classes)}: they are of different runs."
+        )
     # Without loss and optimizer: this only decides how `predict_on_batch` is compiled. On CPU, XLA
     # is slower on convolutions, and compiles anew for every batch size.
     jit = False if keras.backend.backend() == "tensorflow" else "auto"

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tuning.errors import UserError
+from tuning.errors import NoRoom
 from tuning.features import maintenance
 from tuning.features.entry import BLOCK, Entry, Segment
 from tuning.features.segments import HEADER, Damaged, Header, Segments, Stored, parse, read
 from tuning.features.writer import Content, SegmentWriter, remove
 from tuning.files.object_store import ObjectPath, in_parallel
 from tuning.files.shared_folder import SharedFolder, alone
+from tuning.wording import size as in_words
 
 
 class EntryStore(Segments, Protocol):
@@ -96,10 +97,10 @@ class LocalStore:
             maintenance.prune(self.folder, max(0, self.limit - size))
         free = maintenance.free_bytes(self.folder)
         if size > free:
-            raise UserError(
-                f"The features of {entry} need {size / 1e9:,.2f} GB, but "
-                f"{self.folder} has {free / 1e9:,.2f} GB free: make room, put the cache elsewhere "
-                "with --cache DIR, or let old entries go with --cache-limit."
+            raise NoRoom(
+                f"The features of {entry} need {in_words(size)}, but {self.folder} has "
+                f"{in_words(free)} free: make room, put the cache elsewhere with --cache DIR, or "
+                "let old entries go with --cache-limit."
             )
 
 

@@ -29,6 +29,7 @@ from tuning.options.option import about, flag, option, user_error
 
 MIN_IMAGE_SIZE = 32  # pixels: most backbones halve it five times
 BACKBONE = ("vgg16",)  # the article's
+MAX_IMAGE_SIZE = 4096  # pixels: one picture has 50 MB
 RUNS = Path("runs")  # where run folders go, and copies of those in a store
 # What stands for itself where nothing is asked for. The demo is there to see the whole in a few
 # minutes, on any machine.
@@ -87,7 +88,7 @@ class Options:
         many="+",
     )
     validation_share: float = option(
-        0.2, kinds.SHARE, "SHARE", "of pictures that come without split", group=DATA
+        0.2, kinds.PART, "SHARE", "of pictures that come without split", group=DATA
     )
     holdout: float | None = option(
         None,
@@ -97,10 +98,10 @@ class Options:
         "pictures that come without split, and the test folder of others)",
         group=DATA,
     )
-    split_seed: int = option(0, kinds.INTEGER, "N", "of that split", group=DATA)
+    split_seed: int = option(0, kinds.SEED, "N", "of that split", group=DATA)
     image_size: int = option(
         None,
-        whole(MIN_IMAGE_SIZE),
+        whole(MIN_IMAGE_SIZE, MAX_IMAGE_SIZE),
         "PIXELS",
         "side to which pictures are scaled (default: what the largest of the backbones is made "
         "for, with vgg16 150 as the article; demo 64)",
@@ -142,7 +143,7 @@ class Options:
         group=NETWORK,
     )
     views: int = option(
-        8, whole(1), "N", "augmented views of each picture that are cached", group=FEATURES
+        8, whole(1, 1000), "N", "augmented views of each picture that are cached", group=FEATURES
     )
     feature_dtype: str = option(
         "float16",
@@ -309,7 +310,7 @@ class Options:
         group=SEARCH,
         excludes=("warm_start",),
     )
-    seed: int = option(0, whole(0), "N", "of sampler and training", group=SEARCH)
+    seed: int = option(0, kinds.SEED, "N", "of sampler and training", group=SEARCH)
     time_budget: float | None = option(
         None,
         kinds.SECONDS,
@@ -320,7 +321,7 @@ class Options:
     )
     target: float | None = option(
         None,
-        kinds.SHARE,
+        kinds.GOAL,
         "SHARE",
         "end the search when a trial's metric is at least that on the validation pictures",
         group=SEARCH,

@@ -1,13 +1,20 @@
-"""What all commands of this project share: how mistakes are told, and exit codes."""
+"""What all commands of this project share: how mistakes and faults are told, and exit codes."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
-from tuning.errors import UserError
+from tuning.errors import UserError, one_line, refusal, where
+
+MISTAKE, INTERRUPTED, FAULT = 2, 130, 70  # exit codes; the last is BSD's for a program's own fault
+LOG = "fault.log"  # in the run folder
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,12 +27,57 @@ class Parser(argparse.ArgumentParser):
 
 
 def exit_code(work: Callable[[], int]) -> int:
-    """The exit code of a command's work; 2 for a user's mistake, told in a line; 130 for Ctrl-C."""
+    """The exit code of a command's work.
+
+    A user's mistake, or what a disk or an operating system refuses, is told in a line and gives 2,
+    Ctrl-C 130, a fault of this program's own 70: its traceback is in a file, which the line names.
+    """
     try:
         return work()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        _tell(f"error: {error}")
+    except BrokenPipeError:
+        # The reader, `head` perhaps, has seen enough; Python would complain when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        _tell("interrupted")
+        return INTERRUPTED
+    except Exception as error:
+        if told := refusal(error):
+            _tell(f"error: {told}")
+            _forget_output()
+            return MISTAKE
+        log = getattr(error, "log", None) or keep(error, _somewhere())
+        _tell(f"error: a fault of this program's own, {one_line(error)}, {where(error)}; see {log}")
+        return FAULT
+    return MISTAKE
+
+
+def keep(error: BaseException, log: Path) -> Path | str:
+    """Appends an error's traceback to a file; returns where it is."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        with log.open("a", encoding="utf-8") as file:
+            file.write(text)
+    except OSError:
+        _tell(text)
+        return "above"
+    error.log = log  # type: ignore[attr-defined]
+    return log
+
+
+def _somewhere() -> Path:
+    return Path(tempfile.mkdtemp(prefix="little-data-tuner-")) / LOG
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _forget_output() -> None:
+    """Drops what could not be written; Python would try, and complain, once more when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

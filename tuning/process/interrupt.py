@@ -1,4 +1,4 @@
-"""Ctrl-C ends a run gently: what is done is still reported."""
+"""Ctrl-C, or SIGTERM, ends a run gently: what is done is still reported."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 BY_USER = "interrupted by the user"  # why a run ended
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # of a person, and of a system that wants its machine
 NOTE = "Ending after the epochs that are running; Ctrl-C again leaves at once."
 
 
@@ -24,7 +25,7 @@ class Interrupt:
 
 @contextmanager
 def gentle(tell: Callable[[str], None] = print) -> Iterator[Interrupt]:
-    """Raises the flag at the first SIGINT; from the second on, SIGINT does what it did before.
+    """Raises the flag at the first signal; from the second on it does what it did before.
 
     Python delivers signals to the main thread alone; elsewhere nothing changes.
 
@@ -35,22 +36,27 @@ def gentle(tell: Callable[[str], None] = print) -> Iterator[Interrupt]:
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def first(number: int, frame: FrameType | None) -> None:
         interrupt.raised = True
-        signal.signal(signal.SIGINT, before)
+        back()
         tell(NOTE)
 
-    signal.signal(signal.SIGINT, first)
+    for number in SIGNALS:
+        signal.signal(number, first)
     try:
         yield interrupt
     finally:
-        signal.signal(signal.SIGINT, before)
+        back()
 
 
 def leave_at_once() -> None:
-    """Lets SIGINT end this process with a line, whatever it is doing.
+    """Lets these signals end this process with a line, whatever it is doing.
 
     A library that is being imported may take a KeyboardInterrupt for a failure of its own, and
     swallow it.
@@ -60,4 +66,5 @@ def leave_at_once() -> None:
         print("interrupted", file=sys.stderr, flush=True)
         os._exit(130)
 
-    signal.signal(signal.SIGINT, leave)
+    for number in SIGNALS:
+        signal.signal(number, leave)

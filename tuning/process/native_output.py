@@ -9,6 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tuning.errors import UserError, one_line
+
+BACKENDS = ("tensorflow", "jax")
+
 
 @contextmanager
 def native_output(log: Path) -> Iterator[None]:
@@ -32,6 +36,9 @@ def import_keras(log: Path | None = None) -> None:
 
     Args:
         log: The file that native lines are appended to until the process ends; None: they stay.
+
+    Raises:
+        UserError: If its backend is none that this project trains with, or is not installed.
     """
     if log is not None:
         _redirect(log)
@@ -39,8 +46,19 @@ def import_keras(log: Path | None = None) -> None:
     # This process may share a GPU with trials, of which both frameworks would take all memory.
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    import keras  # noqa: F401
-
+    try:
+        import keras
+    except (ImportError, ValueError) as error:  # of a backend that there is not, or is not here
+        chosen = os.environ.get("KERAS_BACKEND", "")
+        raise UserError(
+            f"Keras cannot be imported ({one_line(error)}); KERAS_BACKEND is {chosen!r}, and may "
+            f"be {' or '.join(BACKENDS)}."
+        ) from None
+    if (backend := keras.backend.backend()) not in BACKENDS:
+        raise UserError(
+            f"Keras' backend is {backend}, but this project trains with {' or '.join(BACKENDS)}: "
+            "set KERAS_BACKEND, or leave it to ~/.keras/keras.json."
+        )
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 

@@ -29,6 +29,7 @@ class RunEnding:
         gpus: The GPUs of each trial.
         cpus: The CPUs of each trial.
         notes: What a budget made of the article's experiments, a sentence each.
+        full: What a trial said that found no room on a disk, None where none did.
     """
 
     ended: str | None
@@ -37,6 +38,7 @@ class RunEnding:
     gpus: float
     cpus: int
     notes: Sequence[str] = ()
+    full: str | None = None
 
     @property
     def interrupted(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -14,15 +15,17 @@ from tuning.cluster.rate import matrix_rate
 from tuning.cluster.remote_events import RemoteEventLog
 from tuning.cluster.resources import resources_per_trial
 from tuning.data import decoded, labels
-from tuning.errors import UserError
+from tuning.errors import UserError, is_full, refusal
 from tuning.features import FeatureCache
 from tuning.files.shared_folder import SharedFolder
 from tuning.options import Options, settings
+from tuning.process.commands import LOG, keep
 from tuning.process.interrupt import gentle
 from tuning.records import metadata, outcome
 from tuning.records.facts import Screened
 from tuning.records.metadata import RunMetadata
 from tuning.records.mirror import Mirror
+from tuning.records.run_folder import RunFolder
 from tuning.records.trial_log import TrialLog
 from tuning.report.live import LiveReport
 from tuning.run.choice import check_version, choose, within
@@ -56,6 +59,7 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
     options, folder = prepared.options, prepared.folder
     with ExitStack() as stack:
         stack.enter_context(folder.locked())
+        stack.enter_context(_faults_in(folder, options))
         earlier = _earlier(prepared)
         settings.write(folder.settings, options)
         if not folder.division.exists():
@@ -109,6 +113,28 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
             experiments=experiments_of(study, chosen, options.experiments),
             machine=machine,
         )
+
+
+@contextmanager
+def _faults_in(folder: RunFolder, options: Options) -> Iterator[None]:
+    """What fails in this context and is no mistake leaves its traceback in the run folder.
+
+    Raises:
+        UserError: If an operating system refused something, what can be done then.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if told := refusal(error):
+            places = {SharedFolder(options.cache).here, folder.path}
+            if is_full(told):
+                least = min(places, key=lambda each: shutil.disk_usage(each).free)
+                told = f"There is no room left in {least}; make room."
+            raise UserError(f"{told} Then go on with --resume {options.name}.") from error
+        keep(error, folder.path / LOG)
+        raise
 
 
 def _earlier(prepared: Prepared) -> RunMetadata | None:

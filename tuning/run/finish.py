@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from rich.console import Console
 
 from tuning.data.dataset import Split
@@ -19,6 +20,8 @@ from tuning.evaluation.pictures import sheets
 from tuning.evaluation.repeats import Repeat
 from tuning.export import card, formats
 from tuning.export.model import export
+from tuning.export.proof import PICTURES, Proof
+from tuning.process.commands import INTERRUPTED, MISTAKE
 from tuning.records import outcome
 from tuning.records.facts import Confirmation, CrossValidation, Facts, Sheet
 from tuning.records.outcome import RunOutcome
@@ -38,6 +41,7 @@ from tuning.training.networks import probabilities
 if TYPE_CHECKING:
     import keras
 
+FAILED = 1  # exit code of a search that came to nothing
 KEPT_WEIGHTS = 5  # best trials whose weights stay in the run folder
 
 log = logging.getLogger(__name__)
@@ -50,14 +54,14 @@ class Finished:
     Attributes:
         facts: The facts of its report.
         in_short: What a terminal says of it.
-        failing: The reason why trial after trial failed, None if they did not.
-        interrupted: Whether the user ended it.
+        error: What went wrong, and what to do; None where nothing did.
+        code: The exit code of its command.
     """
 
     facts: Facts
     in_short: str
-    failing: str | None
-    interrupted: bool
+    error: str | None
+    code: int
 
 
 def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
@@ -77,6 +81,7 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
         warnings=[*ending.notes, *_unfinished(run, confirmed, crossed)],
         **_of_the_study(run),
     )
+    fault = None
     if winner:
         model, path = export(
             run.context,
@@ -84,16 +89,23 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
             load_arrays(folder.weights(winner.number)),
             folder.best,
         )
-        found = dataclasses.replace(
-            found,
-            trial=winner.number,
-            model=str(path.relative_to(folder.path)),
-            confirmation=confirmed,
-            cross_validation=crossed,
-            shown=_shown(run, ranking),
-            **({} if run.interrupted() else examine(run, ranking)),
-            **_measure(run, winner, model),
-        )
+        with Proof(
+            path, model, np.asarray(run.context.dataset.validation.pictures[:PICTURES])
+        ) as proof:
+            found = dataclasses.replace(
+                found,
+                trial=winner.number,
+                model=str(path.relative_to(folder.path)),
+                confirmation=confirmed,
+                cross_validation=crossed,
+                shown=_shown(run, ranking),
+                **({} if run.interrupted() or ending.full else _examined(run, ranking)),
+                **_measure(run, winner, model),
+            )
+            fault = proof.fault()
+    if fault:
+        fault = f"The model in {folder.best} cannot be used by others: {fault}"
+        found = dataclasses.replace(found, warnings=[*found.warnings, fault])
     for record in ranking[KEPT_WEIGHTS:]:
         if record is not winner:
             folder.weights(record.number).unlink(missing_ok=True)
@@ -103,11 +115,36 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
     if winner:
         card.write(facts, folder.path)
         _export_formats(run)
-    failing = None
+    return Finished(
+        facts, in_short(facts, run.options.folder), *_verdict(run, ending, winner, fault)
+    )
+
+
+def _verdict(
+    run: Run, ending: RunEnding, winner: TrialRecord | None, fault: str | None
+) -> tuple[str | None, int]:
+    """What went wrong, and the exit code."""
+    if run.interrupted():
+        return None, INTERRUPTED
+    if ending.full:
+        told = ending.full.rstrip(".")
+        return f"{told}. Then go on with --resume {run.options.name}.", MISTAKE
     if ending.failing:
         reasons = [each.reason for each in run.trial_log.trials if each.status == "failed"]
-        failing = f"{ending.ended}, {reasons[-1]}"
-    return Finished(facts, in_short(facts, run.options.folder), failing, run.interrupted())
+        return f"{ending.ended}, {reasons[-1]}", FAILED
+    if winner is None and ending.ended:
+        told = f"{ending.ended}, before any trial finished an epoch: there is no model"
+        return f"{told}; --resume {run.options.name} goes on, with more.", FAILED
+    return (fault, FAILED) if fault else (None, 0)
+
+
+def _examined(run: Run, ranking: list[TrialRecord]) -> dict[str, Any]:
+    """See `examine`; where a cache is full or away, the report does without."""
+    try:
+        return dict(examine(run, ranking))
+    except (UserError, OSError) as error:
+        log.warning("Labels were not examined: %s", error)
+        return {}
 
 
 def _confirm(
@@ -136,7 +173,7 @@ def _cross_validate(
 
 def _ends_here(run: Run, ending: RunEnding) -> bool:
     """Whether there is to be no further training; a budget is one of the search alone."""
-    return run.interrupted() or ending.failing
+    return run.interrupted() or ending.failing or bool(ending.full)
 
 
 def _train_again(

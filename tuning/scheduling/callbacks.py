@@ -26,6 +26,7 @@ class LogCallback(tune.Callback):  # type: ignore[misc]
         endings: The trials that the scheduler knows more about.
         folder: The run folder that holds checkpoints.
         failures: The failures in a row so far.
+        full: The word of a trial that found no room on a disk, None so far.
         again: Whether Tune has counted a trial that is yet to be run.
     """
 
@@ -33,6 +34,7 @@ class LogCallback(tune.Callback):  # type: ignore[misc]
     endings: TrialEndings
     folder: SharedFolder
     failures: Failures = field(default_factory=Failures)
+    full: str | None = None
     again: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -48,7 +50,7 @@ class LogCallback(tune.Callback):  # type: ignore[misc]
         """An epoch is over."""
         for line in result.get("warnings", ()):
             log.warning(line)
-        if not result.get("failed"):
+        if "epoch" in result:
             self.trial_log.epoch(trial.config["number"], result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -61,6 +63,7 @@ class LogCallback(tune.Callback):  # type: ignore[misc]
         """A trial has come to an end of its own, or was stopped."""
         number = trial.config["number"]
         failed = trial.last_result.get("failed")
+        self.full = self.full or trial.last_result.get("full")
         if failed:
             self._end(number, "failed", failed)
         elif trial.last_result.get("over"):

@@ -28,7 +28,7 @@ from tuning.scheduling.limits import Machine, available
 from tuning.scheduling.plateau import REPEATS, Plateau
 from tuning.scheduling.searcher import LeverSearch, ListedSearch
 from tuning.scheduling.space import LeverSpace, Space
-from tuning.scheduling.stopping import ALIKE, Failures, SearchEnd, Spending
+from tuning.scheduling.stopping import ALIKE, SearchEnd, Spending
 from tuning.scheduling.turns import BESIDE, EARLY, LATE, Allowance, Turns
 from tuning.scheduling.worker import Worker
 from tuning.training.best import load_arrays
@@ -99,7 +99,7 @@ def search(run: Run) -> RunEnding:
         plateau,
     )
     callback = LogCallback(trial_log, scheduler.endings, run.folder.shared)
-    end = _end(run, spending, callback.failures)
+    end = _end(run, spending, callback)
 
     def left() -> int:
         return options.planned - studies.count_finished(study)
@@ -119,7 +119,9 @@ def search(run: Run) -> RunEnding:
     trial_log.close()
     failing = callback.failures.row >= ALIKE
     notes = [*turns.notes(), *searcher.notes()]
-    return RunEnding(end.reason, failing, capacity.most, share.gpus, share.cpus, notes)
+    return RunEnding(
+        end.reason, failing, capacity.most, share.gpus, share.cpus, notes, callback.full
+    )
 
 
 def _measure_noise(run: Run, plateau: Plateau, end: SearchEnd) -> None:
@@ -281,7 +283,7 @@ def _turns(run: Run, share: Resources, spending: Spending) -> Turns:
     )
 
 
-def _end(run: Run, spending: Spending, failures: Failures) -> SearchEnd:
+def _end(run: Run, spending: Spending, callback: LogCallback) -> SearchEnd:
     options = run.options
     conditions: list[tuple[Callable[[], bool], str]] = [(run.interrupted, BY_USER)]
     if options.time_budget is not None:
@@ -294,7 +296,9 @@ def _end(run: Run, spending: Spending, failures: Failures) -> SearchEnd:
     if (target := options.target) is not None:
         reason = f"the target of {percent(target)} was reached"
         conditions.append((lambda: _best(run) >= target, reason))
+    failures = callback.failures
     conditions.append((lambda: failures.row >= ALIKE, f"{ALIKE} trials in a row failed alike"))
+    conditions.append((lambda: bool(callback.full), "a disk was full"))
     return SearchEnd(conditions)
 
 

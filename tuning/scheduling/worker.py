@@ -12,8 +12,9 @@ from typing import Any
 
 from ray import tune
 
-from tuning.errors import one_line
+from tuning.errors import NoRoom, UserError, is_full, one_line, refusal, where
 from tuning.files.shared_folder import SharedFolder
+from tuning.process.commands import keep
 from tuning.process.cores import bind
 from tuning.records.run_folder import checkpoint_file
 from tuning.training.context import TrialContext
@@ -38,8 +39,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     A trial begins at its checkpoint where there is one: after the death of its process, of its
     machine or of the search. The run folder holds it, so it is found on any machine.
 
-    A trial's own fault ends in a result with `failed`, its reason. What may pass (an operating
-    system's error: a disk that is full, a share that is away) is raised, and Ray tries again.
+    A trial's own fault ends in a result with `failed`, its reason, and where its traceback is. A
+    full disk is no trial's fault: the result has `full`, and the search ends. What may pass (a
+    share that is away) is raised, and Ray tries again.
     """
 
     def setup(
@@ -125,6 +127,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                 self._keep()
                 return self._epoch()
             except Exception as error:
+                if isinstance(error, NoRoom) or is_full(one_line(error)):
+                    told = str(error) if isinstance(error, NoRoom) else refusal(error)
+                    return {"full": told, "done": True}
                 self._fault(error)
         return {"failed": self.failed, "done": True}
 
@@ -158,7 +163,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             raise error
         from tuning.training.trial import TrialError
 
-        self.failed = str(error) if isinstance(error, TrialError) else one_line(error)
+        expected = isinstance(error, TrialError | UserError)
+        self.failed = str(error) if expected else one_line(error)
         # TensorFlow and JAX, each in its own words.
         if re.search("ResourceExhausted|RESOURCE_EXHAUSTED|MemoryError", self.failed):
             # The networks of trials before it may hold what the next trial needs.
@@ -166,6 +172,11 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
             self.failed = "out of memory; a smaller --image-size or fewer unfrozen layers need less"
             forget()
+        elif not expected:
+            name = f"fault-{self.config['number']}.log"
+            keep(error, self.folder.here / name)
+            self.folder.send(name)
+            self.failed += f", {where(error)}; see {name}"
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """The run folder holds the checkpoints; Ray need not copy them."""

@@ -10,17 +10,26 @@ import socket
 import sys
 from pathlib import Path
 
-from tuning.errors import UserError
+from tuning.errors import UserError, one_line
 from tuning.export import classifier
+from tuning.options import kinds
+from tuning.options.command_line import argument_type
 from tuning.process.commands import Parser, exit_code
 from tuning.process.native_output import import_keras
 
-HOST = "127.0.0.1"  # and no other: there is no password
+HOST = "127.0.0.1"  # and no other without a token
+SHORTEST = 16  # characters of a token
 PORT = 8000
-PACKAGES = {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
+PACKAGES = {
+    "starlette": "starlette",
+    "uvicorn": "uvicorn",
+    "python_multipart": "python-multipart",
+    "prometheus_client": "prometheus-client",
+}
 
 HELP = """\
-A page on 127.0.0.1 to drop a picture on, and an endpoint for programs. Nothing leaves this machine.
+A page to drop a picture on, and an endpoint for programs, on 127.0.0.1. Nothing leaves this
+machine. For others, --host and --token: put it behind a proxy that speaks TLS.
 
 POST /predict, with the picture as the body, or as the first file of a multipart form:
 
@@ -28,8 +37,11 @@ POST /predict, with the picture as the body, or as the first file of a multipart
   curl --form picture=@cat.jpg http://127.0.0.1:8000/predict
 
 answers {"class": …, "probability": …, "probabilities": {class: …}}, the likeliest class first;
-else {"error": …} with 400 (no picture), 408 (it took over 30 s to arrive), 413 (over 20 MiB), 422
-(no picture that can be read, or more pixels than Pillow's limit against decompression bombs).
+GET /health answers {"status": "ok", …}, GET /metrics figures for Prometheus.
+
+Else /predict answers {"error": …} with 400 (no picture), 401 (no token), 408 (it took over 30 s to
+arrive), 413 (over 20 MiB), 422 (no picture that can be read, or more pixels than Pillow's limit
+against decompression bombs), 503 (too many at once).
 """
 
 
@@ -52,6 +64,20 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="N",
         help="0 for any that is free (default %(default)s)",
     )
+    parser.add_argument(
+        "--host",
+        default=HOST,
+        metavar="ADDRESS",
+        help="where it listens, with --token alone: 0.0.0.0 for all of this machine's networks "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--token",
+        type=argument_type(kinds.PATH),
+        metavar="FILE",
+        help=f"a file with a word of {SHORTEST} characters or more that every request must bring, "
+        "as Authorization: Bearer, or as the password that a browser asks for",
+    )
     return exit_code(lambda: _run(parser.parse_args(arguments)))
 
 
@@ -64,11 +90,30 @@ def _port(text: str) -> int:
 def _run(options: argparse.Namespace) -> int:
     _check_packages()
     classifier.check(options.run)
-    listener = _listen(options.port)
+    token = options.token and _token(options.token)
+    if options.host != HOST and token is None:
+        raise UserError(
+            f"--host {options.host} lets other machines in: give --token FILE, a file with a word "
+            "that they must bring."
+        )
+    listener = _listen(options.host, options.port)
     import_keras(Path(os.devnull))
     with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
-        _serve(classifier.load(options.run), options.run.resolve().name, listener)
+        _serve(classifier.load(options.run), options.run.resolve().name, listener, token)
     return 0
+
+
+def _token(file: Path) -> str:
+    try:
+        token = file.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise UserError(f"--token {file} cannot be read: {one_line(error)}.") from None
+    if len(token) < SHORTEST or not token.isprintable() or " " in token:
+        raise UserError(
+            f"--token {file} must hold one word of {SHORTEST} characters or more: "
+            "python -c 'import secrets; print(secrets.token_hex())' makes one."
+        )
+    return token
 
 
 def _check_packages() -> None:
@@ -81,25 +126,29 @@ def _check_packages() -> None:
         )
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     """Takes the port at once, so that a model is not loaded in vain.
 
     Raises:
-        UserError: If somebody else has it.
+        UserError: If somebody else has it, or the host is none of this machine's.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    kind = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(kind, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((HOST, port))
+        listener.bind((host, port))
         listener.listen()
     except OSError as error:
         raise UserError(
-            f"Port {port} of {HOST} cannot be had ({error.strerror}); choose another --port."
+            f"Port {port} of {host} cannot be had ({error.strerror}); choose another --port, or "
+            "another --host."
         ) from None
     return listener
 
 
-def _serve(model: classifier.Classifier, name: str, listener: socket.socket) -> None:
+def _serve(
+    model: classifier.Classifier, name: str, listener: socket.socket, token: str | None
+) -> None:
     import numpy as np
 
     from tuning.serve.app import application
@@ -107,9 +156,10 @@ def _serve(model: classifier.Classifier, name: str, listener: socket.socket) -> 
 
     # The first picture is answered as fast as the next ones.
     model.probabilities([np.zeros((model.image_size, model.image_size, 3), np.uint8)])
-    port = listener.getsockname()[1]
-    print(f"{name} on http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
-    server(application(model, name)).run(sockets=[listener])
+    host, port = listener.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
+    print(f"{name} on http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    server(application(model, name, token=token)).run(sockets=[listener])
 
 
 if __name__ == "__main__":

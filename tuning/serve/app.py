@@ -1,4 +1,4 @@
-"""What the server answers: a page to drop a picture on, and `POST /predict`."""
+"""What the server answers: a page to drop a picture on, `POST /predict`, and how it is."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from starlette.types import Message, Receive
 from tuning.data.decoding import UnreadablePicture, decode
 from tuning.export.classifier import Classifier
 from tuning.predict import as_json
+from tuning.serve.guard import HEALTH, Guard
+from tuning.serve.metrics import Counted, Metrics
 from tuning.serve.server import PATIENCE
 
 HERE = Path(__file__).parent
@@ -40,7 +42,12 @@ SECURITY = {
 
 
 def application(
-    model: Classifier, name: str, *, limit: int = LIMIT, patience: float = PATIENCE
+    model: Classifier,
+    name: str,
+    *,
+    limit: int = LIMIT,
+    patience: float = PATIENCE,
+    token: str | None = None,
 ) -> Starlette:
     """The server's application.
 
@@ -49,16 +56,23 @@ def application(
         name: The name of its run, for the page.
         limit: The most bytes of a request's body.
         patience: Seconds that a body may take to arrive.
+        token: The word that all but `/health` asks for; None: every program of this machine is
+            answered, and no other.
     """
     server = _Server(model, name, limit, patience)
+    # A page from elsewhere that makes its own name mean this machine must not get answers.
+    guard = Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
+    if token is not None:
+        guard = Middleware(Guard, token=token)
     return Starlette(
         routes=[
             Route("/", server.page),
             *(Route(f"/{file}", partial(_file, HERE / file)) for file in ("page.css", "page.js")),
             Route("/predict", server.predict, methods=["POST"]),
+            Route(HEALTH, server.health),
+            Route("/metrics", server.metrics.answer),
         ],
-        # A page from elsewhere that makes its own name mean this machine must not get answers.
-        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
+        middleware=[Middleware(Counted, metrics=server.metrics), guard],
         exception_handlers={HTTPException: _told, Exception: _failed},
     )
 
@@ -71,13 +85,18 @@ class _Server:
         loader = jinja2.FileSystemLoader(HERE)
         template = jinja2.Environment(loader=loader, autoescape=True).get_template("page.html")
         self.html = template.render(name=name, classes=model.classes, limit=limit)
+        self.metrics = Metrics()
+        self.known = {"status": "ok", "run": name, "classes": len(model.classes)}
 
     async def page(self, request: Request) -> Response:
         return HTMLResponse(self.html, headers=SECURITY)
 
+    async def health(self, request: Request) -> Response:
+        return JSONResponse(self.known, headers=SECURITY)
+
     async def predict(self, request: Request) -> Response:
         origin = request.headers.get("origin")
-        if origin and origin != f"http://{request.headers['host']}":
+        if origin and origin.partition("://")[2] != request.headers["host"]:
             raise HTTPException(403, "Pages from elsewhere are not answered.")
         declared = request.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > self.limit:
@@ -121,8 +140,9 @@ class _Server:
         return counted
 
     def _judge(self, content: bytes) -> dict[str, Any]:
-        picture = decode(io.BytesIO(content), self.model.image_size, self.model.settings)
-        return as_json(self.model.ranked(self.model.probabilities([picture])[0]))
+        with self.metrics.judged.time():
+            picture = decode(io.BytesIO(content), self.model.image_size, self.model.settings)
+            return as_json(self.model.ranked(self.model.probabilities([picture])[0]))
 
     def _too_large(self) -> HTTPException:
         return HTTPException(413, f"A picture may have {self.limit:,} bytes at most.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -15,17 +16,31 @@ CONNECTIONS = 64  # at a time; more get 503
 
 
 class _Patient(H11Protocol):
-    """Ends a connection that brings no request in time; uvicorn itself would wait for ever."""
+    """Ends a connection that brings no request in time; uvicorn itself would wait for ever.
+
+    That is one without any, and one with half of its next.
+    """
 
     patience = PATIENCE
+    _end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.loop.call_later(self.patience, self._end_without_request)
+        self._end = self.loop.call_later(self.patience, transport.close)
 
-    def _end_without_request(self) -> None:
-        if self.cycle is None:
-            self.transport.close()
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        begun = self.conn.their_state is h11.IDLE and bool(self.conn.trailing_data[0])
+        if begun and self._end is None:
+            self._end = self.loop.call_later(self.patience, self.transport.close)
+        elif not begun and self._end is not None:
+            self._end.cancel()
+            self._end = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._end is not None:
+            self._end.cancel()
 
 
 def server(application: Starlette, patience: float = PATIENCE) -> uvicorn.Server:
@@ -33,7 +48,7 @@ def server(application: Starlette, patience: float = PATIENCE) -> uvicorn.Server
 
     Args:
         application: The application that answers.
-        patience: Seconds that the headers of a connection's first request may take.
+        patience: Seconds that the headers of a request may take.
     """
     protocol = type("Patient", (_Patient,), {"patience": patience})
     return uvicorn.Server(

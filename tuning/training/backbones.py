@@ -14,6 +14,7 @@ from models.graph import GraphError
 from models.weights import WeightsError
 from tuning.errors import UserError, one_line
 from tuning.files.shared_folder import fetch_file
+from tuning.training import loadable
 from tuning.training.imported import imported
 from tuning.training.source import FILE, Source, is_users
 
@@ -91,6 +92,9 @@ def _users(source: Source) -> Backbone | keras.Model:
             f"--backbone {spec} is {type(found).__name__}, but must be, or return, a keras.Model "
             "or a models.backbones.Backbone."
         )
+    for each in found.graph.models if isinstance(found, Backbone) else (found,):
+        if getattr(each, "inputs", None):  # of others the graph says what is wrong
+            loadable.check(each, f"--backbone {spec}")
     return replace(found, name=source.name) if isinstance(found, Backbone) else found
 
 

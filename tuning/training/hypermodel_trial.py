@@ -27,7 +27,7 @@ from search_spaces.optuna_bridge import to_hyperparameters
 from tuning.data.dataset import Dataset, Split
 from tuning.data.parts import Part, Rows
 from tuning.errors import UserError, one_line
-from tuning.training import networks
+from tuning.training import loadable, networks
 from tuning.training.context import TrialContext
 from tuning.training.hypermodel import load
 from tuning.training.keras_private import unshare
@@ -73,11 +73,12 @@ def check(
         features: The shape of what its models take of a picture, where it has a backbone.
 
     Raises:
-        UserError: Why it cannot.
+        UserError: Why it cannot, or could not be taken home.
     """
     try:
         with keras.device("cpu"):
-            _classifier(hypermodel, {}, dataset, features)
+            model, _ = _classifier(hypermodel, {}, dataset, features)
+            loadable.check(model, "--hypermodel")
     except TrialError as error:
         raise UserError(f"--hypermodel: {error}") from error
     finally:
