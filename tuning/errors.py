@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sysconfig
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
+LONG = 400  # characters without a space, which are no name and no path
 LIBRARY = Path(sysconfig.get_paths()["stdlib"])
 # What an operating system refuses, and what a user can do about it.
 REFUSALS = {
@@ -45,8 +47,13 @@ WORDS = {
 class UserError(Exception):
     """A mistake in the input: one line that says what is wrong, where, and what to do.
 
-    Entry points print it without a traceback and exit with code 2.
+    Entry points print it without a traceback and exit with code 2. What it quotes may have line
+    breaks, or go on for pages; it has not.
     """
+
+    def __init__(self, text: object) -> None:
+        words = re.sub(rf"\S{{{LONG},}}", lambda word: f"{word[0][: LONG // 4]}…", str(text))
+        super().__init__(" ".join(words.split()))
 
 
 class NoRoom(UserError):

@@ -35,7 +35,7 @@ from tuning.options.command_line import argument_type
 from tuning.options.kinds import whole
 from tuning.process.commands import Parser, exit_code
 from tuning.process.native_output import import_keras
-from tuning.wording import count, interval, percent
+from tuning.wording import count, interval, percent, visible
 
 BATCH = 64  # pictures the model sees at a time
 AHEAD = 2  # batches that are decoded while the model runs
@@ -99,18 +99,25 @@ def _parser() -> argparse.ArgumentParser:
 def _run(model: Classifier, paths: Iterator[Path], options: argparse.Namespace) -> int:
     """Classifies and prints; returns the exit code."""
     top = min(options.top_k, len(model.classes))
+    # Programs get names as they are; a terminal would obey what is in them.
+    shown = visible if sys.stdout.isatty() else str
     told = broken = judged = right = 0
     if options.format == "csv":
         names = [(f"class{place}", f"probability{place}") for place in _places(top)]
         _print_csv(["file", *itertools.chain.from_iterable(names)])
     for path, said in classify(model, paths, options.batch_size):
         if isinstance(said, UnreadablePicture):
-            print(f"{path}: {said}", file=sys.stderr)
+            print(visible(f"{path}: {said}"), file=sys.stderr)
             broken += 1
             continue
         ranking = model.ranked(said, top)
         if options.format == "csv":
-            _print_csv([path, *itertools.chain.from_iterable((n, f"{p:.4f}") for n, p in ranking)])
+            _print_csv(
+                [
+                    shown(str(path)),
+                    *itertools.chain.from_iterable((n, f"{p:.4f}") for n, p in ranking),
+                ]
+            )
         else:
             print(json.dumps({"file": str(path), **as_json(ranking)}))
         told += 1
@@ -182,9 +189,12 @@ def _under(path: Path) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for folder, below, files in os.walk(path):  # follows no links, which may lead in circles
+    closed: list[Path] = []
+    # Follows no links, which may lead in circles.
+    for folder, below, files in os.walk(path, onerror=lambda e: closed.append(Path(e.filename))):
         below[:] = sorted(name for name in below if not name.startswith("."))
         yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+    yield from closed  # each is told as what cannot be read
 
 
 def classify(
@@ -218,8 +228,7 @@ def _decoded(
     def attempt(path: Path) -> np.ndarray | UnreadablePicture:
         try:
             if not path.is_file():  # a FIFO would keep us waiting for ever
-                there = path.exists()
-                return UnreadablePicture("it is no file" if there else "there is no such file")
+                return UnreadablePicture(_no_file(path))
             return decode(path, model.image_size, model.settings)
         except UnreadablePicture as error:
             return error
@@ -232,6 +241,12 @@ def _decoded(
             yield first, picture.result()
     for first, picture in ahead:
         yield first, picture.result()
+
+
+def _no_file(path: Path) -> str:
+    if path.is_dir():
+        return "this folder cannot be read"
+    return "it is no file" if path.exists() else "there is no such file"
 
 
 def _judged(

@@ -41,12 +41,13 @@ def _main(arguments: list[str]) -> int:
     from rich.console import Console
 
     from tuning.run.request import read_options, typed
+    from tuning.wording import visible
 
     options, resumed = read_options(arguments)
     finished = search(options, resumed, typed(arguments), Console(soft_wrap=True))
-    print(finished.in_short)
+    print(visible(finished.in_short, keep="\n"))
     if finished.error:
-        print(f"error: {finished.error}", file=sys.stderr)
+        print(visible(f"error: {finished.error}"), file=sys.stderr)
     return finished.code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,25 @@ _LABELS = {
     "unfrozen": "Unfrozen layers",
     "width": "Units of the head",
 }
+
+
+# Control characters, those that turn the direction of text, and bytes of a name that are no UTF-8:
+# a terminal or a page would obey them, or show nothing.
+_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str, keep: str = "") -> str:
+    r"""Text as a person can see it: what is hidden in it as an escape, but `keep`.
+
+    >>> print(visible("cat\x1b[2J.jpg"))
+    cat\x1b[2J.jpg
+    """
+    return _HIDDEN.sub(
+        lambda found: (
+            found[0] if found[0] in keep else found[0].encode("unicode_escape").decode("ascii")
+        ),
+        text,
+    )
 
 
 def in_words(hyperparameters: Mapping[str, Any]) -> str:

@@ -165,7 +165,7 @@ def test_what_the_end_found_is_told(run):
     assert not facts["run"]["running"]
     assert facts["run"]["trials_at_once"] == 2
     assert facts["best"]["trial"] == 0  # the confirmation may choose another than validation
-    assert facts["best"]["test"] == score
+    assert facts["best"]["test"] == {**score, "interval": list(score["interval"])}  # JSON
     assert facts["trials"][3]["status"] == "interrupted"
     # (4 + 1 + 3 + 0) seconds with half a GPU each, at 3 an hour
     assert facts["cost"]["gpu_hours"] == pytest.approx(8 * 0.5 / 3600)

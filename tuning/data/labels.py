@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from tuning.data.layouts import SPLITS, Picture, in_one_form, split_of
 from tuning.errors import UserError
 from tuning.files import atomic
+from tuning.files.given import read_text
 from tuning.wording import count
 
 COLUMNS = ("file", "label", "split", "group")  # of a list that `write` made
@@ -123,12 +124,7 @@ def read(path: Path, root: Path) -> list[Picture]:
 
 
 def _read(path: Path) -> list[list[str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not text in UTF-8; save it as CSV in UTF-8.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
+    text = read_text(path, "The list", "utf-8-sig")
     head = text.partition("\n")[0]
     delimiter = max(DELIMITERS, key=head.count)
     try:
@@ -136,7 +132,7 @@ def _read(path: Path) -> list[list[str]]:
     except csv.Error as error:
         raise UserError(f"{path} is no list of comma-separated values: {error}.") from None
     if not rows:
-        raise UserError(f"{path} is empty.")
+        raise UserError(f"The list {path} is empty.")
     return rows
 
 

@@ -60,11 +60,12 @@ def learning_curve(
         again = [score(metric, each, validation[1][rows], classes) for each in picked]
         again[-1] += random.choice(luck)
         gains.append(next_gain(sizes, again, len(everyone)) + random.choice(luck))
+    low, high = np.quantile(gains, (0.025, 0.975))
     return {
         "pictures": sizes,
         "scores": scores,
         "gain": next_gain(sizes, [float(np.mean(each)) for each in scores], len(everyone)),
-        "gain_interval": [float(each) for each in np.quantile(gains, (0.025, 0.975))],
+        "gain_interval": (float(low), float(high)),
     }
 
 

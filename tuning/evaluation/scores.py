@@ -45,7 +45,7 @@ def measure(
     right = np.clip(probabilities[np.arange(len(labels)), labels].astype(np.float64), 1e-7, 1.0)
     return {
         "accuracy": accuracy,
-        "interval": list(interval(accuracy, len(labels))),
+        "interval": interval(accuracy, len(labels)),
         "loss": float(-np.log(right).mean()),
         "pictures": len(labels),
         "auc": float(auc),

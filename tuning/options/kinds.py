@@ -56,6 +56,12 @@ def _path(text: str) -> Path:
         raise ValueError(f"{text!r}: there is no such user") from None
 
 
+def _storage(text: str) -> str:
+    if "://" not in _text(text):
+        _path(text.partition("#")[0])
+    return text
+
+
 def shorten(text: str) -> str:
     """The beginning of a long text, for a line that names it."""
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
@@ -219,6 +225,7 @@ def _number(value: Any) -> str:
 TEXT = Kind(_text)
 PATH = Kind(_path)
 LOCATION = Kind(_location, lambda value: getattr(value, "url", None) or str(value))
+STORAGE = Kind(_storage)
 WEIGHTS = Kind(_weights)
 BACKBONE = Kind(_backbone)
 SIZE = Kind(_size_in_bytes, lambda value: str(int(value)))

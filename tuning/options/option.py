@@ -62,7 +62,7 @@ class Option:
             return value
         try:
             text = self.kind.write(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             text = str(value)
         return self.kind.read(text)
 

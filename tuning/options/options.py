@@ -294,7 +294,7 @@ class Options:
     )
     warm_start: str | None = option(
         None,
-        kinds.TEXT,
+        kinds.STORAGE,
         "RUN",
         "learn from the finished trials of an earlier run: its folder, or STORAGE#STUDY; if it was "
         "on other pictures, its ten best points are tried first",
@@ -373,7 +373,7 @@ class Options:
     )
     storage: str | None = option(
         None,
-        kinds.TEXT,
+        kinds.STORAGE,
         "WHERE",
         "of the Optuna study: postgresql://…, mysql://…, or a journal file "
         "(default: study.db in the run folder)",

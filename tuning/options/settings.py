@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -11,6 +13,7 @@ from typing import Any
 
 from tuning.errors import UserError
 from tuning.files import atomic
+from tuning.files.given import read_text
 from tuning.options import kinds
 from tuning.options.option import about, flag
 from tuning.options.options import Options
@@ -21,6 +24,7 @@ else:
     import tomli as tomllib
 
 FILE = "settings.toml"  # in the run folder
+NAMED = 10  # other runs, by name the last
 
 
 def write(path: Path, options: Options) -> None:
@@ -37,9 +41,7 @@ def read(path: Path) -> dict[str, Any]:
         UserError: If the file cannot be read, or names an option that there is not.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"The settings {path} cannot be read: {error.strerror}.") from None
+        table = tomllib.loads(read_text(path, "The settings"))
     except ValueError as error:
         raise UserError(f"The settings {path} are no TOML: {error}.") from None
     known = [each.name for each in fields(Options)]
@@ -48,7 +50,7 @@ def read(path: Path) -> dict[str, Any]:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise UserError(f"{path}: there is no option {name}{hint}")
+            raise UserError(f"{_place(path, name)}: there is no option {name}{hint}")
     return values
 
 
@@ -137,10 +139,25 @@ def _options(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> 
         return Options(**{**saved, **given})
     except UserError as error:
         Options(**given)  # which says what is wrong with that alone
-        raise UserError(f"{path}: {error}") from None
+        told = re.match(r"--([\w-]+)", str(error))
+        raise UserError(f"{_place(path, told[1] if told else None)}: {error}") from None
+
+
+def _place(path: Path, name: str | None) -> str:
+    """The file and the line in which an option stands, as far as there is one."""
+    if name is not None:
+        wanted = re.compile(rf"\s*\[?\s*[\"']?{re.sub('[-_]', '[-_]', name)}[\"']?\s*[=.\]]")
+        with contextlib.suppress(OSError, ValueError):
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                if wanted.match(line):
+                    return f"{path}, line {number}"
+    return str(path)
 
 
 def _others(folder: Path) -> str:
     if not folder.parent.is_dir():
         return "give its folder's name, and with --runs where it lies"
-    return f"there are {', '.join(sorted(each.name for each in folder.parent.iterdir()))}"
+    runs = sorted(file.parent.name for file in folder.parent.glob(f"*/{FILE}"))
+    if not runs:
+        return f"there is none in {folder.parent}"
+    return f"there are {', '.join(runs[-NAMED:])}{' and others' if len(runs) > NAMED else ''}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tuning.errors import UserError, one_line, refusal, where
+from tuning.wording import visible
 
 MISTAKE, INTERRUPTED, FAULT = 2, 130, 70  # exit codes; the last is BSD's for a program's own fault
 LOG = "fault.log"  # in the run folder
@@ -72,7 +73,7 @@ def _somewhere() -> Path:
 
 
 def _tell(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(visible(line, keep="\n"), file=sys.stderr)
 
 
 def _forget_output() -> None:

@@ -64,12 +64,17 @@ def import_keras(log: Path | None = None) -> None:
 
 def _redirect(log: Path) -> Callable[[], None]:
     """Redirects descriptor 2; returns what puts it back."""
-    log.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    except OSError as error:
+        raise UserError(
+            f"The folder {log.parent} cannot be written: {error.strerror}; give another --cache."
+        ) from None
     kept, python = os.dup(2), sys.stderr
     python.flush()
     if _writes_to_2(python):
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(file, 2)
     os.close(file)
 

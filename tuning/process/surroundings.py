@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tuning.process.native_output import native_output
+from tuning.wording import visible
 
 
 @contextmanager
@@ -37,7 +38,7 @@ class _Teller(logging.Handler):
         self.tell = tell
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = record.getMessage()
+        line = visible(record.getMessage())
         self.tell(f"warning: {line}" if record.levelno >= logging.WARNING else line)
 
 

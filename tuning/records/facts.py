@@ -24,7 +24,7 @@ from tuning.records import shapes
 SCHEMA_VERSION = 2
 FILE_NAME = "report.json"
 
-Interval = Sequence[float]
+Interval = tuple[float, float]
 """Lower and upper end of a 95 % interval."""
 
 

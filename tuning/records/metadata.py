@@ -72,6 +72,9 @@ def read(folder: RunFolder) -> RunMetadata:
         shapes.expect(metadata, RunMetadata)
         if not sum(metadata["data"]["counts"].get("validation", {}).values()):
             raise ValueError("data.counts has no validation pictures")
+        for split, counts in metadata["data"]["counts"].items():
+            if counts.keys() != set(metadata["data"]["classes"]):
+                raise ValueError(f"data.counts.{split} is of other classes than data.classes")
     except (FileNotFoundError, NotADirectoryError):
         there = folder.path.is_dir()
         reason = f"it has no {path.name}" if there else "there is no such folder"

@@ -9,6 +9,7 @@ from typing import Any
 
 from tuning.errors import UserError
 from tuning.files import atomic
+from tuning.records import shapes
 from tuning.records.facts import (
     Confirmation,
     CrossValidation,
@@ -83,7 +84,9 @@ def read(folder: RunFolder) -> RunOutcome | None:
     path = folder.outcome
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return RunOutcome(RunEnding(**content.pop(ENDING)), **content)
+        content["ending"] = content.pop(ENDING)
+        shapes.expect(content, RunOutcome)
+        return RunOutcome(RunEnding(**content.pop("ending")), **content)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
@@ -12,7 +13,7 @@ def expect(value: Any, hint: Any, where: str = "") -> None:
 
     Args:
         value: What was read from JSON.
-        hint: A `TypedDict`, mapping, sequence, literal, optional or plain type.
+        hint: A `TypedDict`, a dataclass, mapping, sequence, literal, optional or plain type.
         where: The path so far, as in ``trials[3].epochs``.
 
     Raises:
@@ -32,6 +33,15 @@ def expect(value: Any, hint: Any, where: str = "") -> None:
                     continue
                 raise ValueError(f"{name} is missing")
             expect(value[key], inner, name)
+    elif dataclasses.is_dataclass(hint):
+        _rule(isinstance(value, dict), value, where, "a table")
+        hints = get_type_hints(hint)
+        for each in dataclasses.fields(hint):
+            name = f"{where}.{each.name}".lstrip(".")
+            if each.name in value:
+                expect(value[each.name], hints[each.name], name)
+            elif each.default is dataclasses.MISSING:
+                raise ValueError(f"{name} is missing")
     elif origin is Literal:
         _rule(value in arguments, value, where, f"one of {', '.join(arguments)}")
     elif isinstance(origin, type) and issubclass(origin, Mapping):
@@ -40,6 +50,8 @@ def expect(value: Any, hint: Any, where: str = "") -> None:
             expect(item, arguments[1], f"{where}.{key}")
     elif isinstance(origin, type) and issubclass(origin, Sequence):
         _rule(isinstance(value, list | tuple), value, where, "a list")
+        if origin is tuple and Ellipsis not in arguments:
+            _rule(len(value) == len(arguments), value, where, f"a list of {len(arguments)}")
         for index, item in enumerate(value):
             expect(item, arguments[0], f"{where}[{index}]")
     elif hint is not Any:

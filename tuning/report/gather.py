@@ -106,7 +106,7 @@ def _experiment(
         "article_accuracy": experiment["article_accuracy"],
         "trial": record.number if record else None,
         "best_accuracy": accuracy,
-        "interval": None if accuracy is None else list(interval(accuracy, pictures)),
+        "interval": None if accuracy is None else interval(accuracy, pictures),
         "last_accuracy": record.curve["validation_accuracy"][-1] if record else None,
         "best_epoch": record.best_epoch if record else None,
         "epochs": record.epochs if record else None,
@@ -157,7 +157,7 @@ def score(accuracy: float, loss: float, pictures: int) -> Score:
     """What is known of a split without its probabilities."""
     return {
         "accuracy": accuracy,
-        "interval": list(interval(accuracy, pictures)),
+        "interval": interval(accuracy, pictures),
         "loss": loss,
         "pictures": pictures,
         "auc": None,

@@ -58,6 +58,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_seen,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     for write in (wording.percent, wording.interval, wording.duration, wording.value):
@@ -77,6 +78,12 @@ def _environment() -> jinja2.Environment:
         objectives=objectives,
     )
     return environment
+
+
+def _seen(item: Any) -> Any:
+    """What is put into the page; names of files and classes may have anything in them."""
+    plain = isinstance(item, str) and not isinstance(item, Markup)
+    return wording.visible(item, keep="\n\t") if plain else item
 
 
 def _unbroken(write: Callable[[Any], str]) -> Callable[[Any], str]:

@@ -234,14 +234,14 @@ def _data(facts: Facts) -> list[str]:
 
 def escape(text: str) -> str:
     """Makes text stay text: on one line, with nothing that Markdown or HTML would read."""
-    text = " ".join(text.split())
+    text = wording.visible(" ".join(text.split()))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", text)
 
 
 def code(text: str) -> str:
     """A code span that may hold backquotes (CommonMark, section 6.1)."""
-    text = " ".join(text.split())
+    text = wording.visible(" ".join(text.split()))
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
     padding = " " if "`" in text else ""
     return f"{fence}{padding}{text}{padding}{fence}"
@@ -249,7 +249,7 @@ def code(text: str) -> str:
 
 def code_block(text: str) -> str:
     """A code block; indented, so that nothing in the text can end it."""
-    return "\n".join(f"    {line}" for line in text.splitlines())
+    return "\n".join(f"    {wording.visible(line)}" for line in text.splitlines())
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -34,6 +34,7 @@ from tuning.run.prepare import Prepared, check_name
 from tuning.run.progress import Progress
 from tuning.run.screen import screen
 from tuning.scheduling.limits import Machine
+from tuning.scheduling.storages import open_storage
 from tuning.scheduling.study import count_finished, open_study
 from tuning.scheduling.tune import Run
 from tuning.scheduling.turns import experiments_of
@@ -76,6 +77,7 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
             log.warning("%s", damage)
         resumed = prepared.resumed or not folder.is_empty
         interrupt = stack.enter_context(gentle(log.info))
+        storage = prepared.storage or open_storage(folder.storage)
         dashboard = stack.enter_context(connected(options.address, options.dashboard))
         if dashboard:
             log.info("Ray's dashboard: %s", dashboard)
@@ -90,7 +92,9 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
             describe(options, context, *networks, chosen, screening, command, earlier), folder
         )
         space = within(prepared.space, chosen)
-        study = open_study(options, space, folder, trial_log, resumed, _conditions(prepared))
+        study = open_study(
+            options, space, folder, storage, trial_log, resumed, _conditions(prepared)
+        )
         if resumed and count_finished(study) < options.planned:
             check_version(options, chosen)
         log.info(

@@ -42,7 +42,8 @@ def in_short(facts: Facts, folder: Path) -> str:
     if best is None:
         lines.append("No trial finished an epoch.")
     else:
-        lines.append(f"best: trial {best['trial']}, {in_words(best['hyperparameters'])}")
+        words = in_words(best["hyperparameters"])
+        lines.append(f"best: trial {best['trial']}{f', {words}' if words else ''}")
         lines.append(f"  validation accuracy {_score(best['validation'])}")
         lines += [f"  {told}" for told in [compared(facts)] if told]
         lines += _by_metric(facts)

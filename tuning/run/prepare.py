@@ -27,7 +27,8 @@ from tuning.run import backbones
 from tuning.scheduling import loggers
 from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.space import Space, build_space
-from tuning.scheduling.warm_start import best_points
+from tuning.scheduling.storages import Storage, open_storage
+from tuning.scheduling.warm_start import best_points, earlier_study
 from tuning.training.context import NamedHyperModel, PickledHyperModel
 from tuning.training.source import Source
 
@@ -51,6 +52,7 @@ class Prepared:
         folder: The run folder; it may not be there yet.
         resumed: Whether the user wants to go on with a run.
         metric: What the search goes by, see `evaluation.metrics`.
+        storage: The storage of the study, None for that in the run folder.
     """
 
     options: Options
@@ -62,6 +64,7 @@ class Prepared:
     folder: RunFolder
     resumed: bool
     metric: str
+    storage: Storage | None = None
 
     @property
     def searched(self) -> tuple[Backbone, ...]:
@@ -104,8 +107,13 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
     space.first_points(options)
     if options.extend and not resumed:
         best_points(options, space)
+    if options.warm_start and not resumed:
+        earlier_study(options.warm_start)
     metric = _metric(options, data, folder if resumed else None)
-    return Prepared(options, data, sources, networks, hypermodel, space, folder, resumed, metric)
+    storage = open_storage(options.storage) if options.storage else None
+    return Prepared(
+        options, data, sources, networks, hypermodel, space, folder, resumed, metric, storage
+    )
 
 
 def check_stores(options: Options, folder: RunFolder, resumed: bool) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 from tuning.records.callbacks import RunCallback
 from tuning.records.event_log import SCORE, EventLog
 from tuning.records.trial_log import TrialRecord, rank
-from tuning.wording import count, duration, in_words
+from tuning.wording import count, duration, in_words, visible
 from tuning.wording import metric as in_words_of
 
 QUIET = 10.0  # seconds between two plain lines about epochs
@@ -68,7 +68,8 @@ class Progress(RunCallback):
     def start(self, record: TrialRecord) -> None:
         """A trial begins."""
         self.records[record.number] = record
-        self._line(f"trial {record.number} starts: {in_words(record.hyperparameters)}")
+        words = in_words(record.hyperparameters)
+        self._line(f"trial {record.number} starts{f': {words}' if words else ''}")
 
     def end(self, record: TrialRecord) -> None:
         """A trial is over."""
@@ -105,7 +106,7 @@ class Progress(RunCallback):
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()
-        self.console.print(Text(text), highlight=False, soft_wrap=True)
+        self.console.print(Text(visible(text)), highlight=False, soft_wrap=True)
 
     def _so_far(self) -> str:
         ranking = rank(list(self.records.values()))
@@ -147,7 +148,7 @@ class Progress(RunCallback):
             last = record.curve[SCORE][-1:]
             table.add_row(
                 str(record.number),
-                in_words(record.hyperparameters),
+                visible(in_words(record.hyperparameters)),
                 f"{record.epochs}/{record.hyperparameters['epochs']}",
                 f"{last[0]:.3f}" if last else "",
                 "" if record.best_score is None else f"{record.best_score:.3f}",

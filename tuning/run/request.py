@@ -8,7 +8,7 @@ from typing import Any
 
 from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath
-from tuning.options import RUNS, Options, command_line, settings
+from tuning.options import RUNS, Options, command_line, kinds, settings
 from tuning.options.option import masked
 from tuning.records.mirror import Mirror
 from tuning.records.run_folder import RunFolder
@@ -63,6 +63,10 @@ def extended_options(extend: str, **given: Any) -> Options:
 def _there(name: str, given: dict[str, Any]) -> tuple[RunFolder, Path | ObjectPath]:
     """A run's folder, brought here if need be, and where runs lie."""
     runs = Options(runs=given.get("runs", RUNS)).runs
+    try:
+        name = kinds.FOLDER_NAME.read(name)
+    except ValueError as error:
+        raise UserError(f"The run's name: {error}; where it lies is said by --runs.") from None
     if not isinstance(runs, ObjectPath):
         return RunFolder(runs / name), runs
     # The store's word is the last: this machine may never have seen the run.

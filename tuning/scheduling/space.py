@@ -24,6 +24,7 @@ from search_spaces.experiments import EXPERIMENTS, NAMES, Experiment
 from search_spaces.portfolio import PORTFOLIO
 from tuning.errors import UserError
 from tuning.evaluation.metrics import is_imbalanced
+from tuning.files.given import read_text
 from tuning.options import Options
 
 if TYPE_CHECKING:
@@ -105,10 +106,8 @@ class Space(ABC):
             UserError: If it is no list of points of this space.
         """
         try:
-            listed = json.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"--enqueue {file} cannot be read: {error.strerror}.") from None
-        except ValueError as error:
+            listed = json.loads(read_text(file, "--enqueue"))
+        except (ValueError, RecursionError) as error:
             raise UserError(f"--enqueue {file} is no JSON: {error}.") from None
         if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
             raise UserError(

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 
-from tuning.errors import UserError
+from tuning.errors import UserError, one_line
 from tuning.options.option import MASK, masked
 
 PATIENCE = 60.0  # seconds for a database that somebody else holds, or that is away
 ATTEMPT = 5.0  # seconds that SQLite waits in one attempt, and after which the wait is told
+LINE = 1 << 20  # characters, of a journal
 PAUSE = 0.5  # seconds between attempts at one that answers at once
 
 log = logging.getLogger(__name__)
+
+Storage: TypeAlias = BaseStorage
 
 DRIVERS = {"postgresql": "psycopg[binary]", "mysql": "pymysql"}
 
@@ -36,9 +40,7 @@ def open_storage(where: str) -> BaseStorage:
     """
     if "://" not in where:
         path = Path(where).expanduser().absolute()
-        if not path.parent.is_dir():
-            raise UserError(f"The folder of the storage {path} does not exist.")
-        return JournalStorage(JournalFileBackend(str(path)))
+        return _journal(path)
     if f":{MASK}@" in where:
         raise UserError(f"The password of {where} is not kept in settings; give --storage again.")
     kind = where.partition(":")[0].partition("+")[0]
@@ -60,10 +62,36 @@ def open_storage(where: str) -> BaseStorage:
         raise UserError(
             f"--storage {masked(where)} needs the package {package}: pip install {package}"
         ) from None
+    except sqlalchemy.exc.NoSuchModuleError:
+        raise UserError(
+            f"The storage {masked(where)} is of an unknown kind; give postgresql://…, mysql://…, "
+            "sqlite:///FILE, or a journal's path."
+        ) from None
     except Exception as error:
         # SQLAlchemy's and the drivers' own, of many kinds; their first line says what is wrong.
         reason = str(error).splitlines()[0].replace(where, masked(where))
         raise UserError(f"The storage {masked(where)} cannot be opened: {reason}") from None
+
+
+def _journal(path: Path) -> JournalStorage:
+    if not path.parent.is_dir():
+        raise UserError(f"The folder of the storage {path} does not exist.")
+    if path.exists() and not path.is_file():
+        raise UserError(f"The storage {path} is no file.")
+    try:
+        if path.exists():
+            with path.open(encoding="utf-8") as file:  # before Optuna appends to it
+                if line := file.readline(LINE):
+                    json.loads(line)["op_code"]
+        return JournalStorage(JournalFileBackend(str(path)))  # reads it
+    except OSError as error:
+        raise UserError(f"The storage {path} cannot be opened: {error.strerror}.") from None
+    except Exception as error:
+        # Optuna takes each line for JSON with the keys that it needs.
+        raise UserError(
+            f"The storage {path} is no journal of Optuna's, or is damaged: {one_line(error)}; a "
+            "database is given by its URL, as sqlite:///FILE."
+        ) from None
 
 
 def _patient(kind: str) -> type[RDBStorage]:

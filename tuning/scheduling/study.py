@@ -19,7 +19,6 @@ from tuning.records.trial_log import OVER, TrialLog
 from tuning.scheduling.optuna_private import begin_beside, set_waiting
 from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.space import Space
-from tuning.scheduling.storages import open_storage
 from tuning.scheduling.warm_start import Conditions, best_points, enqueue, take_over
 
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
@@ -34,6 +33,7 @@ def open_study(
     options: Options,
     space: Space,
     folder: RunFolder,
+    store: BaseStorage,
     trial_log: TrialLog,
     resumed: bool,
     conditions: Conditions,
@@ -44,6 +44,7 @@ def open_study(
         options: What the user asked for.
         space: The space that is searched.
         folder: The run folder.
+        store: The storage.
         trial_log: What happened to trials so far; it learns what the study knows more.
         resumed: Whether the run is resumed.
         conditions: What its trials will be trained on.
@@ -52,7 +53,6 @@ def open_study(
         UserError: If it cannot be had.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    store = open_storage(options.storage or folder.storage)
     if resumed:
         # With the seed alone it would propose once more what it proposed at first.
         seed = options.seed + 1000 * (1 + len(trial_log.records))

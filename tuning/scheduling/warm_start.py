@@ -125,7 +125,7 @@ def take_over(study: Study, source: str, space: Space, conditions: Conditions) -
         UserError: If there is no such study, it had other objectives, or none of its trials lies
             in the space.
     """
-    earlier = _earlier(source)
+    earlier = earlier_study(source)
     if earlier.directions != study.directions:
         raise UserError(f"--warm-start {masked(source)} was searched for other objectives.")
     states = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -214,7 +214,12 @@ def _conditions(study: Study, source: str) -> Mapping[str, Any]:
     return known
 
 
-def _earlier(source: str) -> Study:
+def earlier_study(source: str) -> Study:
+    """The study that --warm-start names, see `take_over`.
+
+    Raises:
+        UserError: If there is none.
+    """
     folder = Path(source).expanduser()
     where, _, name = source.partition("#")
     if folder.is_dir():

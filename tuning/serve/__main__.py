@@ -10,8 +10,9 @@ import socket
 import sys
 from pathlib import Path
 
-from tuning.errors import UserError, one_line
+from tuning.errors import UserError
 from tuning.export import classifier
+from tuning.files.given import read_text
 from tuning.options import kinds
 from tuning.options.command_line import argument_type
 from tuning.process.commands import Parser, exit_code
@@ -104,11 +105,8 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _token(file: Path) -> str:
-    try:
-        token = file.read_text(encoding="ascii").strip()
-    except (OSError, ValueError) as error:
-        raise UserError(f"--token {file} cannot be read: {one_line(error)}.") from None
-    if len(token) < SHORTEST or not token.isprintable() or " " in token:
+    token = read_text(file, "--token").strip()
+    if len(token) < SHORTEST or not (token.isascii() and token.isprintable()) or " " in token:
         raise UserError(
             f"--token {file} must hold one word of {SHORTEST} characters or more: "
             "python -c 'import secrets; print(secrets.token_hex())' makes one."

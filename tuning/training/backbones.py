@@ -85,7 +85,7 @@ def _users(source: Source) -> Backbone | keras.Model:
             function = imported("--backbone", spec, source.folder)
             try:
                 found = function() if callable(function) else function
-            except Exception as error:  # whatever it does
+            except (Exception, SystemExit) as error:  # whatever it does
                 raise UserError(f"--backbone {spec} cannot be made: {one_line(error)}") from error
     if not isinstance(found, Backbone | keras.Model):
         raise UserError(

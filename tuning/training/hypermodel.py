@@ -100,5 +100,5 @@ def _instance(
     takes = inspect.signature(kind).parameters
     try:
         return kind(**{name: value for name, value in known.items() if name in takes})
-    except Exception as error:  # whatever its constructor does
+    except (Exception, SystemExit) as error:  # whatever its constructor does
         raise UserError(f"--hypermodel {spec} cannot be made: {one_line(error)}") from error

@@ -54,7 +54,7 @@ def declare(
                 hypermodel.build(hp)
         except ConstraintError:
             raise
-        except Exception:  # whatever a combination of values leads to
+        except (Exception, SystemExit):  # whatever a combination of values leads to
             pass
         _clear()
         return {"epochs": epochs, **hp.values}
@@ -212,7 +212,7 @@ def _classifier(
     try:
         model = hypermodel.build(to_hyperparameters(hyperparameters))
         said = model(np.zeros((1, *(features or (size, size, 3))), "float32"))
-    except Exception as error:  # whatever a combination of values leads to
+    except (Exception, SystemExit) as error:  # whatever a combination of values leads to
         raise TrialError(f"the model cannot be built: {one_line(error)}") from error
     if not model.compiled or model.loss is None or model.optimizer is None:
         raise TrialError("`build` returns a model that is not compiled with a loss")

@@ -32,7 +32,7 @@ def imported(option: str, spec: str, folder: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except UserError:
         raise
-    except Exception as error:  # whatever the module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
         why = one_line(error)
         if module in NAMES:
             why += f" (this project has a package {module} too, which hides yours: rename it)"
