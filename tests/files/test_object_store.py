@@ -1,11 +1,16 @@
 """Object stores as the search uses them: a real S3 server, copies, and stores that go away."""
 
 import dataclasses
+import json
 import logging
+import platform
 import re
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import numpy as np
@@ -16,6 +21,7 @@ from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import SharedFolder, fetch_file, fetch_folder
 from tuning.options import kinds
+from tuning.records import claim
 from tuning.records.event_log import EventLog
 from tuning.records.mirror import Mirror
 from tuning.records.run_folder import RunFolder
@@ -249,3 +255,51 @@ def test_a_search_goes_on_while_its_run_folder_cannot_be_sent(
     finally:
         object_store.up()
     assert f"is behind {tmp_path}" in caplog.text
+
+
+def test_of_several_that_make_an_object_at_once_one_does(place):
+    words = [str(number).encode() for number in range(8)]
+    with ThreadPoolExecutor(len(words)) as pool:
+        made = list(pool.map((place / "claim").create, words))
+    assert made.count(True) == 1
+    assert (place / "claim").read() == words[made.index(True)]
+    assert not (place / "claim").create(b"later")
+
+
+def test_one_search_at_a_time_writes_to_a_run_in_a_store(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(claim, "BEAT", 0.3)
+    folder = RunFolder(tmp_path / "run", place)
+    with claim.claimed(folder) as first:
+        second = claim.claimed(folder)
+        with pytest.raises(UserError, match=r"Another search is at work on .*, on "):
+            second.__enter__()
+        assert not first.lost
+        first.place.write(claim.Claim(first.place).content())  # as when the store was long away
+        until = time.monotonic() + 20
+        while not first.lost and time.monotonic() < until:
+            time.sleep(0.1)
+        assert first.lost
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "trials.jsonl").write_text("{}\n")
+        with Mirror(folder, first):
+            pass
+        assert sorted(place.files()) == ["claim.json"]  # which is another's by now
+    assert sorted(place.files()) == ["claim.json"]
+
+
+@pytest.mark.parametrize(
+    ("host", "waits"), [("another.example", True), (platform.node(), False)], ids=["there", "here"]
+)
+def test_the_claim_of_a_search_that_was_killed_is_taken_over(
+    place, tmp_path, monkeypatch, host, waits
+):
+    monkeypatch.setattr(claim, "SILENCE", 3.0)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    known = {"owner": "x", "host": host, "process": gone.pid, "beat": 4}
+    (place / claim.NAME).write(json.dumps(known).encode())
+    began = time.monotonic()
+    with claim.claimed(RunFolder(tmp_path / "run", place)) as ours:
+        assert json.loads(ours.place.read())["owner"] == ours.owner
+    assert (time.monotonic() - began > 3) == waits or place.url.startswith("gs")
+    assert place.files() == {}

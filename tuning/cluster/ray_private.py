@@ -55,11 +55,19 @@ def callbacks_uncounted() -> Iterator[None]:
 
 @contextmanager
 def own_signals() -> Iterator[None]:
-    """SIGTERM does in this context what it did; `ray.init` would have it end the process."""
+    """SIGTERM does after this context what it did before; `ray.init` has it end the process.
+
+    Raises:
+        KeyboardInterrupt: If it came meanwhile.
+    """
     is_main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit as error:
+        if error.code == signal.SIGTERM:
+            raise KeyboardInterrupt from None
+        raise
     finally:
         if is_main and handler is not None:
             signal.signal(signal.SIGTERM, handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import logging
 import os
 import re
@@ -10,6 +11,7 @@ import shutil
 import tempfile
 import textwrap
 import time
+import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -25,6 +27,9 @@ SCHEMES = ("s3", "gs")
 PUBLIC = "gs://anonymous@"  # pyarrow's way to ask without credentials
 PATIENCE = 60.0  # seconds for which a store that cannot be reached is tried again
 PAUSES = (0.5, 8.0)  # seconds before the second attempt, and the longest between two
+SETTLED = 2.0  # seconds after which all that wrote an object at once have done so
+# S3's words for an object that is there already, or is just being made.
+TAKEN = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 PARALLEL = 16  # requests at once: a store answers one in some 50 ms, however small it is
 # What is said where asking once more changes nothing: by this machine's disk, by S3, by Google.
 DEFINITE = re.compile(
@@ -125,6 +130,51 @@ class ObjectPath:
                 stream.write(content)
 
         _patiently(self, write)
+
+    def create(self, content: bytes) -> bool:
+        """Makes the object if there is none; of several that try at once one alone succeeds.
+
+        S3 is asked to write on that condition, where boto3 is installed. Others have no such
+        request here: what was written is looked at once more, when all that tried have written.
+
+        Returns:
+            Whether it was made.
+        """
+        if self.url.startswith("s3:") and importlib.util.find_spec("boto3"):
+            return self._create_in_s3(content)
+        if self.exists():
+            return False
+        self.write(content)
+        time.sleep(SETTLED)
+        try:
+            return self.read() == content
+        except FileNotFoundError:
+            return False
+
+    def _create_in_s3(self, content: bytes) -> bool:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        query = dict(urllib.parse.parse_qsl(self.url.partition("?")[2]))
+        endpoint = query.get("endpoint_override")
+        if endpoint and "://" not in endpoint:
+            endpoint = f"{query.get('scheme', 'https')}://{endpoint}"
+        region = query.get("region") or os.environ.get("AWS_REGION")
+        bucket, _, key = self._there()[1].partition("/")
+
+        def put() -> bool:
+            client = boto3.client("s3", endpoint_url=endpoint, region_name=region)
+            try:
+                client.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
+            except ClientError as error:
+                if error.response["Error"]["Code"] in TAKEN:
+                    return False
+                raise OSError(f"INVALID: {error}") from error
+            except BotoCoreError as error:
+                raise OSError(str(error)) from error
+            return True
+
+        return _patiently(self, put)
 
     def download(self, file: Path, check: Callable[[Path], bool] | None = None) -> None:
         """Copies the object to a file, which appears whole, and if it passes `check`, or not."""

@@ -14,6 +14,7 @@ from types import TracebackType
 from tuning.errors import UserError
 from tuning.files.object_store import ObjectPath, in_parallel, reason
 from tuning.records.callbacks import RunCallback
+from tuning.records.claim import NAME, Claim
 from tuning.records.run_folder import CHECKPOINTS, TRIALS, TUNE, WEIGHTS, RunFolder
 from tuning.records.trial_log import TrialRecord
 
@@ -32,11 +33,12 @@ class Mirror(RunCallback):
 
     Args:
         folder: The run folder; where it has no counterpart there is nothing to do.
+        claim: The claim to it; when it is lost nothing is sent any more.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, claim: Claim | None = None) -> None:
         self.folder = folder.path
-        self.place = folder.counterpart
+        self.place, self.claim = folder.counterpart, claim
         self._sent: dict[str, tuple[int, int]] = {}  # bytes and time of what the store has
         self._pool = ThreadPoolExecutor(1)
         self._waiting: Future[None] | None = None
@@ -92,6 +94,7 @@ class Mirror(RunCallback):
         try:
             files = place.files()
             wanted = [n for n in files if n.startswith(names or "") and ".." not in n.split("/")]
+            wanted = [each for each in wanted if each != NAME]
             if not names:
                 wanted = [n for n in wanted if not n.startswith((*WORKERS, LARGE))]
                 if self._knows_more(files):
@@ -109,6 +112,8 @@ class Mirror(RunCallback):
         return events.exists() and events.stat().st_size > theirs
 
     def _send(self, place: ObjectPath, skip: tuple[str, ...]) -> None:
+        if self.claim and self.claim.lost:
+            return
         try:
             # As it is before the study is copied, and sent after it: what the study knows more is
             # made good by `study.reconcile`, but a trial that only the log knows would be

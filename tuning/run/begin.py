@@ -22,6 +22,7 @@ from tuning.options import Options, settings
 from tuning.process.commands import LOG, keep
 from tuning.process.interrupt import gentle
 from tuning.records import metadata, outcome
+from tuning.records.claim import claimed
 from tuning.records.facts import Screened
 from tuning.records.metadata import RunMetadata
 from tuning.records.mirror import Mirror
@@ -61,12 +62,13 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
     with ExitStack() as stack:
         stack.enter_context(folder.locked())
         stack.enter_context(_faults_in(folder, options))
+        claim = stack.enter_context(claimed(folder))
         earlier = _earlier(prepared)
         settings.write(folder.settings, options)
         if not folder.division.exists():
             labels.write(folder.division, prepared.dataset.root, prepared.dataset.pictures())
         outcome.reopen(folder)
-        mirror = stack.enter_context(Mirror(folder))
+        mirror = stack.enter_context(Mirror(folder, claim))
         trials = None if options.ends_by_itself else options.planned
         progress = Progress(
             trials, folder.cache_events, options.time_budget, console, prepared.metric
@@ -113,7 +115,7 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
             folder=folder,
             trial_log=trial_log,
             watch=progress.ahead,
-            interrupted=lambda: interrupt.raised,
+            interrupted=lambda: interrupt.raised or bool(claim and claim.lost),
             experiments=experiments_of(study, chosen, options.experiments),
             machine=machine,
         )
