@@ -11,6 +11,13 @@ class Greedy(keras.layers.Layer):
         return inputs + keras.ops.sum(keras.ops.zeros((2**21, 2**21)))
 
 
+class Faulty(keras.layers.Layer):
+    """Has a fault that shows when it is trained."""
+
+    def call(self, inputs, training=False):
+        return inputs * (1 / (1 - bool(training)))
+
+
 def network(rate, first=None):
     model = keras.Sequential(
         [
@@ -34,15 +41,20 @@ class Sound(keras_tuner.HyperModel):
 
 
 class Moody(keras_tuner.HyperModel):
-    """Cannot be built with one mood, runs out of memory with another, diverges with a third."""
+    """Cannot be built with one mood, runs out of memory with another, diverges with a third.
+
+    With a fourth it has a fault of its own.
+    """
 
     def build(self, hp):
         with hp.name_scope("today"):
-            mood = hp.Choice("mood", ["good", "broken", "greedy", "wild"])
+            mood = hp.Choice("mood", ["good", "broken", "greedy", "wild", "faulty"])
         if mood == "broken":
             raise ValueError("no layer is 3 wide")
         if mood == "greedy":
             return network(0.1, Greedy())
+        if mood == "faulty":
+            return network(0.1, Faulty())
         return network(float("inf") if mood == "wild" else 0.1)
 
 

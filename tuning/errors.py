@@ -62,7 +62,8 @@ class NoRoom(UserError):
 
 def one_line(error: BaseException) -> str:
     """An error of anybody's: its kind and what it says, without line breaks."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))  # Keras writes some words in bold
+    return f"{type(error).__name__}: {' '.join(text.split())}"
 
 
 def refusal(error: BaseException) -> str | None:

@@ -328,16 +328,20 @@ def test_a_trial_that_fails_is_told_with_its_reason_and_the_search_goes_on(searc
     )
     assert code == 0, said
     trials = study_of(folder).trials
-    assert len(trials) == 4  # each point of the grid once
+    assert len(trials) == 5  # each point of the grid once
     reasons = {trial.params["today/mood"]: trial.user_attrs.get("reason") for trial in trials}
     assert reasons["good"] is None
     assert "no layer is 3 wide" in reasons["broken"]
     assert "memory" in reasons["greedy"]
     assert "loss" in reasons["wild"]
+    assert "ZeroDivisionError: " in reasons["faulty"]
+    assert "hypermodels_that_fail.py:" in reasons["faulty"]
+    log = folder / reasons["faulty"].rpartition("; see ")[2]
+    assert "Traceback" in log.read_text()
     facts = facts_of(folder)
-    assert sorted(trial["status"] for trial in facts["trials"]) == ["failed"] * 3 + ["finished"]
+    assert sorted(trial["status"] for trial in facts["trials"]) == ["failed"] * 4 + ["finished"]
     assert facts["best"]["hyperparameters"]["today/mood"] == "good"
-    assert len(facts["failures"]) == 3
+    assert len(facts["failures"]) == 4
 
 
 def test_five_failures_alike_end_the_search(search):
@@ -352,13 +356,21 @@ def test_five_failures_alike_end_the_search(search):
     assert facts_of(folder)["best"] is None or facts_of(folder)["failures"]
 
 
+def test_a_budget_that_ends_before_there_is_a_model_says_so(search):
+    folder, code, said = search("hurried", "--time-budget", "0.1s", "--trials", 3)
+    assert code == 1
+    assert "the time budget of 0.1 s was spent, before any trial finished an epoch" in said
+    assert "--resume hurried" in said
+    assert facts_of(folder)["best"] is None
+
+
 def test_interrupting_ends_gently(search, place):
     events = place / "runs" / "cut" / "trials.jsonl"
 
     def interrupt():
         while not (events.exists() and '"finished"' in events.read_text()):
             time.sleep(0.1)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)  # Ctrl-C: see tests/test_api.py
 
     threading.Thread(target=interrupt, daemon=True).start()
     folder, code, said = search(

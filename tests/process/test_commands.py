@@ -1,0 +1,111 @@
+"""How commands end: mistakes and refusals in a line, faults with a traceback in a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tuning.errors import UserError
+from tuning.process.commands import exit_code
+from tuning.report import __main__ as report
+from tuning.report import story
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = ROOT / "tests" / "run" / "earlier_run"
+
+
+def test_a_planted_fault_comes_out_as_what_it_is(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(story, "summary", lambda facts: 1 // 0)
+    assert report.main([str(RUN)]) == 70
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: a fault of this program's own, ZeroDivisionError: ")
+    assert "in tests/process/test_commands.py:" in line
+    log = Path(line.rpartition("; see ")[2])
+    text = log.read_text()
+    assert "Traceback (most recent call last)" in text
+    assert "tuning/report/markdown.py" in text
+    assert text.rstrip().endswith("ZeroDivisionError: integer division or modulo by zero")
+
+
+def raising(error: BaseException):
+    def work() -> int:
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (UserError("two\nlines"), 2, "error: two lines"),
+        (UserError("a\x1b[2Jb"), 2, r"error: a\x1b[2Jb"),
+        (OSError(errno.ENOSPC, "x", "/a/b"), 2, "error: /a/b: No space left on device; make room."),
+        (OSError(errno.EROFS, "x", "/a"), 2, "error: /a: Read-only file system; give another"),
+        (OSError("[Errno 28] No space left on device: h5py"), 2, "error: No space left on device"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError("a bug"), 70, "error: a fault of this program's own, OSError: a bug"),
+        (FileNotFoundError(errno.ENOENT, "x", "/a"), 70, "a fault of this program's own"),
+    ],
+)
+def test_the_exit_code_and_the_line_of_an_error(error, code, told, capsys):
+    assert exit_code(raising(error)) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_a_disk_that_is_full_under_a_library_is_found_by_its_cause(capsys):
+    def work() -> int:
+        try:
+            raise OSError(errno.ENOSPC, "x")
+        except OSError as error:
+            raise RuntimeError("the library's own") from error
+
+    assert exit_code(work) == 2
+    assert "No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_an_output_that_cannot_be_written_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tuning.report", str(RUN)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if "warning" not in line] == [
+        "error: No space left on device; make room."
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_in_its_first_moments_a_command_leaves_with_a_line(number, tmp_path):
+    slow = tmp_path / "rich"  # a package that is imported early, and takes its time
+    slow.mkdir()
+    (slow / "__init__.py").write_text("import time; print('now', flush=True); time.sleep(60)")
+    program = "from tuning.__main__ import main; main()"
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert process.stdout.readline() == "now\n"
+    began = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "interrupted\n")
+    assert time.monotonic() - began < 10
