@@ -74,11 +74,14 @@ def _pairs(vectors: np.ndarray, compared: np.ndarray) -> tuple[np.ndarray, np.nd
     """Pairs that are near: the first, the second, and their correlation."""
     rows = np.flatnonzero(compared)
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for start in range(0, len(rows), CHUNK):
-        block = rows[start : start + CHUNK]
-        near = vectors[block] @ vectors[rows[start:]].T
-        first, second = np.nonzero(np.triu(near, 1) >= NEAR)
-        found.append((block[first], rows[start + second], near[first, second]))
+    blocks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    for number, block in enumerate(blocks):
+        for other_block in blocks[number:]:
+            near = vectors[block] @ vectors[other_block].T
+            if other_block is block:
+                near = np.triu(near, 1)  # each pair once, and none with itself
+            first, second = np.nonzero(near >= NEAR)
+            found.append((block[first], other_block[second], near[first, second]))
     if not found:
         nothing = np.zeros(0, int)
         return nothing, nothing, np.zeros(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import cast
 
 import h11
@@ -43,6 +44,10 @@ class _Patient(H11Protocol):
             self._end.cancel()
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    return "concurrency limit" not in record.getMessage()
+
+
 def server(application: Starlette, patience: float = PATIENCE) -> uvicorn.Server:
     """A server that is ready to `run`.
 
@@ -50,6 +55,8 @@ def server(application: Starlette, patience: float = PATIENCE) -> uvicorn.Server
         application: The application that answers.
         patience: Seconds that the headers of a request may take.
     """
+    # Each client that is sent away would be a line on the terminal.
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     protocol = type("Patient", (_Patient,), {"patience": patience})
     return uvicorn.Server(
         uvicorn.Config(
