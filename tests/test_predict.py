@@ -214,3 +214,74 @@ def test_a_damaged_run_is_one_line(run, tmp_path):
     with pytest.raises(UserError, match=r"model\.keras cannot be loaded") as caught:
         classifier.load(tmp_path / "run")
     assert len(str(caught.value).splitlines()) == 1
+
+
+ODD = [
+    b"a\nb.jpg",
+    b"esc\x1b[2J.jpg",
+    b'"quoted".jpg',
+    b"comma,.jpg",
+    b"-dash.jpg",
+    b"\xff\xfe.jpg",
+]
+ODD += [
+    b"n" * 251 + b".jpg",
+    "e\u0301.jpg".encode(),
+    "\u00e9.jpg".encode(),
+    "\N{CAT FACE}".encode(),
+]
+ODD += [b"<script>.jpg", b"..jpg", b"con", b"true", b"01", b"BIG.JPG", b"[1].jpg", b"a b.jpg"]
+
+
+def test_any_file_name_comes_out_as_it_went_in(run, photos, tmp_path):
+    """Into a pipe as bytes, so that programs find the file; on a terminal nothing is obeyed."""
+    content = next((photos / "validation" / "dogs").iterdir()).read_bytes()
+    for name in ODD:
+        (tmp_path / "odd").mkdir(exist_ok=True)
+        Path(os.fsdecode(os.fsencode(tmp_path / "odd") + b"/" + name)).write_bytes(content)
+    (tmp_path / "odd" / "broken\x1b[2J.jpg").write_bytes(content[:300])
+    os.mkfifo(tmp_path / "odd" / "pipe")
+    done = subprocess.run(
+        [sys.executable, ROOT / "tuning" / "predict.py", run, tmp_path / "odd"], capture_output=True
+    )
+    assert done.returncode == 1
+    rows = list(csv.reader(io.StringIO(os.fsdecode(done.stdout))))[1:]
+    shown = {os.path.basename(os.fsencode(file)) for file, *_ in rows}
+    assert shown == {name for name in ODD if not name.startswith(b".")}
+    assert b"\x1b" not in done.stderr
+    assert rb"broken\x1b[2J.jpg: " in done.stderr
+    assert b"pipe: it is no file" in done.stderr
+    assert b"2 of 19 pictures could not be read" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"classes": []}, "it names 0 classes"),
+        ({"classes": ["cats"]}, "it names 1 classes"),
+        ({"classes": ["a", "b", "c"]}, "tells 2 classes apart, but classes.json beside it names 3"),
+        ({"image_size": 0}, "image_size is 0"),
+        ({"image_size": 10**9}, "image_size is 1000000000"),
+        ({"classes": None}, "cannot be read"),
+    ],
+)
+def test_a_list_of_classes_that_is_none_of_the_model_is_refused(run, tmp_path, facts, told):
+    copy = tmp_path / "run" / "best"
+    copy.mkdir(parents=True)
+    (copy / "model.keras").symlink_to(run / "best" / "model.keras")
+    known = json.loads((run / "best" / "classes.json").read_text())
+    (copy / "classes.json").write_text(json.dumps({**known, **facts}))
+    with pytest.raises(UserError, match=told):
+        classifier.load(tmp_path / "run")
+
+
+def test_a_backend_that_there_is_not_is_one_line(run, photos):
+    done = subprocess.run(
+        [sys.executable, ROOT / "tuning" / "predict.py", run, photos / "validation"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "KERAS_BACKEND": "foo"},
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "KERAS_BACKEND is 'foo', and may be tensorflow or jax" in line

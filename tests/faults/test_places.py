@@ -243,5 +243,12 @@ def test_no_thing_in_any_place_ends_in_a_traceback(world, tmp_path):
     results = run(world, [each[:2] for each in every], tmp_path)
     wrong = faults(every, results)
     assert not wrong, f"{len(wrong)} of {len(every)}:\n" + "\n".join(wrong)
+    told = {tuple(a[-2:]): err for (_, a, _), (_, _, err, _) in zip(every, results, strict=True)}
+    assert "closed.txt: it cannot be read: no permission" in told["run", "closed.txt"]
+    assert "no file can hold Lambda" in told["--hypermodel", "models_of_mine:Lambda"]
+    assert "no file can hold Own " in told["--hypermodel", "models_of_mine:OwnLayer"]
+    assert "no file can hold own_activation" in told["--hypermodel", "models_of_mine:OwnFunction"]
+    assert "SystemExit: 3" in told["--backbone", "net:leaves"]
+    assert "it is empty" in told["--data", ""]
     assert not (world / "runs").exists()
     assert not (world / "new.db").exists()

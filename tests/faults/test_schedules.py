@@ -28,12 +28,14 @@ import optuna
 import pytest
 from object_store import Amazon, running
 from optuna.trial import TrialState
+from postgresql import serving
 
 from tuning.data import dataset
 from tuning.export import classifier
 from tuning.features.__main__ import main as features
 from tuning.records.event_log import EventLog
 from tuning.records.trial_log import read_trials
+from tuning.scheduling.storages import open_storage
 
 HERE = Path(__file__).parent
 SEARCH = HERE.parents[1] / "tuning" / "search.py"
@@ -54,13 +56,17 @@ class Place:
         folder: The folder of all.
         photos: The pictures.
         mark: A word in the environment of all its processes.
+        train: The training pictures of each class.
         store: The object store that run folders have a counterpart in.
+        server: The database server that has the study.
     """
 
     folder: Path
     photos: Path
     mark: str
+    train: int = 12
     store: Any = None
+    server: Any = None
 
     @property
     def run(self) -> Path:
@@ -69,8 +75,9 @@ class Place:
     def start(self, resumed: bool) -> subprocess.Popen:
         runs = self.store.url("runs") if self.store else self.folder / "runs"
         words = ["--runs", runs, *(["--resume", "faulty"] if resumed else ["--name", "faulty"])]
+        words += ["--storage", self.server.url] if self.server else []
         if not resumed:
-            words += ["--data", self.photos, "--per-class", "12", "8", "--image-size", "32"]
+            words += ["--data", self.photos, "--per-class", self.train, "8", "--image-size", "32"]
             words += [
                 "--weights",
                 "random",
@@ -153,14 +160,15 @@ def locked(place: Place, process: subprocess.Popen, chance: random.Random) -> No
         return
     with closing(sqlite3.connect(place.run / "study.db", timeout=60)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        time.sleep(chance.choice((2, 8)))
+        time.sleep(chance.choice((2, 8, 30)))
         other.rollback()
 
 
 def full(place: Place, process: subprocess.Popen, chance: random.Random) -> None:
-    if not os.path.ismount(place.folder / "runs"):
+    where = place.folder / chance.choice(("runs", "cache"))
+    if not os.path.ismount(where):
         return
-    filler = place.folder / "runs" / "filler"
+    filler = where / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12):
             with contextlib.suppress(OSError):
@@ -189,6 +197,12 @@ def away(place: Place, process: subprocess.Popen, chance: random.Random) -> None
     place.store.up()
 
 
+def stopped(place: Place, process: subprocess.Popen, chance: random.Random) -> None:
+    place.server.down()
+    time.sleep(chance.choice((3, 20)))
+    place.server.up()
+
+
 def ended(process: subprocess.Popen, codes: tuple[int, ...]) -> None:
     assert process.wait(timeout=400) in codes
 
@@ -201,6 +215,7 @@ FAULTS: dict[str, Callable[[Place, subprocess.Popen, random.Random], None]] = {
     "full": full,
     "broken": broken,
     "away": away,
+    "stopped": stopped,
 }
 
 
@@ -236,7 +251,7 @@ def breaks(place: Place, schedule: list[tuple[str, str, int]], chance: random.Ra
 
 def check(place: Place) -> None:
     """What must hold when the search has ended, whatever broke."""
-    storage = f"sqlite:///{place.run / 'study.db'}"
+    storage = open_storage(place.server.url if place.server else f"sqlite:///{place.run}/study.db")
     study = optuna.load_study(study_name="faulty", storage=storage)
     states = {trial.number: trial.state for trial in study.trials}
     assert TrialState.RUNNING not in states.values()
@@ -247,7 +262,7 @@ def check(place: Place) -> None:
     cache = place.folder / "cache"
     assert features(["--cache", str(cache), "verify"]) == 0  # no segment is half written
     best = facts["best"]
-    data = dataset.load(place.photos, cache=cache, image_size=32, per_class=(12, 8))
+    data = dataset.load(place.photos, cache=cache, image_size=32, per_class=(place.train, 8))
     said = classifier.load(place.run).probabilities(list(data.validation.pictures))
     right = float((said.argmax(axis=1) == data.validation.labels).mean())
     assert right == pytest.approx(best["validation"]["accuracy"])
@@ -260,15 +275,17 @@ def check(place: Place) -> None:
 
 @pytest.fixture
 def place(photos, tmp_path) -> Iterator[Place]:
-    (tmp_path / "runs").mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "none", str(tmp_path / "runs")]
-    mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    disks = [tmp_path / "runs", tmp_path / "cache"]
+    for each in disks:
+        each.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}m", "none", str(each)]
+        subprocess.run(mount, capture_output=True)
     if compiler := shutil.which("cc"):
         source, target = HERE / "failing_disk.c", tmp_path / "failing_disk.so"
         subprocess.run([compiler, "-shared", "-fPIC", "-o", target, source, "-ldl"], check=True)
     yield Place(tmp_path, photos, f"mark-{uuid.uuid4().hex}")
-    if mounted:
-        subprocess.run(["umount", "-l", str(tmp_path / "runs")], check=True)
+    for each in filter(os.path.ismount, disks):
+        subprocess.run(["umount", "-l", str(each)], check=True)
 
 
 @pytest.mark.parametrize(
@@ -299,12 +316,33 @@ def test_a_search_survives_whatever_breaks(place, seed):
 
 
 @pytest.mark.soak
+def test_a_search_survives_a_builder(place):
+    """Of so many pictures the features are built ahead, by processes of their own."""
+    place.train = 600
+    breaks(place, [("worker", "build", 1)], random.Random(0))
+    check(place)
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("seed", range(5))
 def test_a_search_survives_its_store_being_away(place, seed):
     chance = random.Random(seed)
     with running(Amazon) as store:
         place.store = store
         kinds = [("away", chance.choice(MOMENTS[3:]), chance.randint(1, 6)), ("kill", "end", 2)]
+        chance.shuffle(kinds)
+        print(f"seed {seed}: {kinds}")
+        breaks(place, kinds, chance)
+        check(place)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(5))
+def test_a_search_survives_its_database_being_away(place, seed, tmp_path_factory):
+    chance = random.Random(seed)
+    with serving(tmp_path_factory.mktemp("server")) as server:
+        place.server = server
+        kinds = [("stopped", chance.choice(MOMENTS[3:]), chance.randint(1, 6)), ("kill", "end", 2)]
         chance.shuffle(kinds)
         print(f"seed {seed}: {kinds}")
         breaks(place, kinds, chance)

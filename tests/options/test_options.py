@@ -230,6 +230,20 @@ def test_a_wrong_settings_file_is_one_clear_line(tmp_path, text, told, capsys):
     assert told in err
 
 
+def test_a_mistake_in_a_settings_file_names_its_line(tmp_path):
+    file = tmp_path / "search.toml"
+    for text, line in (
+        ("# mine\ntrials = 0\n", 2),
+        ("\n\ntrails = 7\n", 3),
+        ("trials = 3\nvalidation-share = 2\n", 2),
+        ("trials = 3\n[set]\ndropout = 0.5\n[trials]\n", 4),
+    ):
+        file.write_text(text)
+        with pytest.raises(UserError) as error:
+            parse(["--config", str(file)])
+        assert f"line {line}" in str(error.value)
+
+
 def test_passwords_are_not_written_down(tmp_path):
     url = "postgresql://me:s3cret@host/db"
     options = parse(["--storage", url, "--runs", str(tmp_path), "--name", "r"])

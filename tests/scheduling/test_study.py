@@ -223,7 +223,7 @@ def test_a_study_that_is_there_is_not_written_over(where, tmp_path):
     [
         ("/nowhere/log", "does not exist"),
         ("sqlite:////nowhere/study.db", "unable to open database file"),
-        ("oracle9://x", "cannot be opened"),
+        ("oracle9://x", "is of an unknown kind"),
         ("postgresql://me:***@host/db", "give --storage again"),
         ("postgresql://me:secret@127.0.0.1:9/db", "refused"),
     ],
