@@ -170,7 +170,9 @@ def test_an_export_that_fails_is_one_line(tmp_path):
         formats.export(tmp_path, ["savedmodel"])
     (tmp_path / "best").mkdir()
     (tmp_path / "best" / "model.keras").write_bytes(b"nothing")
-    (tmp_path / "best" / "classes.json").write_text(json.dumps({"classes": ["a", "b"], "image_size": 9}))
+    (tmp_path / "best" / "classes.json").write_text(
+        json.dumps({"classes": ["a", "b"], "image_size": 9})
+    )
     with pytest.raises(UserError, match=r"model\.keras cannot be loaded") as told:
         formats.export(tmp_path, ["savedmodel"])
     assert len(str(told.value).splitlines()) == 1

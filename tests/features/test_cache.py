@@ -231,7 +231,9 @@ def test_nothing_is_left_when_a_build_fails(data, features, backbone):
 
 def test_a_disk_that_is_too_small_is_told_before_the_work(data, backbone, small_disk):
     features = FeatureCache(small_disk, "float32", events=EventLog(small_disk / "cache.jsonl"))
-    with pytest.raises(UserError, match=r"need [\d.]+ [KM]iB, but .* has [\d.]+ \w+ free: make room"):
+    with pytest.raises(
+        UserError, match=r"need [\d.]+ [KM]iB, but .* has [\d.]+ \w+ free: make room"
+    ):
         features.features(data.train, backbone, "block4_pool", View("article", 0))
     assert list(features.folder.iterdir()) == []
     assert features.events.read() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,14 +19,19 @@ from tuning.report import __main__ as report
 from tuning.report import story
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN = ROOT / "tests" / "run" / "earlier_run"
 
 
-def test_a_planted_fault_comes_out_as_what_it_is(monkeypatch, capsys, tmp_path):
+@pytest.fixture
+def run(tmp_path) -> Path:
+    """A copy, since a report is written into it."""
+    return shutil.copytree(ROOT / "tests" / "run" / "earlier_run", tmp_path / "run")
+
+
+def test_a_planted_fault_comes_out_as_what_it_is(run, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr(story, "summary", lambda facts: 1 // 0)
-    assert report.main([str(RUN)]) == 70
+    assert report.main([str(run)]) == 70
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: a fault of this program's own, ZeroDivisionError: ")
     assert "in tests/process/test_commands.py:" in line
@@ -74,10 +80,10 @@ def test_a_disk_that_is_full_under_a_library_is_found_by_its_cause(capsys):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-def test_an_output_that_cannot_be_written_is_one_line():
+def test_an_output_that_cannot_be_written_is_one_line(run):
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "tuning.report", str(RUN)],
+            [sys.executable, "-m", "tuning.report", str(run)],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
