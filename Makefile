@@ -2,8 +2,10 @@
 # with uv where there is uv, else with pip; constraints.txt pins the versions that were tested.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(if $(shell command -v uv),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
+INSTALL := $(if $(shell command -v uv),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
 ARGS ?=
+# Tests start hundreds of processes, which should not compile the same modules each.
+QUICK := PYTHONDONTWRITEBYTECODE=
 
 CLUSTER ?= cluster.yaml
 RAY = RAY_AUTH_MODE=token $(BIN)/ray
@@ -19,8 +21,8 @@ search: .venv/.run  ## search on the embedded demo; options in ARGS="--data DIR 
 	$(BIN)/python tuning/search.py $(ARGS)
 
 test: .venv/.dev  ## all tests; the networks' under both backends
-	KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
-	KERAS_BACKEND=jax $(BIN)/python -m pytest -n 4 --dist loadfile tests/models tests/training/test_full_space.py tests/training/test_recipe.py tests/training/test_scan.py -m "not soak" $(ARGS)
+	$(QUICK) KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
+	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 4 --dist loadfile tests/models tests/training/test_full_space.py tests/training/test_recipe.py tests/training/test_scan.py -m "not soak" $(ARGS)
 
 test-fast: .venv/.dev  ## what takes under 30 seconds a test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)

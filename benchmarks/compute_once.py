@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import PHOTOS, SURROGATE, describe, table
-from tuning.process.native_output import import_keras
+from tuning.process.backend import import_keras
 
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)  # for Ray's workers
 import_keras(Path(os.devnull))

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.machine import PHOTOS, describe, interleaved, table
 from models.backbones import Backbone
-from tuning.process.native_output import import_keras
+from tuning.process.backend import import_keras
 
 import_keras(Path(os.devnull))
 import numpy as np

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from benchmarks.machine import PHOTOS, SURROGATE, describe, table
-from tuning.process.native_output import import_keras
+from tuning.process.backend import import_keras
 
 import_keras(Path(os.devnull))
 

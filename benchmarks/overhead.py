@@ -24,7 +24,7 @@ from search_spaces import levers
 from tuning.cluster.joining import connected
 from tuning.data import dataset
 from tuning.features import FeatureCache
-from tuning.process.native_output import import_keras
+from tuning.process.backend import import_keras
 from tuning.training.context import TrialContext
 from tuning.training.source import vgg16_from
 

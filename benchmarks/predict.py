@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.machine import PHOTOS, describe, interleaved, table
-from tuning.process.native_output import import_keras
+from tuning.process.backend import import_keras
 
 import_keras(Path(os.devnull))
 import keras

@@ -28,7 +28,7 @@ import ray
 
 from benchmarks.machine import describe, table
 from tuning.cluster.resources import Resources
-from tuning.process.native_output import import_keras
+from tuning.process.backend import import_keras
 from tuning.records.event_log import CURVES
 from tuning.records.run_folder import RunFolder
 from tuning.records.trial_log import TrialLog
@@ -69,9 +69,11 @@ class Asleep(Worker):
             "best_score": accuracy,
             "seconds": EPOCH,
             "began": began,
-            "done": (over := epoch >= self.config["hyperparameters"]["epochs"]),
-            "over": over,
+            "over": epoch >= self.config["hyperparameters"]["epochs"],
         }
+
+    def _keep_best(self, epochs: int) -> None:
+        pass
 
 
 def search(gpus: int, epochs: int, rounds: int, folder: Path) -> tuple[float, float, float]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe, table
-from tuning.process.native_output import import_keras
+from tuning.process.backend import import_keras
 
 import_keras(Path(os.devnull))
 import numpy as np

@@ -60,7 +60,8 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 found = {"states": [state()]}
 threading.Thread(target=interrupt, daemon=True).start()
 try:
-    tune(Options(hypermodel=Tiny(), name="first", image_size=32, trials=50, epochs=1))
+    tune(Options(hypermodel=Tiny(), name="first", image_size=32, trials=50, epochs=1,
+                 cpus_per_trial=os.cpu_count()))
 except KeyboardInterrupt:
     found["interrupted"] = json.loads(Path("runs/first/report.json").read_text())
 found["states"].append(state())

@@ -33,8 +33,8 @@ from tuning.export import classifier
 from tuning.export.classifier import Classifier
 from tuning.options.command_line import argument_type
 from tuning.options.kinds import whole
+from tuning.process.backend import import_keras
 from tuning.process.commands import Parser, exit_code
-from tuning.process.native_output import import_keras
 from tuning.wording import count, interval, percent, visible
 
 BATCH = 64  # pictures the model sees at a time

@@ -17,6 +17,7 @@ if __name__ == "__main__":
 from typing import TYPE_CHECKING
 
 from tuning.files.shared_folder import SharedFolder
+from tuning.process.backend import leave_cards_to_trials
 from tuning.process.commands import exit_code
 from tuning.process.surroundings import quietly
 
@@ -44,6 +45,7 @@ def _main(arguments: list[str]) -> int:
     from tuning.wording import visible
 
     options, resumed = read_options(arguments)
+    leave_cards_to_trials()
     finished = search(options, resumed, typed(arguments), Console(soft_wrap=True))
     print(visible(finished.in_short, keep="\n"))
     if finished.error:

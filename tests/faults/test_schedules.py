@@ -273,6 +273,10 @@ def check(place: Place) -> None:
     assert {int(each.stem) for each in (place.run / "checkpoints").glob("*")} <= waiting
 
 
+def soaked(schedule: list[tuple[str, str, int]]) -> Any:
+    return pytest.param(schedule, marks=pytest.mark.soak)
+
+
 @pytest.fixture
 def place(photos, tmp_path) -> Iterator[Place]:
     disks = [tmp_path / "runs", tmp_path / "cache"]
@@ -292,8 +296,8 @@ def place(photos, tmp_path) -> Iterator[Place]:
     "schedule",
     [
         [("full", "epoch", 2)],
-        [("broken", "weights", 1), ("locked", "start", 1)],
-        [("worker", "epoch", 3), ("term", "end", 2)],
+        soaked([("broken", "weights", 1), ("locked", "start", 1)]),
+        soaked([("worker", "epoch", 3), ("term", "end", 2)]),
     ],
     ids=lambda schedule: "-".join(kind for kind, *_ in schedule),
 )

@@ -1,5 +1,7 @@
 """Which frontiers are worth their bytes."""
 
+from dataclasses import replace
+
 import pytest
 
 from models import backbones, vgg16
@@ -60,3 +62,21 @@ def test_a_network_begins_where_it_is_cut_or_at_the_picture(tmp_path, unfrozen):
     cut = vgg16.frontier(unfrozen)
     start = FeatureCache(tmp_path).start(BACKBONE, cut)
     assert start == (cut if unfrozen <= 6 else PICTURE)
+
+
+def test_quick_devices_compute_again_what_a_disk_would_take_longer_for():
+    laptop, card = cost.Rates(forward=200e9, disk=500e6), cost.Rates(forward=300e12, disk=10e9)
+    assert cost.worth(laptop) == cost.worth(None) == cost.SPACE
+    at = [cost.stored(BACKBONE, cost.worth(each)) for each in (laptop, card)]
+    assert (at[0][0], at[1][0]) == ("block3_pool", "block4_pool")
+    # A disk, or a device, ten times slower.
+    assert cost.stored(BACKBONE, cost.worth(replace(card, disk=1e9))) == [vgg16.TOP]
+    assert cost.stored(BACKBONE, cost.worth(replace(card, forward=30e12)))[0] == "block3_pool"
+
+
+def test_where_nothing_is_stored_a_network_begins_at_the_picture(tmp_path):
+    """And so each of its epochs has a view of its own."""
+    quick = FeatureCache(tmp_path, worth=cost.worth(cost.Rates(forward=300e12, disk=1e9)))
+    assert quick.start(BACKBONE, vgg16.frontier(3)) == PICTURE
+    assert quick.start(BACKBONE, vgg16.TOP) == vgg16.TOP
+    assert FeatureCache(tmp_path).start(BACKBONE, vgg16.frontier(3)) == vgg16.frontier(3)

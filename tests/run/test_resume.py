@@ -26,10 +26,19 @@ EPOCHS = 3
 FEW_SHAPES = ("network=vgg16", "unfrozen=0:1", "regularization=none")
 
 
-def arguments(photos, folder, trials):
+def arguments(photos, folder, trials, at_once):
     return (
         *("--data", photos, "--per-class", 40, 20, "--image-size", 32, "--weights", "random"),
-        *("--trials", trials - 4, "--epochs", EPOCHS, "--cpus-per-trial", 1, "--name", "killed"),
+        *(
+            "--trials",
+            trials - 4,
+            "--epochs",
+            EPOCHS,
+            "--cpus-per-trial",
+            os.cpu_count() // at_once,
+            "--name",
+            "killed",
+        ),
         *("--runs", folder / "runs", "--cache", folder / "cache", "--set", *FEW_SHAPES),
     )
 
@@ -58,20 +67,20 @@ def alive(pid):
 @pytest.fixture(
     scope="module",
     params=[
-        (12, (8, 26)),
+        (8, (6, 12), 1),
         *(
-            pytest.param((40, sorted(random.Random(seed).sample(range(2, 120), 9))), marks=SOAK)
+            pytest.param((40, sorted(random.Random(seed).sample(range(2, 120), 9)), 2), marks=SOAK)
             for seed in range(10)
         ),
     ],
 )
 def killed(request, photos, tmp_path_factory):
     """Kills of the search at some events of trials, and one of a worker; then more trials."""
-    trials, moments = request.param
+    trials, moments, at_once = request.param
     place = tmp_path_factory.mktemp("resume")
     folder = place / "runs" / "killed"
     over = []  # trials that were over at each kill
-    process = start("search.py", *arguments(photos, place, trials))
+    process = start("search.py", *arguments(photos, place, trials, at_once))
     for moment in moments:
         wait_for(folder, process, moment)
         process.send_signal(signal.SIGKILL)
@@ -79,12 +88,10 @@ def killed(request, photos, tmp_path_factory):
         over.append(
             {e["number"]: len(events(folder)) for e in events(folder) if e["event"] == "end"}
         )
-        # Two trials at a time at first, later one, which starts sooner on a small machine.
-        at_once = 1 if len(over) < 2 else os.cpu_count()
         process = start(
             "search.py",
             *("--resume", "killed", "--runs", place / "runs", "--trials", trials),
-            *("--cpus-per-trial", at_once),
+            *("--cpus-per-trial", os.cpu_count()),
         )
     written = len(events(folder))
     while len(events(folder)) < written + 4:
@@ -111,7 +118,7 @@ def test_all_trials_are_told_and_none_is_running(killed):
 
 def test_what_was_over_was_not_run_again(killed):
     _, folder, over, _ = killed
-    assert max(map(len, over)) > 3
+    assert max(map(len, over)) > 1
     assert len({tuple(each) for each in over}) > 1  # the kills hit different moments
     for ended in over:
         for number, place in ended.items():

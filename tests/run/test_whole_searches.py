@@ -28,7 +28,7 @@ from tuning.search import main
 
 TESTS = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.slow
-EPOCHS = 12  # of the experiments that are killed
+EPOCHS = 100  # of the experiments that are killed: more than one step of a worker
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,8 @@ def asked(photos, place):
             *("--image-size", "32", "--weights", "random", "--name", name),
             *("--runs", place / "runs", "--cache", place / "cache", *arguments),
         )
+        if "--cpus-per-trial" not in arguments:  # one at a time: one process less to start
+            given += ("--cpus-per-trial", os.cpu_count())
         if "--data" not in arguments:
             given += ("--data", photos, "--per-class", "24", "12")
         return place / "runs" / name, [*map(str, given)]
@@ -409,7 +411,7 @@ def test_killed_in_the_tenth_epoch_of_the_second_they_go_on_from_a_checkpoint(ph
         *("--cpus-per-trial", os.cpu_count(), "--cache", tmp_path / "cache", *place),
     )
     until = time.monotonic() + 600
-    while epochs(log.read(), 1) != list(range(1, 10)):
+    while len(epochs(log.read(), 1)) < 9:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.01)

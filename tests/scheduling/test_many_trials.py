@@ -6,6 +6,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
+from told import told
 
 from search_spaces import levers
 from tuning.scheduling.samplers import build_sampler
@@ -73,7 +74,7 @@ def propose(study, space, monkeypatch):
         inside.append(0.0)
         began = time.perf_counter()
         search.suggest(f"{number}")
-        told = {"epoch": 1, "validation_score": 0.7, "best_score": 0.7, "over": True}
-        search.on_trial_complete(f"{number}", told)
+        epoch = {"epoch": 1, "validation_score": 0.7, "best_score": 0.7, "over": True}
+        search.on_trial_complete(f"{number}", told(epoch))
         whole.append(time.perf_counter() - began)
     return np.median(whole), np.median(np.subtract(whole, inside))

@@ -2,6 +2,7 @@
 
 import optuna
 import pytest
+from told import told
 
 from search_spaces.experiments import EXPERIMENTS
 from tuning.records.event_log import TRIAL_EVENTS, EventLog
@@ -42,7 +43,7 @@ def search(tmp_path):
             log.epoch(config["number"], metrics(value))
             log.end(config["number"], "finished")
             result = {"epoch": 1, "validation_score": value, "best_score": value, "over": True}
-            searcher.on_trial_complete(str(number), result)
+            searcher.on_trial_complete(str(number), told(result))
         return found, plateau, searcher.notes()
 
     return search

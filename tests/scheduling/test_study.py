@@ -14,6 +14,7 @@ import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from told import told
 
 from search_spaces.constraints import parse_constraints
 from search_spaces.experiments import EXPERIMENTS
@@ -39,7 +40,7 @@ SAME = {"fingerprint": "cafe", "image_size": 48, "weights": "1", "backbone": "vg
 
 def result(epoch, accuracy, **more):
     values = {"epoch": epoch, "validation_score": accuracy, "best_score": accuracy}
-    return (
+    return told(
         values
         | {"best_loss": 1 - accuracy, "epoch_seconds": 1.0, "parameters": 10, "over": epoch >= 3}
         | more

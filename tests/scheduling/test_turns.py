@@ -5,6 +5,7 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState
+from told import told
 
 from search_spaces.experiments import EXPERIMENTS
 from tuning.data import dataset
@@ -37,7 +38,7 @@ def order(planned, *, space=SPACE, experiments=EXPERIMENTS, sampler="random", **
         config = search.suggest(str(number))
         found.append(config["experiment"])
         score = {"epoch": 6, "validation_score": 0.5, "best_score": 0.5, "over": True}
-        search.on_trial_complete(str(number), score)
+        search.on_trial_complete(str(number), told(score))
     return found, study
 
 
@@ -161,7 +162,7 @@ def test_schedulers_neither_stop_them_nor_compare_with_them():
 
     def run(number, accuracy, experiment=None):
         halving.on_trial_add(None, trial := Trial(number, experiment))
-        return halving.on_trial_result(None, trial, {"epoch": 1, "best_score": accuracy})
+        return halving.on_trial_result(None, trial, told({"epoch": 1, "best_score": accuracy}))
 
     for number in range(6):
         assert run(number, 0.99, BOTTLENECK) == "CONTINUE"

@@ -16,8 +16,9 @@ from typing import Any
 import ray
 
 from tuning.cluster import ray_private
-from tuning.cluster.resources import await_first_worker
+from tuning.cluster.resources import await_first_worker, has_gpu
 from tuning.errors import UserError
+from tuning.process import backend
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = (ROOT / "tuning", ROOT / "models", ROOT / "search_spaces")
@@ -41,6 +42,21 @@ def connected(address: str | None, dashboard: bool = False) -> Iterator[str | No
         yield url
     if logs is not None:
         shutil.rmtree(logs, ignore_errors=True)
+
+
+def computes_on_gpus(address: str | None) -> bool:
+    """Whether trials would run on GPUs there; a cluster is joined for as long as that takes.
+
+    Args:
+        address: A cluster's address, None for this machine alone.
+
+    Raises:
+        UserError: As `connect`.
+    """
+    if address is None and not ray.is_initialized():
+        return backend.has_card()
+    with connected(address):
+        return has_gpu()
 
 
 def connect(address: str | None, dashboard: bool = False) -> str | None:
@@ -83,7 +99,7 @@ def connect(address: str | None, dashboard: bool = False) -> str | None:
                 logging_level=logging.CRITICAL,
                 runtime_env={
                     "py_modules": [str(each) for each in OURS],
-                    "env_vars": _environment(),
+                    "env_vars": backend.of_workers(),
                 },
             )
     except (OSError, ValueError, ray.exceptions.AuthenticationError) as error:
@@ -94,17 +110,6 @@ def connect(address: str | None, dashboard: bool = False) -> str | None:
     if address:
         await_first_worker()
     return ray_private.dashboard_url() if dashboard and not address else None
-
-
-def _environment() -> dict[str, str]:
-    """The environment of the workers."""
-    return {
-        "KERAS_BACKEND": os.environ.get("KERAS_BACKEND", "tensorflow"),
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        # Both frameworks would take all of a GPU, also a trial's with half a one.
-        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-    }
 
 
 def _knock(address: str) -> None:

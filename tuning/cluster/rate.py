@@ -1,28 +1,56 @@
-"""How fast the machines compute, by the measure that the field has: a large matrix product."""
+"""How fast the machines are: a large matrix product, as the field has it, and their disks."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import ray
 
 from tuning.cluster.resources import Resources
+from tuning.features.cost import Rates
 from tuning.process.cores import bind
 
 SIDES = {"cpu": 1536, "gpu": 4096}  # of the square matrices
 SECONDS = 0.3  # of products, after a first one
+BYTES = 32 * 2**20  # of the file that is written
 
 
-def matrix_rate(share: Resources) -> float:
-    """FLOP/s of a large float32 matrix product on what one trial gets."""
+def measure(share: Resources, folder: Path) -> Rates:
+    """The rates of what one trial gets.
+
+    Args:
+        share: What it gets; a large float32 matrix product is computed on it.
+        folder: The place where it keeps features; a file is written there, read and removed.
+    """
     # Its process ends with it, and gives the GPU and the cores back.
-    measure = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_calls=1)(_measure)
-    rate: float = ray.get(measure.remote(share.threads))
-    return rate
+    both = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_calls=1)(_measure)
+    rates: Rates = ray.get(both.remote(share.threads, folder))
+    return rates
 
 
-def _measure(threads: int | None) -> float:
+def _measure(threads: int | None, folder: Path) -> Rates:
+    return Rates(_matrix(threads), _disk(folder))
+
+
+def _disk(folder: Path) -> float:
+    """Bytes/s, of writing until the disk has it and of reading it back."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = os.urandom(BYTES)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        began = time.perf_counter()
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        file.seek(0)
+        file.read()
+        return 2 * BYTES / (time.perf_counter() - began)
+
+
+def _matrix(threads: int | None) -> float:
     if threads:
         bind(threads)
         import numpy as np

@@ -93,6 +93,11 @@ def share_out(
     return Resources(gpu, cpu, sum(room))
 
 
+def has_gpu() -> bool:
+    """Whether a node that is there, or may come, has a GPU."""
+    return any(node.get("GPU", 0) for node in _nodes())
+
+
 class Capacity:
     """How many trials have room now: on a cluster machines come and go while a search goes on.
 

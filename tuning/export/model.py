@@ -14,8 +14,8 @@ import numpy as np
 from tuning.errors import UserError
 from tuning.export import formats
 from tuning.export.classifier import CLASSES, MODEL, check, load
+from tuning.process.backend import import_keras
 from tuning.process.commands import Parser, exit_code
-from tuning.process.native_output import import_keras
 
 if TYPE_CHECKING:
     import keras

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 PICTURES = 16  # that it is tried on
 TOLERANCE = 1e-4  # of a probability; two processes may add up in another order
 PROGRAM = """
-import os, sys
+import gc, os, sys
+gc.disable()
+sys.modules["sklearn"] = None  # a second of importing, for wrappers of Keras' that are not used
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # trials may fill the GPU
 import keras, numpy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from tuning.features.stores import EntryStore, LocalStore, ObjectStore
 from tuning.features.writer import Overflow, SegmentWriter
 from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import SharedFolder
+from tuning.process.spent import clock
 from tuning.records.event_log import EventSink
 
 # Each batch is gathered from as many places; beyond these they are made one.
@@ -54,6 +55,8 @@ class FeatureCache:
             `float32`.
         store_from: The layer whose output is stored, and those of all above it; None: what is worth
             it, see `features.cost`. The rest is recomputed.
+        worth: FLOP that a byte must spare to be stored, see `features.cost`.
+        precision: What the network computes in, `float32` or `tf32`, which GPUs use for it.
         limit: Bytes that all features may take on a machine's disk, None for no limit; the least
             recently used entries make room, but never one in use.
         verify: Whether entries are compared with their checksums before their first use.
@@ -64,6 +67,8 @@ class FeatureCache:
     root: Path | ObjectPath
     dtype: str = "float16"
     store_from: str | None = None
+    worth: float = cost.SPACE
+    precision: str = "float32"
     limit: int | None = None
     verify: bool = False
     events: EventSink | None = None
@@ -77,7 +82,9 @@ class FeatureCache:
     def stored(self, backbone: Backbone) -> list[str]:
         """The frontiers that are stored, from the picture on."""
         own = self.store_from and backbone.graph.frontier_above(self.store_from)
-        return list(backbone.frontiers[backbone.order(own) :]) if own else cost.stored(backbone)
+        if own:
+            return list(backbone.frontiers[backbone.order(own) :])
+        return cost.stored(backbone, self.worth)
 
     def start(self, backbone: Backbone, frontier: str) -> str:
         """Where a network that is cut at `frontier` begins: there, if it is stored.
@@ -126,7 +133,7 @@ class FeatureCache:
         self, split: Split | Part, backbone: Backbone, frontier: str, view: View = PLAIN
     ) -> Entry:
         """What these features are and where they lie, whether they are there or not."""
-        return identify(split, backbone, frontier, view, self.dtype)
+        return identify(split, backbone, frontier, view, self.dtype, self.precision)
 
     def release(self) -> None:
         """Lets go of all maps, so that their entries may make room for others."""
@@ -182,7 +189,10 @@ class FeatureCache:
     def _build_once(self, entry: Entry, backbone: Backbone, runner: Runner | None = None) -> bool:
         """Computes what is missing of a split; whether somebody else had done so by our turn."""
         # One lock for all depths of a view, so that what a pass keeps in passing has one builder.
-        with self.lock(digest({**entry.identity, "frontier": None})):
+        with ExitStack() as stack:
+            with clock.on("waiting"):
+                stack.enter_context(self.lock(digest({**entry.identity, "frontier": None})))
+            stack.enter_context(clock.on("building"))
             # Who lets others do the work does not read either.
             self._remove_damaged(entry, headers_only=runner is not None)
             built, wide = False, set[str]()  # frontiers whose values float16 cannot hold

@@ -1,7 +1,7 @@
 """Which frontiers are worth their bytes.
 
 Disk is what a search runs out of: an entry is kept for every view of every policy. A frontier is
-stored when each byte of it spares at least `WORTH` floating point operations of the forward pass
+stored when each byte of it spares at least `SPACE` floating point operations of the forward pass
 from the picture, each time it is read. Of VGG16 at 150 pixels and in float16 that is (kFLOP a
 byte):
 
@@ -14,17 +14,43 @@ So VGG16 is stored from block3_pool on; what is cut below begins at the picture.
 blocks widen inside, the ends of blocks are stored and what is cut between them begins at the one
 below. With the 2 cores of a laptop, 16 kFLOP a byte mean that a GiB spares 75 s whenever it is
 read. The top is always stored: all heads are trained on it.
+
+Where computing is quick, as on a GPU, a disk's time is dearer than its room: what is computed in
+less time than it takes to write and to read it is not stored, and where a network then begins at
+the picture each epoch has a view of its own. That is decided by rates that are measured once a run.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 from models.backbones import Backbone
 from models.units import PICTURE
 
-WORTH = 16_000  # FLOP a byte
+SPACE = 16_000  # FLOP that a byte must spare to be worth its room
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How quick the machines are that trials run on.
+
+    Attributes:
+        forward: FLOP/s of what one trial gets.
+        disk: Bytes/s of the place where features lie, written and read.
+    """
+
+    forward: float
+    disk: float
+
+
+def worth(rates: Rates | None) -> float:
+    """FLOP that a byte must spare to be stored.
+
+    Its room's worth; or what can be computed while it is written and read once, if that is more.
+    """
+    return SPACE if rates is None else max(SPACE, 2 * rates.forward / rates.disk)
 
 
 def spared(backbone: Backbone, frontier: str, bytes_per_number: int = 2) -> float:
@@ -33,7 +59,7 @@ def spared(backbone: Backbone, frontier: str, bytes_per_number: int = 2) -> floa
     return backbone.flops(PICTURE, frontier) / stored
 
 
-def stored(backbone: Backbone, worth: float = WORTH) -> list[str]:
+def stored(backbone: Backbone, worth: float = SPACE) -> list[str]:
     """The frontiers that are worth storing, from the picture on; others are recomputed."""
     return [
         each

@@ -101,7 +101,12 @@ class Segment:
 
 
 def identify(
-    split: Split | Part, backbone: Backbone, frontier: str, view: View, dtype: str
+    split: Split | Part,
+    backbone: Backbone,
+    frontier: str,
+    view: View,
+    dtype: str,
+    precision: str = "float32",
 ) -> Entry:
     """The entry for these features."""
     identity = {
@@ -114,7 +119,7 @@ def identify(
         "policy": view.policy,
         "view": view.number,
         "dtype": dtype,
-        "precision": "float32",
+        "precision": precision,
         "format": FORMAT,
     }
     if backbone.architecture is not None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import platform
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,8 @@ from tuning.features.writer import SegmentWriter
 
 if TYPE_CHECKING:
     import keras
+
+AHEAD, BEHIND = 2, 2  # blocks that are read before the one that is computed, and written after it
 
 
 @dataclass(frozen=True)
@@ -88,29 +92,46 @@ class ForwardPass:
             SourceLost: If what it starts from is not there.
         """
         began = time.perf_counter()
-        blocks = [
-            [
-                writer.write(first, output)
-                for writer, output in zip(self.writers, outputs, strict=True)
-            ]
-            for first, outputs in self._forward(backbone, rows)
-        ]
-        return PassResult(blocks, time.perf_counter() - began, frozenset({platform.node()}))
+        with ThreadPoolExecutor(1, "scribe") as scribe:
+            blocks: list[Future[list[str]]] = []
+            for first, outputs in self._forward(backbone, rows):
+                if len(blocks) >= BEHIND:
+                    blocks[-BEHIND].result()
+                blocks.append(scribe.submit(self._write, first, outputs))
+            written = [each.result() for each in blocks]
+        return PassResult(written, time.perf_counter() - began, frozenset({platform.node()}))
+
+    def _write(self, first: int, outputs: Sequence[np.ndarray]) -> list[str]:
+        pairs = zip(self.writers, outputs, strict=True)
+        return [writer.write(first, output) for writer, output in pairs]
 
     def _forward(self, backbone: Backbone, rows: range) -> Iterator[tuple[int, list[np.ndarray]]]:
-        """Row number and outputs (rows, H, W, C) at each writer's frontier, block by block."""
+        """Row number and outputs (rows, H, W, C) at each writer's frontier, block by block.
+
+        The next block is read and transformed while one is computed, and the last one is written:
+        the device waits for neither.
+        """
         model = _model(
             backbone, self.start, tuple(writer.segment.entry.frontier for writer in self.writers)
         )
         source = self._inputs()
-        for first in range(rows.start, rows.stop, BLOCK):
-            block = np.asarray(source(slice(first, min(first + BLOCK, rows.stop))), np.float32)
+
+        def read(first: int) -> tuple[int, int, np.ndarray]:
+            block = np.asarray(source(slice(first, min(first + BLOCK, rows.stop))))
             # A block that is always full is compiled once, and gives the same bytes always.
             full = np.zeros((BLOCK, *block.shape[1:]), np.float32)
             full[: len(block)] = block
-            found = model.predict_on_batch(full)
-            outputs = found if len(self.writers) > 1 else [found]
-            yield first, [np.asarray(output)[: len(block)] for output in outputs]
+            return first, len(block), full
+
+        with ThreadPoolExecutor(1, "reader") as reader:
+            ahead = deque(reader.submit(read, first) for first in rows[: AHEAD * BLOCK : BLOCK])
+            for following in [*rows[AHEAD * BLOCK :: BLOCK], *[None] * len(ahead)]:
+                first, number, full = ahead.popleft().result()
+                if following is not None:
+                    ahead.append(reader.submit(read, following))
+                found = model.predict_on_batch(full)
+                outputs = found if len(self.writers) > 1 else [found]
+                yield first, [np.asarray(output)[:number] for output in outputs]
 
     def _inputs(self) -> Any:
         if self.source is not None:

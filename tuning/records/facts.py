@@ -49,7 +49,13 @@ class Run(TypedDict):
     earlier_looks: int  # at the test split, by models with which the run ended before its resuming
 
 
-class Hardware(TypedDict):
+class Backend(TypedDict, total=False):
+    """What Keras computed with; runs of earlier versions do not say it."""
+
+    backend: str  # `tensorflow` or `jax`
+
+
+class Hardware(Backend):
     """Where it ran: the machine that started the search."""
 
     machine: str
@@ -94,6 +100,15 @@ class _SpaceSince(TypedDict, total=False):
     """What runs of earlier versions do not say."""
 
     networks: Sequence[str]  # the frozen networks that are searched, the best first
+
+
+class Kept(TypedDict):
+    """What features were kept on disk, and by which rates that was decided."""
+
+    forward: float  # FLOP/s of what one trial had
+    disk: float  # bytes/s, written and read
+    worth: float  # FLOP that a byte had to spare
+    from_layer: Mapping[str, str]  # the lowest that is kept of each network
 
 
 class Space(_SpaceSince):
@@ -343,7 +358,23 @@ class Cache(TypedDict):
     multiples: int  # entries computed more than once; anything but 0 is a defect
 
 
-class Cost(TypedDict):
+class WorkerTime(TypedDict):
+    """What one process that ran trials spent its time on."""
+
+    worker: str  # the machine and the process
+    seconds: float  # from its first trial to its last
+    busy: float  # share of them in which its device computed, by its own clock
+    gpu_busy: float | None  # the same as the GPU's driver has it, None where nobody asked it
+
+
+class Spending(TypedDict, total=False):
+    """What time went into; runs of earlier versions do not say it."""
+
+    spent: Mapping[str, float]  # seconds of all workers by kind, see `process.spent.KINDS`
+    workers: Sequence[WorkerTime]
+
+
+class Cost(Spending):
     """What the trials took; in the currency of `--price`, which is never named."""
 
     seconds: float  # wall clock of the search, as `Run.seconds`
@@ -361,6 +392,7 @@ class _Since(TypedDict, total=False):
     metric: str  # what the search went by: accuracy, balanced_accuracy, …, recall:CLASS
     resplit: bool  # whether each trial had a division into training and validation of its own
     shown: Sequence[Sheet]  # one for each policy of the trials, the best trial's first
+    kept: Kept | None
     doubts: Doubts | None  # None where no frozen features say anything, as for the next
     learning_curve: LearningCurve | None
 

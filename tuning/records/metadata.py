@@ -11,7 +11,7 @@ from typing import Any, TypedDict, cast
 from tuning.errors import UserError
 from tuning.files import atomic
 from tuning.records import shapes
-from tuning.records.facts import Data, Hardware, Screened, Space, Weights
+from tuning.records.facts import Data, Hardware, Kept, Screened, Space, Weights
 from tuning.records.run_folder import RunFolder
 
 
@@ -31,6 +31,7 @@ class _Since(TypedDict, total=False):
     space: Space
     screening: list[Screened]  # of several frozen networks, the best first; else empty
     metric: str  # what the search goes by, see `evaluation.metrics`; accuracy where it is not said
+    kept: Kept | None  # None where nothing is chosen by the machine
     resplit: bool  # whether each trial has a division into training and validation of its own
 
 

@@ -15,6 +15,7 @@ from tuning.records.callbacks import Callbacks
 from tuning.records.event_log import CURVES, SCORE, EventLog
 
 ACCURACY = "validation_accuracy"
+SPENT = ("spent", "gpu_busy")  # with the last epoch of a step: `process.spent`, `process.card`
 OVER = ("finished", "stopped", "failed")  # statuses of trials that are never run again
 
 
@@ -172,6 +173,7 @@ class TrialLog:
             epoch=metrics["epoch"],
             metrics={name: metrics[name] for name in (*CURVES, SCORE) if name in metrics},
             worker=metrics.get("worker"),
+            **{name: metrics[name] for name in SPENT if metrics.get(name) is not None},
         )
         for each in self.callbacks:
             each.epoch(record)

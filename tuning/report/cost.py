@@ -36,6 +36,33 @@ def search(facts: Facts) -> Pairs:
     return told
 
 
+WORDS = {
+    "building": "Computing frozen features",
+    "training": "Training",
+    "evaluating": "Evaluating",
+    "compiling": "Building and compiling networks",
+    "waiting": "Waiting for the next trial, or for others' features",
+    "other": "Checkpoints, weights and the rest",
+}
+NAMED = 8  # workers, one by one
+
+
+def time_spent(facts: Facts) -> Pairs:
+    """What workers spent their time on, and how busy their devices were; nothing of older runs."""
+    spent, workers = facts["cost"].get("spent", {}), facts["cost"].get("workers", [])
+    told = [(WORDS[kind], wording.duration(spent[kind])) for kind in WORDS if spent.get(kind)]
+    if len(workers) > NAMED:
+        shares = sorted(each["busy"] for each in workers)
+        least, most = wording.percent(shares[0]), wording.percent(shares[-1])
+        return [*told, (f"Busy, of {len(workers)} workers", f"{least} to {most} of their time")]
+    for each in workers:
+        busy = f"{wording.percent(each['busy'])} of {wording.duration(each['seconds'])}"
+        if each["gpu_busy"] is not None:
+            busy += f"; its GPU, by its driver, {wording.percent(each['gpu_busy'])}"
+        told.append((f"Busy: {each['worker']}", busy))
+    return told
+
+
 def cache(facts: Facts) -> Pairs:
     """What the feature cache held and did."""
     held = facts["cache"]
@@ -51,9 +78,22 @@ def cache(facts: Facts) -> Pairs:
         ]
     return [
         *told,
+        *_kept(facts),
         ("Forward passes, spent", wording.duration(held["forward_seconds_spent"])),
         ("Forward passes, saved", wording.duration(held["forward_seconds_saved"])),
         ("Entries computed more than once", f"{held['multiples']:,}"),
+    ]
+
+
+def _kept(facts: Facts) -> Pairs:
+    kept = facts.get("kept")
+    if not kept or not kept["from_layer"]:
+        return []
+    layers = ", ".join(f"{name} from {layer} on" for name, layer in kept["from_layer"].items())
+    rates = f"{kept['forward'] / 1e9:,.0f} GFLOP/s, disk {kept['disk'] / 1e6:,.0f} MB/s"
+    return [
+        ("Kept on disk", layers),
+        ("Since a byte spares at least", f"{kept['worth']:,.0f} FLOP ({rates})"),
     ]
 
 

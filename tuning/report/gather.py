@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections import Counter, defaultdict
 from typing import Any
 
 from tuning.evaluation.intervals import interval
+from tuning.process.spent import KINDS, WORK
 from tuning.records import metadata, outcome
 from tuning.records.event_log import SCORE, EventLog
 from tuning.records.facts import (
@@ -18,7 +20,9 @@ from tuning.records.facts import (
     Facts,
     Run,
     Score,
+    Spending,
     Trial,
+    WorkerTime,
 )
 from tuning.records.metadata import RunMetadata
 from tuning.records.outcome import RunOutcome
@@ -56,11 +60,12 @@ def gather(folder: RunFolder) -> Facts:
         "failures": _failures(trials),
         "warnings": [*(found.warnings if found else ()), *folder.damage()],
         "cache": cache_statistics(folder.cache_events),
-        "cost": _cost(known, found, trials, _repeats(folder), seconds),
+        "cost": _cost(known, found, trials, folder, seconds),
         "shown": found.shown if found else [],
         "doubts": found.doubts if found else None,
         "learning_curve": found.learning_curve if found else None,
         "metric": known.get("metric", "accuracy"),
+        "kept": known.get("kept"),
         "resplit": known.get("resplit", False),
         "screening": known.get("screening", []),
         **({"space": known["space"]} if "space" in known else {}),  # type: ignore[typeddict-item]
@@ -243,9 +248,11 @@ def _cost(
     known: RunMetadata,
     found: RunOutcome | None,
     trials: list[TrialRecord],
-    repeated: list[TrialRecord],
+    folder: RunFolder,
     seconds: float,
 ) -> Cost:
+    repeated = _repeats(folder)
+    logs = [folder.trials, *folder.repeats]
     hours = found.ending.device_hours([*trials, *repeated]) if found else None
     on_gpu = found is not None and found.ending.gpus > 0
     return {
@@ -254,4 +261,34 @@ def _cost(
         "repeat_seconds": sum(record.seconds for record in repeated),
         "gpu_hours": hours if on_gpu or hours is None else 0.0,
         "price": None if hours is None or known["price"] is None else hours * known["price"],
+        **time_spent([event for log in logs for event in log.read()]),
     }
+
+
+def time_spent(events: list[dict[str, Any]]) -> Spending:
+    """What workers spent their time on, by what they told with their epochs."""
+    told: dict[str, list[dict[str, float]]] = defaultdict(list)
+    cards: dict[str, list[float]] = defaultdict(list)
+    for event in events:
+        spent, worker = event.get("spent"), event.get("worker")
+        if not isinstance(spent, dict) or not isinstance(worker, str):
+            continue  # of an earlier version, or between two of a step
+        told[worker].append({kind: _seconds(spent.get(kind)) for kind in KINDS})
+        if "gpu_busy" in event:
+            cards[worker].append(_seconds(event["gpu_busy"]))
+    if not told:
+        return {}
+    workers: list[WorkerTime] = []
+    for worker, each in told.items():
+        seconds = sum(sum(step.values()) for step in each)
+        work = sum(step[kind] for step in each for kind in WORK)
+        card = sum(cards[worker]) / len(cards[worker]) if worker in cards else None
+        busy = work / seconds if seconds else 0.0
+        workers.append({"worker": worker, "seconds": seconds, "busy": busy, "gpu_busy": card})
+    steps = [step for each in told.values() for step in each]
+    return {"spent": {k: sum(step[k] for step in steps) for k in KINDS}, "workers": workers}
+
+
+def _seconds(value: Any) -> float:
+    good = isinstance(value, int | float) and math.isfinite(value) and value >= 0
+    return float(value) if good else 0.0

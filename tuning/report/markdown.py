@@ -223,6 +223,7 @@ def _cost(facts: Facts) -> list[str]:
         pairs(cost.search(facts)),
         escape(cost.cache_sentence(facts)),
         pairs(cost.cache(facts)),
+        pairs(cost.time_spent(facts)) if cost.time_spent(facts) else "",
         f"What failed:\n\n{failures}" if failures else "",
     ]
 

@@ -21,6 +21,7 @@ ARTICLE = (
     "(the Keras blog). Its figures are for cats and dogs, with 2,000 pictures to train on and "
     "800 to validate."
 )
+BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX"}
 VERDICT = "“In line” means that the article's figure lies within the interval found here."
 STATUSES = {
     "running": "running",
@@ -251,6 +252,7 @@ def repeat(facts: Facts) -> Pairs:
         (f"{weights.get('title', 'VGG16')} weights", f"{weights['source']}{checksum}"),
         ("Machine", f"{hardware['machine']}, {processors}"),
         ("GPUs", ", ".join(hardware["gpus"]) or "none"),
+        *([("Backend", BACKENDS[hardware["backend"]])] if "backend" in hardware else []),
         ("Versions", ", ".join(f"{name} {version}" for name, version in facts["versions"].items())),
     ]
 

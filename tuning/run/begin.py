@@ -11,12 +11,13 @@ from rich.console import Console
 
 from tuning.cluster.joining import connected
 from tuning.cluster.leases import LeasedLocks
-from tuning.cluster.rate import matrix_rate
+from tuning.cluster.rate import measure
 from tuning.cluster.remote_events import RemoteEventLog
 from tuning.cluster.resources import resources_per_trial
 from tuning.data import decoded, labels
 from tuning.errors import UserError, is_full, refusal
 from tuning.features import FeatureCache
+from tuning.features.cost import Rates, worth
 from tuning.files.shared_folder import SharedFolder
 from tuning.options import Options, settings
 from tuning.process.commands import LOG, keep
@@ -83,16 +84,16 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
         dashboard = stack.enter_context(connected(options.address, options.dashboard))
         if dashboard:
             log.info("Ray's dashboard: %s", dashboard)
-        context = _context(prepared)
-        machine = _machine(context, options, earlier)
+        rates = _rates(options, prepared, earlier)
+        context = _context(prepared, rates)
+        machine = _machine(context, earlier, rates)
         screening = (
             earlier.get("screening", []) if earlier else _screen(prepared, context, progress)
         )
         chosen = earlier.get("space") if earlier else choose(prepared, machine, screening)
         networks = prepared.searched, prepared.networks
-        metadata.write(
-            describe(options, context, *networks, chosen, screening, command, earlier), folder
-        )
+        known = describe(options, context, *networks, chosen, rates, screening, command, earlier)
+        metadata.write(known, folder)
         space = within(prepared.space, chosen)
         study = open_study(
             options, space, folder, storage, trial_log, resumed, _conditions(prepared)
@@ -184,19 +185,27 @@ def _earlier(prepared: Prepared) -> RunMetadata | None:
     return earlier
 
 
-def _machine(
-    context: TrialContext, options: Options, earlier: RunMetadata | None
-) -> Machine | None:
-    """The machine that trials run on, None where nothing is chosen by it.
+def _rates(options: Options, prepared: Prepared, earlier: RunMetadata | None) -> Rates | None:
+    """How quick what one trial gets is, None where nothing is chosen by it.
 
     A run that is resumed keeps to what it was begun with.
     """
-    if context.hypermodel is not None or options.experiments is not None:
+    if prepared.hypermodel is not None or options.experiments is not None:
         return None
     if earlier:
-        rate = earlier["space"]["rate"] if "space" in earlier else None
-    else:
-        rate = matrix_rate(resources_per_trial(options.gpus_per_trial, options.cpus_per_trial))
+        kept = earlier.get("kept")
+        return Rates(kept["forward"], kept["disk"]) if kept else None
+    share = resources_per_trial(options.gpus_per_trial, options.cpus_per_trial)
+    return measure(share, SharedFolder(options.cache).here)
+
+
+def _machine(
+    context: TrialContext, earlier: RunMetadata | None, rates: Rates | None
+) -> Machine | None:
+    """The machine that trials run on, None where nothing is chosen by it."""
+    rate = rates.forward if rates else None
+    if rate is None and earlier and "space" in earlier:
+        rate = earlier["space"]["rate"]  # of a run of an earlier version
     return Machine(rate, context) if rate else None
 
 
@@ -218,8 +227,9 @@ def _conditions(prepared: Prepared) -> Conditions:
     }
 
 
-def _context(prepared: Prepared) -> TrialContext:
+def _context(prepared: Prepared, rates: Rates | None) -> TrialContext:
     options, on_cluster = prepared.options, prepared.options.address is not None
+    share = resources_per_trial(options.gpus_per_trial, options.cpus_per_trial)
     events = prepared.folder.cache_events
     return TrialContext(
         dataset=prepared.dataset,
@@ -227,6 +237,8 @@ def _context(prepared: Prepared) -> TrialContext:
             SharedFolder.of(options.cache).shared,
             options.feature_dtype,
             store_from=options.store_from,
+            worth=worth(rates),
+            precision="tf32" if share.gpus else "float32",
             limit=options.cache_limit,
             verify=options.verify_cache,
             events=RemoteEventLog.start(events) if on_cluster else events,

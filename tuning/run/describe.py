@@ -12,14 +12,18 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 
+import keras
+
 from models.backbones import Backbone
 from models.weights import IMAGENET
 from search_spaces import experiments
 from search_spaces.experiments import BACKBONE
 from tuning.data import decoded
+from tuning.features import FeatureCache
+from tuning.features.cost import Rates
 from tuning.options import Options
 from tuning.options.settings import FILE as SETTINGS
-from tuning.records.facts import Screened, Space, Weights
+from tuning.records.facts import Kept, Screened, Space, Weights
 from tuning.records.metadata import Experiment, RunMetadata
 from tuning.scheduling.warm_start import known_as
 from tuning.training.context import TrialContext
@@ -33,6 +37,7 @@ def describe(
     searched: Sequence[Backbone],
     networks: Sequence[Backbone],
     space: Space | None,
+    rates: Rates | None,
     screening: list[Screened],
     command: str,
     earlier: RunMetadata | None,
@@ -45,6 +50,7 @@ def describe(
         searched: The frozen networks that are searched.
         networks: These, and VGG16 where the article's experiments have it beside them.
         space: What the study chooses from; None where a version began it that did not say.
+        rates: What decides which features are kept on disk; None where nothing is chosen by it.
         screening: What was seen of the networks that might be searched.
         command: What the user typed, without passwords.
         earlier: What was written when the run began, None for a new one.
@@ -63,7 +69,12 @@ def describe(
         "objectives": list(options.objective),
         "price": options.price,
         "versions": _versions(),
-        "hardware": {"machine": _machine(), "cpus": os.cpu_count() or 1, "gpus": _gpus()},
+        "hardware": {
+            "machine": _machine(),
+            "cpus": os.cpu_count() or 1,
+            "gpus": _gpus(),
+            "backend": keras.backend.backend(),
+        },
         "data": {
             "root": str(options.data) if options.data else "embedded demo",
             "classes": list(dataset.classes),
@@ -79,8 +90,20 @@ def describe(
         **({"space": space} if space else {}),  # type: ignore[typeddict-item]
         "metric": context.metric,
         "resplit": context.resplit,
+        "kept": _kept(context.cache, networks, rates),
         "screening": screening,
         "experiments": earlier["experiments"] if earlier else _experiments(options),
+    }
+
+
+def _kept(cache: FeatureCache, networks: Sequence[Backbone], rates: Rates | None) -> Kept | None:
+    if rates is None:
+        return None
+    return {
+        "forward": rates.forward,
+        "disk": rates.disk,
+        "worth": cache.worth,
+        "from_layer": {each.name: cache.stored(each)[0] for each in networks},
     }
 
 
@@ -117,8 +140,6 @@ def _gpus() -> list[str]:
         )
         if done.returncode == 0:
             return done.stdout.strip().splitlines()
-    import keras
-
     return [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.backbones import Backbone
+from tuning.cluster.joining import computes_on_gpus
 from tuning.data import archives, dataset, demo
 from tuning.data.dataset import Dataset
 from tuning.data.decoding import DecodeSettings, Levels
@@ -20,7 +21,7 @@ from tuning.export import formats
 from tuning.files.object_store import ObjectPath
 from tuning.files.shared_folder import SharedFolder, fetch_folder
 from tuning.options import Options
-from tuning.process.native_output import import_keras
+from tuning.process.backend import choose, import_keras
 from tuning.records import metadata
 from tuning.records.run_folder import RunFolder
 from tuning.run import backbones
@@ -84,6 +85,7 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
         check_name(options, folder)
     hypermodel = pickle_hypermodel(options.hypermodel)
     sources = backbones.sources(options, _backbones(options, hypermodel))
+    choose(lambda: options.gpus_per_trial != 0 and computes_on_gpus(options.address))
     if options.image_size is None:
         import_keras()
         options = replace(options, image_size=backbones.image_size(sources))

@@ -12,6 +12,7 @@ from tuning.files.shared_folder import SharedFolder
 from tuning.records.run_folder import checkpoint_file
 from tuning.records.trial_log import TrialLog
 from tuning.scheduling.searcher import TrialEndings
+from tuning.scheduling.step import epochs_of
 from tuning.scheduling.stopping import Failures
 
 log = logging.getLogger(__name__)
@@ -47,11 +48,11 @@ class LogCallback(tune.Callback):  # type: ignore[misc]
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """An epoch is over."""
+        """Some epochs are over."""
         for line in result.get("warnings", ()):
             log.warning(line)
-        if "epoch" in result:
-            self.trial_log.epoch(trial.config["number"], result)
+        for epoch in epochs_of(result):
+            self.trial_log.epoch(trial.config["number"], epoch)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial goes on elsewhere."""

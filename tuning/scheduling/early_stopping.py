@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ray.tune.schedulers import (
 from tuning.records.event_log import SCORE
 from tuning.records.trial_log import TrialRecord
 from tuning.scheduling.searcher import TrialEndings
+from tuning.scheduling.step import epochs_of
 
 REDUCTION = 3  # of three trials at a rung, one goes on; ASHA's paper uses 3 to 4
 FIRST_RUNG = 0.1  # share of a trial's epochs before it may be stopped
@@ -29,6 +31,8 @@ class _Protecting:
     have there whose rates are about to fall: they do not count at rungs either.
     """
 
+    rungs: frozenset[int] = frozenset()  # epochs after which alone it may stop a trial
+
     def begin(self) -> None:
         """Called before the first trial."""
         self.endings = TrialEndings()
@@ -37,7 +41,10 @@ class _Protecting:
         """Whether the trial goes on."""
         if trial.config.get("experiment"):
             return str(TrialScheduler.CONTINUE)
-        decision: str = super().on_trial_result(tune_controller, trial, result)  # type: ignore[misc]
+        decision = str(TrialScheduler.CONTINUE)
+        for epoch in epochs_of(result):
+            if decision != TrialScheduler.STOP:
+                decision = super().on_trial_result(tune_controller, trial, epoch)  # type: ignore[misc]
         if decision == TrialScheduler.STOP and not result.get("done"):
             self.endings.stopped.add(trial.config["number"])
         return decision
@@ -116,6 +123,13 @@ class Patient(_Protecting, FIFOScheduler):  # type: ignore[misc]
         """There is nothing to take in."""
 
 
+def rungs(first: int, epochs: int) -> Iterator[int]:
+    """The epochs at which halving looks at trials, in any of its brackets."""
+    while first <= epochs:
+        yield first
+        first *= REDUCTION
+
+
 def build_scheduler(kind: str, epochs: int) -> Halving | Median | Patient:
     """The scheduler of a name in `choices.SCHEDULERS`.
 
@@ -133,6 +147,7 @@ def build_scheduler(kind: str, epochs: int) -> Halving | Median | Patient:
             reduction_factor=REDUCTION,
             brackets=BRACKETS if kind == "hyperband" else 1,
         )
+        found.rungs = frozenset(rungs(first, epochs))
     elif kind == "median":
         found = Median(time_attr="epoch", grace_period=first)
     else:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tuning.errors import UserError
 from tuning.records.run_folder import RunFolder
+from tuning.scheduling.step import epochs_of
 
 PACKAGES = {"mlflow": ("mlflow", "mlflow-skinny"), "wandb": ("wandb", "wandb")}
 
@@ -28,6 +29,31 @@ def check(names: Sequence[str], dashboard: bool) -> None:
             raise UserError(f"--log {name} needs the package {module}: pip install {package}")
 
 
+class _EachEpoch:
+    """A logger of Ray's that is told each epoch, where a result lists several."""
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Called by Ray Tune."""
+        for epoch in epochs_of(result):
+            told = {name: value for name, value in epoch.items() if name != "epochs"}
+            told["training_iteration"] = epoch["epoch"]
+            super().on_trial_result(iteration, trials, trial, told, **info)  # type: ignore[misc]
+
+
+def _telling_each(kind: type[Any]) -> type[Any]:
+    return type(kind.__name__, (_EachEpoch, kind), {})
+
+
+def files() -> list[Any]:
+    """Ray's own callbacks for TensorBoard, `result.json` and `progress.csv` in a trial's folder."""
+    from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
+
+    kinds = (CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback)
+    return [_telling_each(each)() for each in kinds]
+
+
 def callbacks(names: Sequence[str], folder: RunFolder) -> list[Any]:
     """Ray's own callbacks for these loggers.
 
@@ -44,10 +70,11 @@ def callbacks(names: Sequence[str], folder: RunFolder) -> list[Any]:
 
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         where = os.environ.get("MLFLOW_TRACKING_URI") or folder.mlflow
-        found.append(MLflowLoggerCallback(tracking_uri=where, experiment_name=folder.name))
+        kind = _telling_each(MLflowLoggerCallback)
+        found.append(kind(tracking_uri=where, experiment_name=folder.name))
     if "wandb" in names:
         from ray.air.integrations.wandb import WandbLoggerCallback
 
         project = os.environ.get("WANDB_PROJECT", "little-data-tuner")
-        found.append(WandbLoggerCallback(project=project, group=folder.name))
+        found.append(_telling_each(WandbLoggerCallback)(project=project, group=folder.name))
     return found

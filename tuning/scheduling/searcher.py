@@ -15,6 +15,7 @@ from tuning.options.choices import OBJECTIVES
 from tuning.records.event_log import SCORE
 from tuning.scheduling.optuna_private import EXPERIMENT, is_enqueued, set_waiting
 from tuning.scheduling.plateau import Plateau
+from tuning.scheduling.step import epochs_of
 from tuning.scheduling.turns import Turns
 from tuning.wording import count
 
@@ -168,13 +169,12 @@ class LeverSearch(Searcher):  # type: ignore[misc]
         }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """An epoch is over."""
-        if len(self._objectives) == 1 and "epoch" in result:
-            # Intermediate values of several objectives are nothing that Optuna knows.
-            value = result[SCORE]
-            if self._objectives[0] != "best_score":
-                value = result[self._objectives[0]]
-            self._trials[trial_id].report(value, result["epoch"])
+        """Some epochs are over."""
+        if len(self._objectives) > 1:
+            return  # intermediate values of these are nothing that Optuna knows
+        name = SCORE if self._objectives[0] == "best_score" else self._objectives[0]
+        for epoch in epochs_of(result):
+            self._trials[trial_id].report(epoch[name], epoch["epoch"])
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import optuna
 from ray import tune
 from ray.tune.search import Searcher
@@ -194,7 +195,12 @@ class TrialLoop:
     ) -> None:
         """Runs as many trials as are left, and once more those that Tune has given up unjustly."""
         parameters = tune.with_parameters(
-            Worker, context=self.context, folder=self.folder.shared, threads=self.share.threads
+            Worker,
+            context=self.context,
+            folder=self.folder.shared,
+            threads=self.share.threads,
+            backend=keras.backend.backend(),
+            rungs=self.scheduler.rungs,
         )
         self.callback.again = True
         while self.callback.again and not self.end.reason and (trials := left()) > 0:
@@ -215,7 +221,7 @@ class TrialLoop:
                     storage_path=str(self.folder.path),
                     stop=self.end,
                     failure_config=tune.FailureConfig(max_failures=RETRIES),
-                    callbacks=[self.callback, *also],
+                    callbacks=[self.callback, *loggers.files(), *also],
                     verbose=0,
                 ),
             )

@@ -15,8 +15,8 @@ from tuning.export import classifier
 from tuning.files.given import read_text
 from tuning.options import kinds
 from tuning.options.command_line import argument_type
+from tuning.process.backend import import_keras
 from tuning.process.commands import Parser, exit_code
-from tuning.process.native_output import import_keras
 
 HOST = "127.0.0.1"  # and no other without a token
 SHORTEST = 16  # characters of a token

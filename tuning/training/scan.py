@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.monitoring
 import keras
 import numpy as np
 
 from tuning.data.parts import Rows
+from tuning.process.spent import clock
 from tuning.training.keras_private import build_metrics
 
 EVALUATION_BATCH = 256  # rows; a GPU is no faster with more
@@ -159,6 +161,14 @@ def _room() -> float:
         return ON_CPU
     free: float = told["bytes_limit"] - told.get("bytes_in_use", 0)
     return SHARE * free
+
+
+def _count(event: str, seconds: float, **more: Any) -> None:
+    if event.endswith(("/backend_compile_duration", "/jaxpr_to_mlir_module_duration")):
+        clock.add("compiling", seconds)
+
+
+jax.monitoring.register_event_duration_secs_listener(_count)
 
 
 def forget() -> None:

@@ -14,6 +14,7 @@ from tuning.data.dataset import Split
 from tuning.data.parts import Part
 from tuning.evaluation import metrics
 from tuning.files.shared_folder import SharedFolder
+from tuning.process.spent import clock
 from tuning.records.run_folder import weights_file
 from tuning.training.best import Best, load_arrays, save_arrays
 from tuning.training.context import TrialContext
@@ -107,7 +108,8 @@ class Trial(ABC):
         began = time.perf_counter()
         trained = self.train_epoch()
         data, validation = self.context.dataset, self.context.dataset.validation
-        said = self.probabilities(validation)
+        with clock.on("evaluating"):
+            said = self.probabilities(validation)
         loss, accuracy = score(said, validation.labels)
         if not np.isfinite(loss):
             raise TrialError(f"the validation loss of epoch {self.epoch} is {loss}")
@@ -132,7 +134,8 @@ class Trial(ABC):
 
     def train_epoch(self) -> dict[str, float]:
         """Trains one epoch and evaluates nothing; returns `loss` and `accuracy` of training."""
-        trained = self.fit()
+        with clock.on("training"):
+            trained = self.fit()
         self.epoch += 1
         if not np.isfinite(trained["loss"]):
             raise TrialError(f"the training loss of epoch {self.epoch} is {trained['loss']}")
@@ -173,8 +176,7 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 
 
 def save_best(trial: Trial, folder: SharedFolder, number: int) -> None:
-    """Keeps the trial's weights in the run folder if its last epoch was its best."""
-    if trial.best.epoch == trial.epoch:
-        file = weights_file(number)
-        save_arrays(folder.here / file, trial.best.weights)
-        folder.send(file)
+    """Keeps the weights of the trial's best epoch in the run folder."""
+    file = weights_file(number)
+    save_arrays(folder.here / file, trial.best.weights)
+    folder.send(file)
