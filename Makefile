@@ -14,7 +14,7 @@ STORE ?= $(error Give STORE=s3://BUCKET or gs://BUCKET, or a folder that all mac
 SYNC = $(if $(filter s3://%,$(STORE)),aws s3 sync,$(if $(filter gs://%,$(STORE)),gcloud storage rsync --recursive))
 JOB = python ~/little-data-tuner/tuning/search.py --address auto --data $(STORE)/pictures --cache $(STORE)/cache --runs $(STORE)/runs
 
-.PHONY: search test test-fast soak lint format lock clean
+.PHONY: search test test-fast soak dist lint format lock clean
 .PHONY: cluster-up cluster-data cluster-search cluster-logs cluster-report cluster-down
 
 search: .venv/.run  ## search on the embedded demo; options in ARGS="--data DIR …"
@@ -29,6 +29,11 @@ test-fast: .venv/.dev  ## what takes under 30 seconds a test
 
 soak: .venv/.dev  ## what takes hours; for whoever changes what it covers
 	$(BIN)/python -m pytest -m soak $(ARGS)
+
+dist: .venv/.dev  ## a wheel and an sdist in dist/
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation --quiet
+	$(BIN)/python -m twine check --strict dist/*
 
 lint: .venv/.dev  ## formatting, style, types
 	$(BIN)/ruff format --check .
@@ -65,7 +70,7 @@ lock:  ## newest versions that fit; run the tests before you commit them
 	  --upgrade --all-extras pyproject.toml --output-file constraints.txt
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv build dist *.egg-info
 
 .venv/bin/python:
 	$(if $(shell command -v uv),uv venv --quiet --seed --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)

@@ -78,7 +78,12 @@ def example(
             "objectives": ["accuracy"],
         },
         "versions": {"tensorflow": "2.21.0", "keras": "3.15.1", "ray": "2.58.0"},
-        "hardware": {"machine": "Linux x86_64", "cpus": 16, "gpus": ["NVIDIA H200"]},
+        "hardware": {
+            "machine": "Linux x86_64",
+            "cpus": 16,
+            "gpus": ["NVIDIA H200"],
+            "backend": "jax",
+        },
         "data": {
             "root": "data/cats-and-dogs",
             "classes": list(classes),
@@ -120,8 +125,30 @@ def example(
             "repeat_seconds": 1234.5 if looked else 0.0,
             "gpu_hours": sum(trial["seconds"] for trial in made) / 7200,
             "price": 1.23 if looked else None,
+            **(_spent() if looked else {}),
         },
+        "kept": KEPT if looked else None,
     }
+
+
+def _spent() -> dict[str, Any]:
+    kinds = ("building", "training", "evaluating", "compiling", "waiting", "other")
+    workers = (("node-1 101", 0.71, 0.66), ("node-1 102", 0.68, 0.61), ("node-2 77", 0.82, None))
+    return {
+        "spent": dict(zip(kinds, (212.4, 1534.2, 61.3, 88.1, 190.7, 40.2), strict=True)),
+        "workers": [
+            {"worker": name, "seconds": 709.0, "busy": busy, "gpu_busy": card}
+            for name, busy, card in workers
+        ],
+    }
+
+
+KEPT = {
+    "forward": 310e12,
+    "disk": 2.1e9,
+    "worth": 295_238.0,
+    "from_layer": {"vgg16": "block5_pool"},
+}
 
 
 def with_front(facts: dict[str, Any], objectives: Sequence[str]) -> dict[str, Any]:
@@ -310,6 +337,14 @@ def _score(
         },
         "confusion": confusion,
         "calibration": {"error": 0.0345, "bins": bins},
+        "answered": [
+            {
+                "min_probability": 0.99 - 0.45 * (n / 20) ** 3,
+                "share": n / 20,
+                "accuracy": 1 - (1 - accuracy) * (n / 20) ** 2,
+            }
+            for n in range(1, 21)
+        ],
     }
 
 

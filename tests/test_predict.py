@@ -285,3 +285,24 @@ def test_a_backend_that_there_is_not_is_one_line(run, photos):
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "KERAS_BACKEND is 'foo', and may be tensorflow or jax" in line
+
+
+def test_of_what_it_is_not_sure_it_says_nothing(photos, tmp_path, capsys):
+    model = classifier.load(run_folder(tmp_path, photos, ("cats", "dogs")))
+    files = sorted((tmp_path / "data").rglob("*.jpg"))
+    _, out, _ = printed(model, capsys, files)
+    sure = sorted(float(row["probability"]) for row in csv.DictReader(io.StringIO(out)))
+    least = (sure[len(sure) // 2] + sure[len(sure) // 2 - 1]) / 2
+    code, out, err = printed(model, capsys, files, "--min-probability", str(least))
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    silent = [row for row in rows if float(row["probability"]) < least]
+    assert 0 < len(silent) < len(rows)
+    assert all((row["class"] == "") == (row in silent) for row in rows)
+    assert f"{len(silent)} of {len(rows)} pictures left without a class" in err
+    _, out, _ = printed(
+        model, capsys, files, "--min-probability", str(least), "--format", "jsonl", "--top-k", "2"
+    )
+    told = [json.loads(line) for line in out.splitlines()]
+    assert sum(each["class"] is None for each in told) == len(silent)
+    assert all(len(each["probabilities"]) == 2 for each in told)

@@ -1,16 +1,26 @@
-"""The command `little-data-tuner`, and `python -m tuning`: what `tuning/search.py` does."""
+"""The command `little-data-tuner`, and `python -m tuning`: a search, or what comes after it."""
 
+import importlib
 import sys
 
 from tuning.process.interrupt import leave_at_once
 
+COMMANDS = {
+    "predict": "tuning.predict",
+    "report": "tuning.report.__main__",
+    "serve": "tuning.serve.__main__",
+    "features": "tuning.features.__main__",
+    "export": "tuning.export.__main__",
+}
+
 
 def main() -> int:
-    """Runs the command line; see `tuning.search.main`."""
+    """Runs the command that the first word names; without one, a search (`tuning.search.main`)."""
     leave_at_once()  # from the first moment: imports take seconds
-    from tuning.search import main
-
-    return main()
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    command = importlib.import_module(COMMANDS.get(word, "tuning.search"))
+    code: int = command.main(sys.argv[2:] if word in COMMANDS else None)
+    return code
 
 
 if __name__ == "__main__":

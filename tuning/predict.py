@@ -32,7 +32,7 @@ from tuning.evaluation.intervals import wilson
 from tuning.export import classifier
 from tuning.export.classifier import Classifier
 from tuning.options.command_line import argument_type
-from tuning.options.kinds import whole
+from tuning.options.kinds import SHARE, whole
 from tuning.process.backend import import_keras
 from tuning.process.commands import Parser, exit_code
 from tuning.wording import count, interval, percent, visible
@@ -87,6 +87,14 @@ def _parser() -> argparse.ArgumentParser:
         help="name the K likeliest classes, at most all (default %(default)s)",
     )
     parser.add_argument(
+        "--min-probability",
+        type=argument_type(SHARE),
+        default=0.0,
+        metavar="P",
+        help="leave the class empty where the likeliest has less; the report shows what that gains "
+        "(default: answer always)",
+    )
+    parser.add_argument(
         "--batch-size",
         type=argument_type(whole(1)),
         default=BATCH,
@@ -101,7 +109,7 @@ def _run(model: Classifier, paths: Iterator[Path], options: argparse.Namespace) 
     top = min(options.top_k, len(model.classes))
     # Programs get names as they are; a terminal would obey what is in them.
     shown = visible if sys.stdout.isatty() else str
-    told = broken = judged = right = 0
+    told = broken = judged = right = silent = 0
     if options.format == "csv":
         names = [(f"class{place}", f"probability{place}") for place in _places(top)]
         _print_csv(["file", *itertools.chain.from_iterable(names)])
@@ -111,17 +119,25 @@ def _run(model: Classifier, paths: Iterator[Path], options: argparse.Namespace) 
             broken += 1
             continue
         ranking = model.ranked(said, top)
+        answers = ranking[0][1] >= options.min_probability
+        silent += not answers
         if options.format == "csv":
             _print_csv(
                 [
                     shown(str(path)),
-                    *itertools.chain.from_iterable((n, f"{p:.4f}") for n, p in ranking),
+                    *itertools.chain.from_iterable(
+                        (name if answers or place else "", f"{probability:.4f}")
+                        for place, (name, probability) in enumerate(ranking)
+                    ),
                 ]
             )
         else:
-            print(json.dumps({"file": str(path), **as_json(ranking)}))
+            unsure = {} if answers else {"class": None}
+            print(json.dumps({"file": str(path), **as_json(ranking), **unsure}))
         told += 1
         label = truth(path, model.classes)
+        if not answers:
+            continue
         judged += label is not None
         right += label == ranking[0][0]
     sys.stdout.flush()
@@ -132,6 +148,12 @@ def _run(model: Classifier, paths: Iterator[Path], options: argparse.Namespace) 
         print(
             f"accuracy {percent(right / judged)} (95 % interval {ends}): {right:,} of the "
             f"{count(judged, 'picture')} in folders named as the classes",
+            file=sys.stderr,
+        )
+    if silent:
+        print(
+            f"{silent:,} of {count(told, 'picture')} left without a class: less than "
+            f"{options.min_probability:g} sure",
             file=sys.stderr,
         )
     if broken:

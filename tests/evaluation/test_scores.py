@@ -191,3 +191,13 @@ def test_the_lever_that_decides_is_found():
     for shares in found["methods"].values():
         assert sum(shares.values()) == pytest.approx(1)
         assert shares["much"] > 0.8
+
+
+def test_the_surest_pictures_are_answered_first():
+    confidence = np.array([0.99, 0.9, 0.8, 0.8, 0.6, 0.5])
+    right = np.array([True, True, True, False, False, True])
+    found = scores.answered(confidence, right, points=6)
+    assert [each["min_probability"] for each in found] == [0.99, 0.9, 0.8, 0.6, 0.5]
+    assert [each["share"] for each in found] == pytest.approx([1 / 6, 2 / 6, 4 / 6, 5 / 6, 1])
+    assert [each["accuracy"] for each in found] == pytest.approx([1, 1, 3 / 4, 3 / 5, 4 / 6])
+    assert len(scores.answered(confidence, right)) == 5

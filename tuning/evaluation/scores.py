@@ -10,7 +10,7 @@ import numpy as np
 from tuning.evaluation.intervals import interval
 from tuning.evaluation.metrics import score
 from tuning.evaluation.pictures import thumbnail
-from tuning.records.facts import Bin, Calibration, Mistakes, Score
+from tuning.records.facts import Answered, Bin, Calibration, Mistakes, Score
 
 if TYPE_CHECKING:
     from tuning.data.dataset import Split
@@ -53,6 +53,7 @@ def measure(
         "confusion": metrics.confusion_matrix(labels, predicted, labels=numbers).tolist(),
         "calibration": calibration(probabilities.max(axis=1), predicted == labels),
         "score": score(metric, probabilities, labels, classes),
+        "answered": answered(probabilities.max(axis=1), predicted == labels),
         "commonest": float(np.bincount(labels).max() / len(labels)),
     }
 
@@ -81,6 +82,27 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> Ca
             )
     gaps = sum(abs(b["confidence"] - b["accuracy"]) * b["pictures"] for b in found)
     return {"error": gaps / len(right), "bins": found}
+
+
+def answered(confidence: np.ndarray, right: np.ndarray, points: int = 20) -> list[Answered]:
+    """Accuracy against the share of pictures that are answered: the risk-coverage curve.
+
+    El-Yaniv and Wiener, "On the Foundations of Noise-free Selective Classification" (JMLR 2010).
+
+    Args:
+        confidence: Probability of the predicted class, (N,).
+        right: Whether it was the true one, bool (N,).
+        points: The number of shares, evenly up to all pictures; where many pictures are as sure as
+            each other, there are fewer.
+    """
+    order = np.sort(confidence)[::-1]
+    places = np.unique(np.ceil(np.linspace(0, 1, points + 1)[1:] * len(order)).astype(int) - 1)
+    found: list[Answered] = []
+    for least in sorted({float(order[place]) for place in places}, reverse=True):
+        these = confidence >= least
+        share, accuracy = float(these.mean()), float(right[these].mean())
+        found.append({"min_probability": least, "share": share, "accuracy": accuracy})
+    return found
 
 
 def mistakes(probabilities: np.ndarray, split: Split | Part, classes: Sequence[str]) -> Mistakes:

@@ -168,8 +168,18 @@ class Calibration(TypedDict):
     bins: Sequence[Bin]  # by rising confidence
 
 
+class Answered(TypedDict):
+    """What a model is right about that says nothing where it is less sure."""
+
+    min_probability: float  # of the likeliest class, for an answer
+    share: float  # of pictures that are answered
+    accuracy: float  # of these
+
+
 class _ScoreSince(TypedDict, total=False):
     """What reports of earlier versions do not say."""
+
+    answered: Sequence[Answered]  # by rising share; the last answers all
 
     score: float  # of the search's metric, in 0..1, the higher the better
     commonest: float  # share of the commonest class: the accuracy of who says nothing else

@@ -5,15 +5,19 @@ From what the run wrote down; of a run folder that holds nothing but ``report.js
 
 from __future__ import annotations
 
+import argparse
 import sys
+import time
 from pathlib import Path
 
 from tuning.errors import UserError
 from tuning.process.commands import Parser, exit_code
-from tuning.records.facts import load
+from tuning.records.facts import Facts, load
 from tuning.records.run_folder import RunFolder
 from tuning.report.gather import gather
 from tuning.report.render import render, write
+
+PAUSE = 3.0  # seconds between two reports of a search that is watched
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,10 +28,26 @@ def main(arguments: list[str] | None = None) -> int:
         "also while its search goes on.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run folder, as in runs/NAME")
-    return exit_code(lambda: _run(parser.parse_args(arguments).run))
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="make it again every few seconds until the search ends; the open page follows",
+    )
+    return exit_code(lambda: _run(parser.parse_args(arguments)))
 
 
-def _run(run: Path) -> int:
+def _run(options: argparse.Namespace) -> int:
+    facts = _make(options.run)
+    print(options.run / "report.html", flush=True)
+    while options.watch and facts["run"]["running"]:
+        time.sleep(PAUSE)
+        facts = _make(options.run)
+    for warning in facts["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
+    return 0
+
+
+def _make(run: Path) -> Facts:
     folder = RunFolder(run)
     try:
         if folder.metadata.exists():
@@ -38,10 +58,7 @@ def _run(run: Path) -> int:
             render(facts, run)
     except OSError as error:
         raise UserError(f"cannot write the report into {run}: {error.strerror}") from None
-    for warning in facts["warnings"]:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(run / "report.html")
-    return 0
+    return facts
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ figure that no phone can show.
 from __future__ import annotations
 
 from tuning.records.facts import Facts
+from tuning.report.plots.answered import answered
 from tuning.report.plots.calibration import calibration
 from tuning.report.plots.curves import curves, history
 from tuning.report.plots.front import front
@@ -22,8 +23,8 @@ from tuning.report.plots.timeline import timeline
 __all__ = ["Plot", "plots"]
 
 MAKERS = (
-    *(front, repeats, importances, slices, parallel, curves, history, calibration, learning),
-    timeline,
+    *(front, repeats, importances, slices, parallel, curves, history, calibration, answered),
+    *(learning, timeline),
 )
 
 
