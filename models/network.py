@@ -198,6 +198,23 @@ def whole(
     return keras.Model(inputs, trained(x), name="little_data_classifier")
 
 
+def temper(model: keras.Model, temperature: float) -> bool:
+    """Divides the logits of a model's probabilities by a temperature, in its last layer's weights.
+
+    Returns:
+        Whether it could: the last layer is a dense one with sigmoid or softmax.
+    """
+    layer = model
+    while isinstance(layer, keras.Model):
+        layer = layer.layers[-1]
+    ends = (keras.activations.sigmoid, keras.activations.softmax)
+    if not isinstance(layer, keras.layers.Dense) or layer.activation not in ends:
+        return False
+    for variable in layer.weights:
+        variable.assign(variable / temperature)
+    return True
+
+
 def resized(pictures: Any, image_size: int, keep_aspect: str | None = None) -> Any:
     """Pictures of any size as a trial sees them: squares of whole numbers.
 

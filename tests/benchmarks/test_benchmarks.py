@@ -115,6 +115,11 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {},
         ["", "decode a batch, model.predict", "tuning.predict", "model.predict, pixels in memory"],
     ),
+    "temperature": (
+        "--seeds 1 --weights random",
+        {"SIZE": 48, "EPOCHS": 1, "PER_CLASS": (16, 8)},
+        ["head", "recipe", "smoothed", "article"],
+    ),
     "scale": ("--gpus 2 --epochs 1 --rounds 1", {}, ["GPUs", "2"]),
     "search_quality": (
         "--seeds 2 --epochs 30",

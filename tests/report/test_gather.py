@@ -369,7 +369,7 @@ def networks(context):
 def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
     options = Options(data=photos, trials=7, epochs=3, price=2.5)
     known = describe(
-        options, context, *networks(context), SPACE, [], "python tuning/search.py", None
+        options, context, *networks(context), SPACE, None, [], "python tuning/search.py", None
     )
     metadata.write(known, folder := RunFolder(tmp_path))
     assert known == metadata.read(folder)
@@ -388,6 +388,7 @@ def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
         context,
         *networks(context),
         SPACE,
+        None,
         [],
         "python tuning/search.py --resume x",
         known,
@@ -398,7 +399,7 @@ def test_the_opening_is_all_that_a_report_needs(photos, context, tmp_path):
 def test_experiments_are_known_by_their_mark(photos, context, tmp_path):
     folder = RunFolder(tmp_path)
     known = describe(
-        Options(data=photos, epochs=3), context, *networks(context), SPACE, [], "", None
+        Options(data=photos, epochs=3), context, *networks(context), SPACE, None, [], "", None
     )
     metadata.write(known, folder)
     (_, bottleneck, _) = known["experiments"]
@@ -417,7 +418,7 @@ def test_experiments_are_known_by_their_mark(photos, context, tmp_path):
 def test_experiments_of_earlier_versions_are_known_by_their_values(photos, context, tmp_path):
     folder = RunFolder(tmp_path)
     known = describe(
-        Options(data=photos, epochs=3), context, *networks(context), None, [], "", None
+        Options(data=photos, epochs=3), context, *networks(context), None, None, [], "", None
     )
     assert "space" not in known
     metadata.write(known, folder)

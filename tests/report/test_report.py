@@ -79,9 +79,9 @@ def test_a_huge_search_still_makes_a_page_that_opens(tmp_path):
 
 def test_a_small_search_has_no_plot_that_it_cannot_support():
     names = {number: [plot.name for plot in plots(example(number))] for number in (1, 2, 3, 9, 30)}
-    assert names[1] == ["curves", "calibration", "learning"]
-    assert names[2] == ["curves", "calibration", "learning", "timeline"]
-    assert names[3] == ["curves", "history", "calibration", "learning", "timeline"]
+    assert names[1] == ["curves", "calibration", "answered", "learning"]
+    assert names[2] == ["curves", "calibration", "answered", "learning", "timeline"]
+    assert names[3] == ["curves", "history", "calibration", "answered", "learning", "timeline"]
     assert names[9] == ["repeats", *names[3]]
     assert {"importances", "slice-0", "parallel"} <= set(names[30])
     assert plots(example(0)) == []

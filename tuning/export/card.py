@@ -219,6 +219,8 @@ def _limits(facts: Facts, best: Best) -> str:
     ]
     judged = best["test"] or best["validation"]
     told = "Its probabilities were not calibrated: 0.9 need not be right nine times in ten"
+    if judged.get("raw"):
+        told = "Its probabilities were calibrated on the validation pictures, by a temperature"
     if judged["calibration"]:
         told += f"; on average they are off by {wording.percent(judged['calibration']['error'])}"
     lines.append(f"{told}.")

@@ -37,7 +37,7 @@ class Format:
         title: The name as its makers write it.
         file: Its name in `best/`, a folder for some.
         keras: The name that `keras.Model.export` has for it.
-        needs: Packages that write or check it, beyond those that are always there.
+        needs: Packages that write or check it.
         any_size: Whether pictures may have any size, else they must have the model's own.
         batch: Pictures at a time, None for any number.
         runner: The function that opens a file.
@@ -93,7 +93,7 @@ FORMATS = {
         title="TensorFlow SavedModel",
         file="savedmodel",
         keras="tf_saved_model",
-        needs=(),
+        needs=("tensorflow",),
         any_size=True,
         batch=None,
         runner=_savedmodel,
@@ -108,7 +108,7 @@ probabilities = model.serve(pictures)  # uint8 (N, height, width, 3)
         title="ONNX",
         file="model.onnx",
         keras="onnx",
-        needs=("onnxruntime", "tf2onnx"),
+        needs=("tensorflow", "onnxruntime", "tf2onnx"),
         any_size=False,
         batch=None,
         runner=_onnx,
@@ -124,7 +124,7 @@ name = session.get_inputs()[0].name
         title="LiteRT (TensorFlow Lite)",
         file="model.tflite",
         keras="litert",
-        needs=(),
+        needs=("tensorflow",),
         any_size=False,
         batch=1,
         runner=_tflite,

@@ -20,20 +20,14 @@ from tuning.process.commands import Parser, exit_code
 if TYPE_CHECKING:
     import keras
 
+    from tuning.data.dataset import Dataset
     from tuning.training.context import TrialContext
 
 
 def export(
     context: TrialContext, hyperparameters: dict[str, Any], weights: list[np.ndarray], folder: Path
 ) -> tuple[keras.Model, Path]:
-    """Writes `model.keras` and `classes.json` into `folder`.
-
-    The model takes pictures (B, height, width, 3) of any size, in 0..255, and gives probabilities:
-    (B, 1) of the second class for two classes, else (B, classes). It loads with
-    `keras.saving.load_model` in safe mode, without this project. `classes.json` names the classes
-    in order and the side, in pixels, of the pictures that the trial saw; where they had more than 8
-    bits, `levels` are the values that were black and white; `keep_aspect` is there where they were
-    cropped or padded. Other formats of a model that was there before are removed.
+    """Builds a trial's whole model and writes it, see `write`.
 
     Args:
         context: What all trials share.
@@ -44,17 +38,25 @@ def export(
     Returns:
         The model and its path.
     """
-    dataset = context.dataset
-    if context.hypermodel:
-        from tuning.training import hypermodel_trial
-        from tuning.training.hypermodel import load as load_hypermodel
+    model = build(context, hyperparameters, weights)
+    return model, write(model, context.dataset, folder)
 
-        backbone = context.backbone if context.sources else None
-        features = backbone.shape(backbone.top) if backbone else None
-        hypermodel = load_hypermodel(context.hypermodel, dataset, features)
-        model = hypermodel_trial.whole(hypermodel, hyperparameters, weights, dataset, backbone)
-    else:
-        model = _whole(context, hyperparameters, weights)
+
+def write(model: keras.Model, dataset: Dataset, folder: Path) -> Path:
+    """Writes `model.keras` and `classes.json` into `folder`, and returns the model's path.
+
+    The model takes pictures (B, height, width, 3) of any size, in 0..255, and gives probabilities:
+    (B, 1) of the second class for two classes, else (B, classes). It loads with
+    `keras.saving.load_model` in safe mode, without this project. `classes.json` names the classes
+    in order and the side, in pixels, of the pictures that the trial saw; where they had more than 8
+    bits, `levels` are the values that were black and white; `keep_aspect` is there where they were
+    cropped or padded. Other formats of a model that was there before are removed.
+
+    Args:
+        model: The model.
+        dataset: The pictures that it was trained on.
+        folder: The folder to write into; it is made.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / MODEL
     draft = folder / f".{MODEL}"  # Keras chooses the format by this ending
@@ -67,15 +69,31 @@ def export(
     if dataset.settings.keep_aspect:
         facts["keep_aspect"] = dataset.settings.keep_aspect
     (folder / CLASSES).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    return model, path
+    return path
 
 
-def _whole(
+def build(
     context: TrialContext, hyperparameters: dict[str, Any], weights: list[np.ndarray]
 ) -> keras.Model:
+    """A trial's model from pictures to probabilities, with its frozen layers.
+
+    Args:
+        context: What all trials share.
+        hyperparameters: The trial's.
+        weights: The weights that it kept, see `training.Trial.weights`.
+    """
+    dataset = context.dataset
+    if context.hypermodel:
+        from tuning.training import hypermodel_trial
+        from tuning.training.hypermodel import load as load_hypermodel
+
+        backbone = context.backbone if context.sources else None
+        features = backbone.shape(backbone.top) if backbone else None
+        hypermodel = load_hypermodel(context.hypermodel, dataset, features)
+        return hypermodel_trial.whole(hypermodel, hyperparameters, weights, dataset, backbone)
     from models import network
 
-    dataset, backbone = context.dataset, context.backbone_for(hyperparameters)
+    backbone = context.backbone_for(hyperparameters)
     trained = network.trainable(
         hyperparameters,
         image_size=dataset.image_size,

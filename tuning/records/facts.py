@@ -176,9 +176,18 @@ class Answered(TypedDict):
     accuracy: float  # of these
 
 
+class Raw(TypedDict):
+    """What a model's probabilities were before a temperature was put on them."""
+
+    temperature: float  # above 1: it was too sure
+    loss: float
+    error: float  # expected calibration error
+
+
 class _ScoreSince(TypedDict, total=False):
     """What reports of earlier versions do not say."""
 
+    raw: Raw  # not there where the probabilities are the network's own
     answered: Sequence[Answered]  # by rising share; the last answers all
 
     score: float  # of the search's metric, in 0..1, the higher the better

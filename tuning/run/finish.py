@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from tuning.data.dataset import Split
+from models.network import temper
+from tuning.data.dataset import Dataset, Split
 from tuning.data.parts import Part
 from tuning.errors import UserError
-from tuning.evaluation import repeats, scores
+from tuning.evaluation import repeats, scores, temperature
 from tuning.evaluation.importances import importances
 from tuning.evaluation.pareto import pareto_front
 from tuning.evaluation.pictures import sheets
 from tuning.evaluation.repeats import Repeat
 from tuning.export import card, formats
-from tuning.export.model import export
+from tuning.export.model import build
+from tuning.export.model import write as write_model
 from tuning.export.proof import PICTURES, Proof
 from tuning.process.commands import INTERRUPTED, MISTAKE
 from tuning.records import outcome
-from tuning.records.facts import Confirmation, CrossValidation, Facts, Sheet
+from tuning.records.facts import Confirmation, CrossValidation, Facts, Score, Sheet
 from tuning.records.outcome import RunOutcome
 from tuning.records.run_folder import CONFIRMATION, FOLDS
 from tuning.records.trial_log import RunEnding, TrialLog, TrialRecord, rank
@@ -83,12 +85,14 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
     )
     fault = None
     if winner:
-        model, path = export(
-            run.context,
-            winner.hyperparameters,
-            load_arrays(folder.weights(winner.number)),
-            folder.best,
-        )
+        weights = load_arrays(folder.weights(winner.number))
+        model = build(run.context, winner.hyperparameters, weights)
+        data = run.context.of_trial(winner.number, winner.experiment).dataset
+        said = probabilities(model, data.validation.pictures)
+        degree = temperature.better(said, data.validation.labels)
+        if degree != 1 and not temper(model, degree):
+            degree = 1.0
+        path = write_model(model, run.context.dataset, folder.best)
         with Proof(
             path, model, np.asarray(run.context.dataset.validation.pictures[:PICTURES])
         ) as proof:
@@ -100,7 +104,7 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
                 cross_validation=crossed,
                 shown=_shown(run, ranking),
                 **({} if run.interrupted() or ending.full else _examined(run, ranking)),
-                **_measure(run, winner, model),
+                **_measure(data, run.context.metric, model, said, degree),
             )
             fault = proof.fault()
     if fault:
@@ -212,18 +216,37 @@ def _export_formats(run: Run) -> None:
         log.warning("%s", error)
 
 
-def _measure(run: Run, winner: TrialRecord, model: keras.Model) -> dict[str, Any]:
-    """What the final model does on validation pictures, and, once, on test pictures."""
-    data = run.context.of_trial(winner.number, winner.experiment).dataset
-    said = probabilities(model, data.validation.pictures)
-    metric = run.context.metric
-    found = {"validation": scores.measure(said, data.validation.labels, data.classes, metric)}
-    judged: Split | Part = data.validation
+def _measure(
+    data: Dataset, metric: str, model: keras.Model, raw: np.ndarray, degree: float
+) -> dict[str, Any]:
+    """What the final model does on validation pictures, and, once, on test pictures.
+
+    Args:
+        data: The pictures.
+        metric: What the search went by.
+        model: The final model.
+        raw: What it said of the validation pictures before it got a temperature.
+        degree: The temperature, 1 for none.
+    """
+
+    def judged(said: np.ndarray, raw: np.ndarray, split: Split | Part) -> Score:
+        found = scores.measure(said, split.labels, data.classes, metric)
+        if degree != 1:
+            before = scores.measure(raw, split.labels, data.classes, metric)
+            assert before["loss"] is not None
+            assert before["calibration"] is not None
+            error = before["calibration"]["error"]
+            found["raw"] = {"temperature": degree, "loss": before["loss"], "error": error}
+        return found
+
+    split: Split | Part = data.validation
+    said = raw if degree == 1 else temperature.apply(raw, degree)
+    found = {"validation": judged(said, raw, split)}
     if data.test is not None:
-        judged = data.test
-        said = probabilities(model, judged.pictures)
-        found["test"] = scores.measure(said, judged.labels, data.classes, metric)
-    return {**found, "mistakes": scores.mistakes(said, judged, data.classes)}
+        split = data.test
+        said = probabilities(model, split.pictures)
+        found["test"] = judged(said, temperature.apply(said, 1 / degree), split)
+    return {**found, "mistakes": scores.mistakes(said, split, data.classes)}
 
 
 def _shown(run: Run, ranking: list[TrialRecord]) -> list[Sheet]:
