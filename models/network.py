@@ -15,6 +15,8 @@ from models.convnet import convnet
 from models.head import STANDARDISE, head
 from models.units import PICTURE
 
+FEATURES = "features"  # the layer of a whole network that has what its head takes
+
 
 def frontier(hyperparameters: Mapping[str, Any], backbone: Backbone | None) -> str:
     """Where the frozen prefix of this network ends: at the picture for the small convnet."""
@@ -195,7 +197,12 @@ def whole(
     x = resized(inputs, image_size, keep_aspect)
     if backbone is not None:
         x = backbone.section(PICTURE, frontier(hyperparameters, backbone))(x)
-    return keras.Model(inputs, trained(x), name="little_data_classifier")
+    *sections, top = _parts(trained)
+    for section in sections:
+        x = section(x)
+    if backbone is not None:
+        x = keras.layers.Identity(name=FEATURES)(x)
+    return keras.Model(inputs, top(x), name="little_data_classifier")
 
 
 def temper(model: keras.Model, temperature: float) -> bool:

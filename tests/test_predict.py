@@ -90,7 +90,7 @@ def test_probabilities_are_the_models_in_the_order_of_files(model, folder, batch
     del files[broken]
     pixels = np.stack([decode(file, SIZE) for file in files])
     dogs = model.model.predict(pixels, verbose=0)[:, 0]
-    rows = np.stack([row for _, row in said])
+    rows = np.stack([each.probabilities for _, each in said])
     np.testing.assert_allclose(rows[:, 1], dogs, atol=1e-6)
     np.testing.assert_allclose(rows.sum(axis=1), 1, atol=1e-6)
     assert dogs.std() > 0.1, "the pictures make no difference"

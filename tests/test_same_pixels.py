@@ -95,7 +95,7 @@ def test_what_a_trial_saw(folder, model, wanted, settings, tmp_path):
 
 
 def test_predict(run, folder, model, wanted, settings):
-    close({file: row[1] for file, row in predict.classify(model, wanted)}, wanted)
+    close({file: said.probabilities[1] for file, said in predict.classify(model, wanted)}, wanted)
     if settings.keep_aspect != "crop":
         return  # the command is the same: once
     done = subprocess.run(

@@ -30,7 +30,7 @@ from tuning.data.decoding import UnreadablePicture, decode
 from tuning.errors import UserError
 from tuning.evaluation.intervals import wilson
 from tuning.export import classifier
-from tuning.export.classifier import Classifier
+from tuning.export.classifier import Classifier, Said
 from tuning.options.command_line import argument_type
 from tuning.options.kinds import SHARE, whole
 from tuning.process.backend import import_keras
@@ -109,18 +109,20 @@ def _run(model: Classifier, paths: Iterator[Path], options: argparse.Namespace) 
     top = min(options.top_k, len(model.classes))
     # Programs get names as they are; a terminal would obey what is in them.
     shown = visible if sys.stdout.isatty() else str
-    told = broken = judged = right = silent = 0
+    told = broken = judged = right = silent = strange_ones = 0
     if options.format == "csv":
         names = [(f"class{place}", f"probability{place}") for place in _places(top)]
-        _print_csv(["file", *itertools.chain.from_iterable(names)])
+        strange = ["unlike"] if model.familiar else []
+        _print_csv(["file", *itertools.chain.from_iterable(names), *strange])
     for path, said in classify(model, paths, options.batch_size):
         if isinstance(said, UnreadablePicture):
             print(visible(f"{path}: {said}"), file=sys.stderr)
             broken += 1
             continue
-        ranking = model.ranked(said, top)
+        ranking = model.ranked(said.probabilities, top)
         answers = ranking[0][1] >= options.min_probability
         silent += not answers
+        strange_ones += bool(said.unlike)
         if options.format == "csv":
             _print_csv(
                 [
@@ -129,11 +131,12 @@ def _run(model: Classifier, paths: Iterator[Path], options: argparse.Namespace) 
                         (name if answers or place else "", f"{probability:.4f}")
                         for place, (name, probability) in enumerate(ranking)
                     ),
+                    *([] if said.unlike is None else ["yes" if said.unlike else "no"]),
                 ]
             )
         else:
             unsure = {} if answers else {"class": None}
-            print(json.dumps({"file": str(path), **as_json(ranking), **unsure}))
+            print(json.dumps({"file": str(path), **as_json(ranking, said.unlike), **unsure}))
         told += 1
         label = truth(path, model.classes)
         if not answers:
@@ -148,6 +151,12 @@ def _run(model: Classifier, paths: Iterator[Path], options: argparse.Namespace) 
         print(
             f"accuracy {percent(right / judged)} (95 % interval {ends}): {right:,} of the "
             f"{count(judged, 'picture')} in folders named as the classes",
+            file=sys.stderr,
+        )
+    if strange_ones:
+        print(
+            f"{strange_ones:,} of {count(told, 'picture')} unlike all that the model was shown: do "
+            "not rely on what it says of them",
             file=sys.stderr,
         )
     if silent:
@@ -171,11 +180,15 @@ def _print_csv(row: Sequence[object]) -> None:
     csv.writer(sys.stdout, lineterminator="\n").writerow(row)
 
 
-def as_json(ranking: Sequence[tuple[str, float]]) -> dict[str, object]:
-    """A prediction as a JSON object: `class`, `probability`, `probabilities` likeliest first."""
+def as_json(ranking: Sequence[tuple[str, float]], unlike: bool | None = None) -> dict[str, object]:
+    """A prediction as a JSON object: `class`, `probability`, `probabilities` likeliest first.
+
+    And `unlike`, where it is known: whether the picture is unlike all that the model was shown.
+    """
     rounded = {name: round(probability, 6) for name, probability in ranking}
     name = ranking[0][0]
-    return {"class": name, "probability": rounded[name], "probabilities": rounded}
+    told = {"class": name, "probability": rounded[name], "probabilities": rounded}
+    return told if unlike is None else {**told, "unlike": unlike}
 
 
 def find(arguments: Sequence[str], lines: Iterable[str]) -> Iterator[Path]:
@@ -221,7 +234,7 @@ def _under(path: Path) -> Iterator[Path]:
 
 def classify(
     model: Classifier, paths: Iterable[Path], batch_size: int = BATCH
-) -> Iterator[tuple[Path, np.ndarray | UnreadablePicture]]:
+) -> Iterator[tuple[Path, Said | UnreadablePicture]]:
     """Classifies files; the next ones are decoded in threads while the model runs.
 
     Args:
@@ -230,7 +243,7 @@ def classify(
         batch_size: Pictures the model sees at a time.
 
     Yields:
-        In the order of `paths`: a file, and its probabilities (classes,) or why it has none.
+        In the order of `paths`: a file, and what is said of it, or why nothing is.
     """
     batch: list[tuple[Path, np.ndarray | UnreadablePicture]] = []
     whole = 0
@@ -273,9 +286,9 @@ def _no_file(path: Path) -> str:
 
 def _judged(
     model: Classifier, batch: Sequence[tuple[Path, np.ndarray | UnreadablePicture]]
-) -> Iterator[tuple[Path, np.ndarray | UnreadablePicture]]:
+) -> Iterator[tuple[Path, Said | UnreadablePicture]]:
     pictures = [picture for _, picture in batch if isinstance(picture, np.ndarray)]
-    rows = iter(model.probabilities(pictures) if pictures else ())
+    rows = iter(model.judge(pictures) if pictures else ())
     for path, picture in batch:
         yield path, next(rows) if isinstance(picture, np.ndarray) else picture
 

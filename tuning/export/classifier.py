@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tuning.data.decoding import AS_IN_THE_ARTICLE, DecodeSettings, Levels
 from tuning.errors import UserError
+from tuning.export.familiar import Familiar, read
 from tuning.options.choices import ASPECTS
 
 MODEL = "model.keras"
 CLASSES = "classes.json"
+FEATURES = "features"  # as `models.network` names the layer; importing that takes seconds
 LARGEST = 2**14  # pixels of a side
+
+
+class Said(NamedTuple):
+    """What is said of a picture.
+
+    Attributes:
+        probabilities: Of the classes, in their order.
+        unlike: Whether it is unlike all that the model was shown; None where that is not known.
+    """
+
+    probabilities: np.ndarray
+    unlike: bool | None
 
 
 @dataclass(frozen=True)
@@ -27,20 +42,43 @@ class Classifier:
         classes: Names, in the order of its probabilities.
         image_size: Side in pixels of the pictures it was trained on.
         settings: How those were decoded.
+        familiar: What it was shown, None where that is not known.
     """
 
     model: Any
     classes: tuple[str, ...]
     image_size: int
     settings: DecodeSettings = AS_IN_THE_ARTICLE
+    familiar: Familiar | None = None
 
     def probabilities(self, pictures: list[np.ndarray]) -> np.ndarray:
         """What the network says of pictures, each uint8 (S, S, 3): (N, classes), rows add up to 1.
 
         One thread at a time.
         """
-        said = np.asarray(self.model.predict_on_batch(np.stack(pictures)))
-        return np.concatenate([1 - said, said], axis=1) if said.shape[1] == 1 else said
+        return np.stack([each.probabilities for each in self.judge(pictures)])
+
+    def judge(self, pictures: list[np.ndarray]) -> list[Said]:
+        """What is said of each of some pictures, uint8 (S, S, 3) each. One thread at a time."""
+        batch = np.stack(pictures)
+        if self.familiar is None:
+            said, unlike = self.model.predict_on_batch(batch), [None] * len(batch)
+        else:
+            said, features = self.both.predict_on_batch(batch)
+            unlike = self.familiar.unlike(np.asarray(features)).tolist()
+        rows = np.asarray(said)
+        if rows.shape[1] == 1:
+            rows = np.concatenate([1 - rows, rows], axis=1)
+        return [Said(row, each) for row, each in zip(rows, unlike, strict=True)]
+
+    @cached_property
+    def both(self) -> Any:
+        """The network with what its head takes, averaged over all places, as a second output."""
+        import keras
+
+        features = self.model.get_layer(FEATURES).output
+        pooled = keras.layers.GlobalAveragePooling2D()(features)
+        return compiled(keras.Model(self.model.inputs, [self.model.outputs[0], pooled]))
 
     def ranked(self, row: np.ndarray, most: int | None = None) -> list[tuple[str, float]]:
         """Classes with their probabilities, the likeliest first; at most so many."""
@@ -100,8 +138,17 @@ def load(run: Path) -> Classifier:
             f"{folder / MODEL} tells {max(outputs, 2)} classes apart, but {CLASSES} beside it "
             f"names {len(classes)}: they are of different runs."
         )
+    known = any(each.name == FEATURES for each in model.layers)
+    familiar = read(folder) if known else None
+    return Classifier(compiled(model), classes, size, settings, familiar)
+
+
+def compiled(model: Any) -> Any:
+    """A model that predicts as quickly as it can."""
+    import keras
+
     # Without loss and optimizer: this only decides how `predict_on_batch` is compiled. On CPU, XLA
     # is slower on convolutions, and compiles anew for every batch size.
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
     model.compile(jit_compile=jit)
-    return Classifier(model, classes, size, settings)
+    return model

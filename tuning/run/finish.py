@@ -19,7 +19,8 @@ from tuning.evaluation.importances import importances
 from tuning.evaluation.pareto import pareto_front
 from tuning.evaluation.pictures import sheets
 from tuning.evaluation.repeats import Repeat
-from tuning.export import card, formats
+from tuning.export import card, familiar, formats
+from tuning.export.familiar import Familiar
 from tuning.export.model import build
 from tuning.export.model import write as write_model
 from tuning.export.proof import PICTURES, Proof
@@ -93,6 +94,7 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
         if degree != 1 and not temper(model, degree):
             degree = 1.0
         path = write_model(model, run.context.dataset, folder.best)
+        familiar.write(_familiar(run, winner, model), folder.best)
         with Proof(
             path, model, np.asarray(run.context.dataset.validation.pictures[:PICTURES])
         ) as proof:
@@ -214,6 +216,16 @@ def _export_formats(run: Run) -> None:
             formats.export(run.folder.path, run.options.export)
     except UserError as error:
         log.warning("%s", error)
+
+
+def _familiar(run: Run, winner: TrialRecord, model: keras.Model) -> Familiar | None:
+    """See `familiar.measure`; where a cache is full or away, the model does without."""
+    context = run.context.of_trial(winner.number, winner.experiment)
+    try:
+        return familiar.measure(context, winner.hyperparameters, model)
+    except (UserError, OSError) as error:
+        log.warning("What the model was shown was not kept: %s", error)
+        return None
 
 
 def _measure(

@@ -142,7 +142,8 @@ class _Server:
     def _judge(self, content: bytes) -> dict[str, Any]:
         with self.metrics.judged.time():
             picture = decode(io.BytesIO(content), self.model.image_size, self.model.settings)
-            return as_json(self.model.ranked(self.model.probabilities([picture])[0]))
+            (said,) = self.model.judge([picture])
+            return as_json(self.model.ranked(said.probabilities), said.unlike)
 
     def _too_large(self) -> HTTPException:
         return HTTPException(413, f"A picture may have {self.limit:,} bytes at most.")

@@ -46,7 +46,10 @@ async function show(picture) {
   if (turn !== latest) return;
   answer.setAttribute("aria-busy", "false");
   if (told.error) say(told.error, true);
-  else draw(Object.entries(told.probabilities).sort((one, other) => other[1] - one[1]));
+  else {
+    draw(Object.entries(told.probabilities).sort((one, other) => other[1] - one[1]));
+    if (told.unlike) say("Unlike all that this model was shown: do not rely on its answer.", true);
+  }
 }
 
 function say(text, bad = false) {
