@@ -39,6 +39,7 @@ USERS = {
 }
 WITHOUT_TENSORFLOW = ("models", "search_spaces", "tuning.training")
 MOST_FILES = 8  # directly in tuning/
+MOST_LINES = 60  # of a function
 
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 Sources = Mapping[str, str]  # by module
@@ -168,6 +169,31 @@ def test_no_modules_import_each_other_in_a_ring(sources):
 
 def test_few_files_lie_beside_the_rooms():
     assert len(list((ROOT / "tuning").glob("*.py"))) <= MOST_FILES
+
+
+def long_functions(sources: Sources) -> list[str]:
+    """Functions with too many lines, those of a class inside one not counted."""
+    return [
+        f"{module}.{node.name}"
+        for module, text in sources.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and _lines(node) - sum(_lines(e) for e in node.body if isinstance(e, ast.ClassDef))
+        > MOST_LINES
+    ]
+
+
+def _lines(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def test_no_function_is_long(sources):
+    assert long_functions(sources) == []
+    assert long_functions({"a": "def f():\n" + "    x = 1\n" * MOST_LINES}) == ["a.f"]
+
+
+def test_the_main_way_is_read_at_once():
+    assert len((ROOT / "tuning" / "search.py").read_text().splitlines()) < 80
 
 
 @pytest.mark.parametrize("line", ["import ray", "from ray import tune", "import tensorflow as tf"])

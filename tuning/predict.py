@@ -7,6 +7,7 @@ the accuracy where pictures lie in folders named as the classes.
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 if __package__ in (None, ""):
@@ -104,12 +105,42 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@dataclass
+class _Tally:
+    """What came of pictures, to be told at the end."""
+
+    told: int = 0
+    broken: int = 0
+    judged: int = 0  # of those told with a class, in folders named as the classes
+    right: int = 0
+    silent: int = 0  # for want of certainty
+    unlike: int = 0
+
+    def lines(self, least: float) -> Iterator[str]:
+        """What to say of them, where classes need a probability of at least `least`."""
+        told = count(self.told, "picture")
+        if self.judged:
+            ends = interval(wilson(self.right, self.judged))
+            yield (
+                f"accuracy {percent(self.right / self.judged)} (95 % interval {ends}): "
+                f"{self.right:,} of the {count(self.judged, 'picture')} in folders named as the "
+                "classes"
+            )
+        if self.unlike:
+            yield (
+                f"{self.unlike:,} of {told} unlike all that the model was shown: do not rely on "
+                "what it says of them"
+            )
+        if self.silent:
+            yield f"{self.silent:,} of {told} left without a class: less than {least:g} sure"
+        if self.broken:
+            whole = count(self.told + self.broken, "picture")
+            yield f"{self.broken:,} of {whole} could not be read"
+
+
 def _run(model: Classifier, paths: Iterator[Path], options: argparse.Namespace) -> int:
     """Classifies and prints; returns the exit code."""
-    top = min(options.top_k, len(model.classes))
-    # Programs get names as they are; a terminal would obey what is in them.
-    shown = visible if sys.stdout.isatty() else str
-    told = broken = judged = right = silent = strange_ones = 0
+    top, tally = min(options.top_k, len(model.classes)), _Tally()
     if options.format == "csv":
         names = [(f"class{place}", f"probability{place}") for place in _places(top)]
         strange = ["unlike"] if model.familiar else []
@@ -117,58 +148,45 @@ def _run(model: Classifier, paths: Iterator[Path], options: argparse.Namespace) 
     for path, said in classify(model, paths, options.batch_size):
         if isinstance(said, UnreadablePicture):
             print(visible(f"{path}: {said}"), file=sys.stderr)
-            broken += 1
+            tally.broken += 1
             continue
         ranking = model.ranked(said.probabilities, top)
         answers = ranking[0][1] >= options.min_probability
-        silent += not answers
-        strange_ones += bool(said.unlike)
-        if options.format == "csv":
-            _print_csv(
-                [
-                    shown(str(path)),
-                    *itertools.chain.from_iterable(
-                        (name if answers or place else "", f"{probability:.4f}")
-                        for place, (name, probability) in enumerate(ranking)
-                    ),
-                    *([] if said.unlike is None else ["yes" if said.unlike else "no"]),
-                ]
-            )
-        else:
-            unsure = {} if answers else {"class": None}
-            print(json.dumps({"file": str(path), **as_json(ranking, said.unlike), **unsure}))
-        told += 1
-        label = truth(path, model.classes)
-        if not answers:
-            continue
-        judged += label is not None
-        right += label == ranking[0][0]
+        _print(path, ranking, said.unlike, answers, options.format)
+        tally.told += 1
+        tally.silent += not answers
+        tally.unlike += bool(said.unlike)
+        if answers and (label := truth(path, model.classes)) is not None:
+            tally.judged += 1
+            tally.right += label == ranking[0][0]
     sys.stdout.flush()
-    if not told + broken:
+    if not tally.told + tally.broken:
         raise UserError("No pictures: the list on stdin was empty.")
-    if judged:
-        ends = interval(wilson(right, judged))
-        print(
-            f"accuracy {percent(right / judged)} (95 % interval {ends}): {right:,} of the "
-            f"{count(judged, 'picture')} in folders named as the classes",
-            file=sys.stderr,
-        )
-    if strange_ones:
-        print(
-            f"{strange_ones:,} of {count(told, 'picture')} unlike all that the model was shown: do "
-            "not rely on what it says of them",
-            file=sys.stderr,
-        )
-    if silent:
-        print(
-            f"{silent:,} of {count(told, 'picture')} left without a class: less than "
-            f"{options.min_probability:g} sure",
-            file=sys.stderr,
-        )
-    if broken:
-        whole = count(told + broken, "picture")
-        print(f"{broken:,} of {whole} could not be read", file=sys.stderr)
-    return 1 if broken else 0
+    for line in tally.lines(options.min_probability):
+        print(line, file=sys.stderr)
+    return 1 if tally.broken else 0
+
+
+def _print(
+    path: Path,
+    ranking: Sequence[tuple[str, float]],
+    unlike: bool | None,
+    answers: bool,
+    form: str,
+) -> None:
+    """One picture's line; its class is left empty where the model is not sure enough to answer."""
+    if form == "jsonl":
+        unsure = {} if answers else {"class": None}
+        print(json.dumps({"file": str(path), **as_json(ranking, unlike), **unsure}))
+        return
+    # Programs get names as they are; a terminal would obey what is in them.
+    shown = visible if sys.stdout.isatty() else str
+    cells = [
+        (name if answers or place else "", f"{probability:.4f}")
+        for place, (name, probability) in enumerate(ranking)
+    ]
+    strange = [] if unlike is None else ["yes" if unlike else "no"]
+    _print_csv([shown(str(path)), *itertools.chain.from_iterable(cells), *strange])
 
 
 def _places(top: int) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-if __package__ in (None, ""):
-    # Run as a script: the packages lie beside this file's folder, installed or not.
+if __package__ in (None, ""):  # as a script: the packages lie beside this file's folder
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from tuning.process.interrupt import leave_at_once
@@ -29,12 +28,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit code.
-
-    Returns:
-        0; 1 if the search came to nothing; 2 for a user's mistake, or a full disk; 70 for a fault
-        of this program's own; 130 when it was interrupted.
-    """
+    """Runs the command line; returns its exit code, see `process.commands`."""
     return exit_code(lambda: _main(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -44,8 +38,8 @@ def _main(arguments: list[str]) -> int:
     from tuning.run.request import read_options, typed
     from tuning.wording import visible
 
-    options, resumed = read_options(arguments)
     leave_cards_to_trials()
+    options, resumed = read_options(arguments)
     finished = search(options, resumed, typed(arguments), Console(soft_wrap=True))
     print(visible(finished.in_short, keep="\n"))
     if finished.error:
@@ -57,13 +51,13 @@ def search(options: Options, resumed: bool, command: str, console: Console) -> F
     """A run from what the user asks for to its report: prepare, begin, tune, finish.
 
     Args:
-        options: What the user asks for.
+        options: The user's.
         resumed: Whether it goes on with a run.
         command: What the user typed.
         console: The terminal, or notebook, that shows progress.
 
     Raises:
-        UserError: A mistake of the user's, in one line.
+        UserError: A mistake, in one line.
     """
     from tuning.run.console import tell
     from tuning.scheduling.samplers import set_up_logging
@@ -78,8 +72,7 @@ def search(options: Options, resumed: bool, command: str, console: Console) -> F
         from tuning.scheduling import tune
 
         with begin(prepared, command, console) as run:
-            ending = tune.search(run)
-            return finish(run, ending, console)
+            return finish(run, tune.search(run), console)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
@@ -211,36 +211,16 @@ def load(
     Raises:
         UserError: What is wrong with the data, in one line.
     """
-    told: list[str] = []
     reader = _Reader(root, SharedFolder.of(cache), image_size, settings)
-    if divided:
-        pictures = labels.read(divided, root)
-        by_split = {name: [p for p in pictures if p.split == name] for name in layouts.SPLITS}
-    else:
-        pictures, told = layouts.find(root, listed)
-        if listed:
-            pictures, more = labels.apply(listed, root, pictures, groups)
-            told += more
-        alike = reader.alike(pictures)
-        shares = Shares(validation_share, holdout, per_class, split_seed)
-        by_split, more = divide(root, pictures, shares, alike)
-        told += more
-    classes = tuple(sorted({str(each.label) for each in pictures}))
-    broken: dict[str, str] = {}
-    splits: dict[str, Split] = {}
-    for name in layouts.SPLITS:  # the first finds the scale
-        if by_split.get(name):
-            splits[name], refused = reader.split(name, by_split[name], classes)
-            broken |= refused
-    total = sum(map(len, splits.values())) + len(broken)
-    warnings = told + _broken(broken, total, root) + reader.told
+    shares = Shares(validation_share, holdout, per_class, split_seed)
+    by_split, told = _divided(root, reader, shares, listed, groups, divided)
+    classes = tuple(sorted({str(each.label) for split in by_split.values() for each in split}))
+    splits, broken = reader.splits(by_split, classes)
+    warnings = [*told, *broken, *reader.told]
     if settings.levels:
         shown = _scale(settings.levels)
         warnings.append(f"Pictures of more than 8 bits are shown as before: {shown}")
-    for split in splits.values():
-        for label, name in enumerate(classes):
-            if not (split.labels == label).any():
-                raise UserError(f"No readable picture of class {name!r} in {split.name} of {root}.")
+    _check_classes(splits.values(), classes, root)
     warnings += _contradictions(splits.values(), classes)
     return Dataset(
         root,
@@ -253,6 +233,33 @@ def load(
         tuple(warnings),
         reader.cache,
     )
+
+
+def _check_classes(splits: Iterable[Split], classes: Sequence[str], root: Path) -> None:
+    for split in splits:
+        for label, name in enumerate(classes):
+            if not (split.labels == label).any():
+                raise UserError(f"No readable picture of class {name!r} in {split.name} of {root}.")
+
+
+def _divided(
+    root: Path,
+    reader: _Reader,
+    shares: Shares,
+    listed: Path | None,
+    groups: str | None,
+    divided: Path | None,
+) -> tuple[dict[str, list[Picture]], list[str]]:
+    """Pictures by split, and what to say of them; see `load`."""
+    if divided:
+        pictures = labels.read(divided, root)
+        return {name: [p for p in pictures if p.split == name] for name in layouts.SPLITS}, []
+    pictures, told = layouts.find(root, listed)
+    if listed:
+        pictures, more = labels.apply(listed, root, pictures, groups)
+        told += more
+    by_split, more = divide(root, pictures, shares, reader.alike(pictures))
+    return by_split, told + more
 
 
 def _fingerprint(classes: Sequence[str], splits: Iterable[Split]) -> str:
@@ -283,6 +290,23 @@ class _Reader:
         self.settings = settings
         self.told: list[str] = []
         self._contents: dict[Path, str] = {}
+
+    def splits(
+        self, by_split: Mapping[str, Sequence[Picture]], classes: Sequence[str]
+    ) -> tuple[dict[str, Split], list[str]]:
+        """All splits, and what to say of files that were left out.
+
+        Raises:
+            UserError: If these are too many.
+        """
+        splits: dict[str, Split] = {}
+        broken: dict[str, str] = {}
+        for name in layouts.SPLITS:  # the first finds the scale
+            if by_split.get(name):
+                splits[name], refused = self.split(name, by_split[name], classes)
+                broken |= refused
+        total = sum(map(len, splits.values())) + len(broken)
+        return splits, _broken(broken, total, self.root)
 
     def split(
         self, name: str, pictures: Sequence[Picture], classes: Sequence[str]

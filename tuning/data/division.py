@@ -60,17 +60,7 @@ def divide(
     if splits["test"] and shares.holdout is not None:
         raise UserError(f"{root} has a test split; leave --holdout away.")
     if "validation" in given:
-        has_test = bool(splits["test"])
-        if not has_test:
-            splits = _hold_out(splits, shares.holdout or 0.0, seed)
-        if per_class:
-            if len(per_class) > 2 and not has_test:
-                raise UserError(
-                    f"There is no test split in {root} to take {per_class[2]} pictures of each "
-                    "class from; leave the third number away."
-                )
-            for name, number in zip(splits, (*per_class, 0)[: 2 + has_test], strict=False):
-                splits[name] = _first(splits[name], number, name)
+        splits = _as_given(root, splits, shares)
     elif splits["test"]:
         if per_class:
             two = _in_order(splits["train"], per_class[:2])
@@ -100,6 +90,24 @@ def divide(
                 "classes."
             )
     return splits, told + _divided(splits) + _repeated(root, splits, kinds)
+
+
+def _as_given(
+    root: Path, splits: dict[str, list[Picture]], shares: Shares
+) -> dict[str, list[Picture]]:
+    """Training and validation as they come, with a test split beside them if one is asked for."""
+    has_test, per_class = bool(splits["test"]), shares.per_class
+    if not has_test:
+        splits = _hold_out(splits, shares.holdout or 0.0, shares.seed)
+    if per_class:
+        if len(per_class) > 2 and not has_test:
+            raise UserError(
+                f"There is no test split in {root} to take {per_class[2]} pictures of each "
+                "class from; leave the third number away."
+            )
+        for name, number in zip(splits, (*per_class, 0)[: 2 + has_test], strict=False):
+            splits[name] = _first(splits[name], number, name)
+    return splits
 
 
 def _together(

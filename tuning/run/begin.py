@@ -66,30 +66,21 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
         claim = stack.enter_context(claimed(folder))
         earlier = _earlier(prepared)
         settings.write(folder.settings, options)
-        if not folder.division.exists():
-            labels.write(folder.division, prepared.dataset.root, prepared.dataset.pictures())
+        _keep_division(prepared)
         outcome.reopen(folder)
         mirror = stack.enter_context(Mirror(folder, claim))
-        trials = None if options.ends_by_itself else options.planned
-        progress = Progress(
-            trials, folder.cache_events, options.time_budget, console, prepared.metric
-        )
+        progress = _progress(prepared, console)
         trial_log = TrialLog(folder.trials, (progress, LiveReport(folder), mirror))
         progress.records.update(trial_log.records)
-        for damage in folder.damage():
-            log.warning("%s", damage)
         resumed = prepared.resumed or not folder.is_empty
         interrupt = stack.enter_context(gentle(log.info))
         storage = prepared.storage or open_storage(folder.storage)
-        dashboard = stack.enter_context(connected(options.address, options.dashboard))
-        if dashboard:
+        if dashboard := stack.enter_context(connected(options.address, options.dashboard)):
             log.info("Ray's dashboard: %s", dashboard)
         rates = _rates(options, prepared, earlier)
         context = _context(prepared, rates)
         machine = _machine(context, earlier, rates)
-        screening = (
-            earlier.get("screening", []) if earlier else _screen(prepared, context, progress)
-        )
+        screening = _screen(prepared, context, progress, earlier)
         chosen = earlier.get("space") if earlier else choose(prepared, machine, screening)
         networks = prepared.searched, prepared.networks
         known = describe(options, context, *networks, chosen, rates, screening, command, earlier)
@@ -100,11 +91,7 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
         )
         if resumed and count_finished(study) < options.planned:
             check_version(options, chosen)
-        log.info(
-            "%s of up to %s; run folder %s",
-            count(trials, "trial") if trials else f"At most {options.planned} trials",
-            *(count(options.epochs, "epoch"), options.folder),
-        )
+        _announce(options)
         trial_log.session()
         progress.open()
         stack.callback(trial_log.close)
@@ -120,6 +107,30 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
             experiments=experiments_of(study, chosen, options.experiments),
             machine=machine,
         )
+
+
+def _keep_division(prepared: Prepared) -> None:
+    if not prepared.folder.division.exists():
+        pictures = prepared.dataset.pictures()
+        labels.write(prepared.folder.division, prepared.dataset.root, pictures)
+
+
+def _progress(prepared: Prepared, console: Console) -> Progress:
+    """The view of a terminal; what is damaged in the folder is said in it first."""
+    options, folder = prepared.options, prepared.folder
+    for damage in folder.damage():
+        log.warning("%s", damage)
+    trials = None if options.ends_by_itself else options.planned
+    return Progress(trials, folder.cache_events, options.time_budget, console, prepared.metric)
+
+
+def _announce(options: Options) -> None:
+    ends = options.ends_by_itself
+    log.info(
+        "%s of up to %s; run folder %s",
+        f"At most {options.planned} trials" if ends else count(options.planned, "trial"),
+        *(count(options.epochs, "epoch"), options.folder),
+    )
 
 
 @contextmanager
@@ -209,8 +220,12 @@ def _machine(
     return Machine(rate, context) if rate else None
 
 
-def _screen(prepared: Prepared, context: TrialContext, progress: Progress) -> list[Screened]:
+def _screen(
+    prepared: Prepared, context: TrialContext, progress: Progress, earlier: RunMetadata | None
+) -> list[Screened]:
     """What the frozen networks can by themselves, where there are several."""
+    if earlier:
+        return earlier.get("screening", [])
     options = prepared.options
     if len(prepared.searched) < 2:
         return []

@@ -19,11 +19,12 @@ from models.weights import IMAGENET
 from search_spaces import experiments
 from search_spaces.experiments import BACKBONE
 from tuning.data import decoded
+from tuning.data.dataset import Dataset
 from tuning.features import FeatureCache
 from tuning.features.cost import Rates
 from tuning.options import Options
 from tuning.options.settings import FILE as SETTINGS
-from tuning.records.facts import Kept, Screened, Space, Weights
+from tuning.records.facts import Data, Kept, Screened, Space, Weights
 from tuning.records.metadata import Experiment, RunMetadata
 from tuning.scheduling.warm_start import known_as
 from tuning.training.context import TrialContext
@@ -55,8 +56,6 @@ def describe(
         command: What the user typed, without passwords.
         earlier: What was written when the run began, None for a new one.
     """
-    dataset = context.dataset
-    levels = dataset.settings.levels
     now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     return {
         "name": options.name,
@@ -75,17 +74,7 @@ def describe(
             "gpus": _gpus(),
             "backend": keras.backend.backend(),
         },
-        "data": {
-            "root": str(options.data) if options.data else "embedded demo",
-            "classes": list(dataset.classes),
-            "image_size": dataset.image_size,
-            "counts": dataset.counts(),
-            "fingerprint": dataset.fingerprint,
-            "decoding": decoded.FORMAT,
-            "levels": list(astuple(levels)) if levels else None,
-            "keep_aspect": dataset.settings.keep_aspect,
-            "warnings": list(earlier["data"]["warnings"] if earlier else dataset.warnings),
-        },
+        "data": _data(options, context.dataset, earlier),
         "weights": weights_of(searched, networks),
         **({"space": space} if space else {}),  # type: ignore[typeddict-item]
         "metric": context.metric,
@@ -93,6 +82,21 @@ def describe(
         "kept": _kept(context.cache, networks, rates),
         "screening": screening,
         "experiments": earlier["experiments"] if earlier else _experiments(options),
+    }
+
+
+def _data(options: Options, dataset: Dataset, earlier: RunMetadata | None) -> Data:
+    levels = dataset.settings.levels
+    return {
+        "root": str(options.data) if options.data else "embedded demo",
+        "classes": list(dataset.classes),
+        "image_size": dataset.image_size,
+        "counts": dataset.counts(),
+        "fingerprint": dataset.fingerprint,
+        "decoding": decoded.FORMAT,
+        "levels": list(astuple(levels)) if levels else None,
+        "keep_aspect": dataset.settings.keep_aspect,
+        "warnings": list(earlier["data"]["warnings"] if earlier else dataset.warnings),
     }
 
 

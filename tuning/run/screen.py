@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
+from models.backbones import Backbone
 from models.units import PICTURE
 from tuning.cluster import prebuild
 from tuning.cluster.resources import Resources
@@ -45,39 +47,24 @@ def screen(
     Returns:
         A row for each network, the best first.
     """
-    data, found = context.dataset, []
+    pictures = count(len(context.dataset.train) + len(context.dataset.validation), "picture")
+    found = []
     for each in prepared.searched:
         began = time.monotonic()
-        log.info(
-            "%s looks at %s", each.title, count(len(data.train) + len(data.validation), "picture")
-        )
+        log.info("%s looks at %s", each.title, pictures)
         point = prepared.space.complete(
             {"network": each.name, "unfrozen": 0, "augmentation": "none"}
         )
         prebuild.build(context, [point], share, watch, stop)
-        backbone = context.backbone_for(point)
-        assert backbone is not None
-        train, validation = (
-            pooled(context.cache.features(split, backbone, backbone.top))
-            for split in (data.train, data.validation)
-        )
-        said = fit(train, data.train.labels, len(data.classes))(validation)
-        labels = data.validation.labels
-        accuracy = metrics.score("accuracy", said, labels, data.classes)
-        row: Screened = {
-            "name": each.name,
-            "title": each.title,
-            "parameters": each.parameters(),
-            "flops": each.flops(PICTURE, each.top),
-            "accuracy": accuracy,
-            "interval": interval(accuracy, len(labels)),
-            "score": metrics.score(context.metric, said, labels, data.classes),
-            "seconds": time.monotonic() - began,
-            "searched": False,
-        }
+        row = _row(each, point, context, began)
         log.info(
             "%s: %s of the validation pictures by a linear head on frozen features (%s), %s",
-            *(each.title, percent(accuracy), in_words(row["interval"]), duration(row["seconds"])),
+            *(
+                each.title,
+                percent(row["accuracy"]),
+                in_words(row["interval"]),
+                duration(row["seconds"]),
+            ),
         )
         found.append(row)
     # Of equals the one that costs less.
@@ -85,3 +72,27 @@ def screen(
     for row in found[:MOST]:
         row["searched"] = True
     return found
+
+
+def _row(network: Backbone, point: dict[str, Any], context: TrialContext, began: float) -> Screened:
+    """What a linear head on a network's features can."""
+    data, backbone = context.dataset, context.backbone_for(point)
+    assert backbone is not None
+    train, validation = (
+        pooled(context.cache.features(split, backbone, backbone.top))
+        for split in (data.train, data.validation)
+    )
+    said = fit(train, data.train.labels, len(data.classes))(validation)
+    labels = data.validation.labels
+    accuracy = metrics.score("accuracy", said, labels, data.classes)
+    return {
+        "name": network.name,
+        "title": network.title,
+        "parameters": network.parameters(),
+        "flops": network.flops(PICTURE, network.top),
+        "accuracy": accuracy,
+        "interval": interval(accuracy, len(labels)),
+        "score": metrics.score(context.metric, said, labels, data.classes),
+        "seconds": time.monotonic() - began,
+        "searched": False,
+    }
