@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +54,15 @@ class Result:
 
     def __str__(self) -> str:
         return in_short(self.facts, self.folder)
+
+    def _repr_html_(self) -> str:
+        """The report, as a notebook shows it."""
+        report = (self.folder / "report.html").read_text(encoding="utf-8")
+        # A page of its own: neither its styles nor what it may load mix with the notebook's.
+        return (
+            f'<iframe srcdoc="{html.escape(report)}" title="Best-trial report" '
+            'style="width: 100%; height: 40em; border: 1px solid #8884"></iframe>'
+        )
 
 
 def tune(options: Options, *, progress: bool = True) -> Result:
