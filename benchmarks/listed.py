@@ -48,7 +48,7 @@ class Watch(tune.Callback):  # type: ignore[misc]
     ) -> None:
         if "failed" in result:
             raise SystemExit(f"A trial failed: {result['failed']}")
-        self.results.append(result)
+        self.results += result.get("epochs") or [result]
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         now = time.perf_counter()
@@ -93,8 +93,15 @@ def run_points(
     for point in points:
         study.enqueue_trial(levers.asked(point)[0])
     searcher = LeverSearch(study, levers)
+    import keras
+
     trainable = tune.with_parameters(
-        Worker, context=context, folder=SharedFolder(folder), threads=cpus
+        Worker,
+        context=context,
+        folder=SharedFolder(folder),
+        threads=cpus,
+        backend=keras.backend.backend(),
+        rungs=frozenset(),
     )
     return run(
         trainable,

@@ -126,7 +126,7 @@ def best_after(way: str, seed: int, epochs: int) -> float:
         trial.best = max(trial.best, value)
         trial.values.append(value)
         over = trial.epoch >= EPOCHS
-        result = {
+        result: dict[str, Any] = {
             "epoch": trial.epoch,
             "training_iteration": trial.epoch,
             "validation_accuracy": value,
@@ -135,6 +135,7 @@ def best_after(way: str, seed: int, epochs: int) -> float:
             "done": over,
             "over": over,
         }
+        result["epochs"] = [dict(result)]
         decision = halving.on_trial_result(None, trial, result)
         if over or decision == TrialScheduler.STOP:
             halving.on_trial_complete(None, trial, result)

@@ -81,14 +81,14 @@ def test_installed_it_searches_predicts_and_reports_where_no_checkout_is(built, 
     run(
         *("--data", photos, "--per-class", 16, 8, "--image-size", 32, "--epochs", 1),
         *("--set", "network=convnet", "--trials", 1, "--name", "first", "--no-experiments"),
+        *("--weights", "random"),
         *("--cpus-per-trial", os.cpu_count()),
     )
     assert (tmp_path / "runs" / "first" / "best" / "model.keras").is_file()
     picture = next((photos / "validation" / "cats").iterdir())
     assert "probability" in run("predict", "runs/first", picture)
     assert "report.html" in run("report", "runs/first")
-    run("features", "list")
-    for command in ("serve", "export"):
+    for command in ("features", "serve", "export"):
         assert "usage" in run(command, "--help")
     assert "No model" in run("predict", "runs/second", picture, code=2)
     where = "import tuning, sys; print(tuning.__file__); print(sorted(tuning.__all__))"
