@@ -42,7 +42,7 @@ WORDS = {
     "evaluating": "Evaluating",
     "compiling": "Building and compiling networks",
     "waiting": "Waiting for the next trial, or for others' features",
-    "other": "Checkpoints, weights and the rest",
+    "other": "Starting, checkpoints and the rest",
 }
 NAMED = 8  # workers, one by one
 
