@@ -86,6 +86,8 @@ def run_points(
     context: TrialContext, points: list[dict[str, Any]], folder: Path, cpus: int
 ) -> list[Outcome]:
     """Runs trials of these hyperparameters as a search of this project does, in one worker."""
+    import keras
+
     folder.mkdir(parents=True)
     levers = LeverSpace(points[0]["epochs"])
     storage = open_storage(RunFolder(folder).storage)
@@ -93,8 +95,6 @@ def run_points(
     for point in points:
         study.enqueue_trial(levers.asked(point)[0])
     searcher = LeverSearch(study, levers)
-    import keras
-
     trainable = tune.with_parameters(
         Worker,
         context=context,

@@ -13,9 +13,7 @@ from models.adjustable import AdjustableDropout
 from models.backbones import Backbone
 from models.convnet import convnet
 from models.head import STANDARDISE, head
-from models.units import PICTURE
-
-FEATURES = "features"  # the layer of a whole network that has what its head takes
+from models.units import FEATURES, PICTURE
 
 
 def frontier(hyperparameters: Mapping[str, Any], backbone: Backbone | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PICTURE = "picture"  # the frontier before the first layer: nothing is frozen
+FEATURES = "features"  # the layer of a whole network that has what its head takes
 
 
 @dataclass(frozen=True)

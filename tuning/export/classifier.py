@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from models.units import FEATURES
 from tuning.data.decoding import AS_IN_THE_ARTICLE, DecodeSettings, Levels
 from tuning.errors import UserError
-from tuning.export.familiar import Familiar, read
+from tuning.export import familiar as shown
+from tuning.export.familiar import Familiar
 from tuning.options.choices import ASPECTS
 
 MODEL = "model.keras"
 CLASSES = "classes.json"
-FEATURES = "features"  # as `models.network` names the layer; importing that takes seconds
 LARGEST = 2**14  # pixels of a side
 
 
@@ -25,7 +26,7 @@ class Said(NamedTuple):
     """What is said of a picture.
 
     Attributes:
-        probabilities: Of the classes, in their order.
+        probabilities: The probabilities of the classes, (classes,) in their order.
         unlike: Whether it is unlike all that the model was shown; None where that is not known.
     """
 
@@ -139,7 +140,7 @@ def load(run: Path) -> Classifier:
             f"names {len(classes)}: they are of different runs."
         )
     known = any(each.name == FEATURES for each in model.layers)
-    familiar = read(folder) if known else None
+    familiar = shown.read(folder) if known else None
     return Classifier(compiled(model), classes, size, settings, familiar)
 
 

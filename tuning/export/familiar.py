@@ -90,8 +90,8 @@ def _features(
     context: TrialContext, hyperparameters: dict[str, Any], model: keras.Model, split: Split | Part
 ) -> np.ndarray:
     """What the head takes of some of a split's pictures, averaged over all places, (N, C)."""
-    from models.network import FEATURES, frontier
-    from models.units import PICTURE
+    from models.network import frontier
+    from models.units import FEATURES, PICTURE
     from tuning.features import PLAIN
 
     backbone = context.backbone_for(hyperparameters)

@@ -77,7 +77,7 @@ def begin(prepared: Prepared, command: str, console: Console) -> Iterator[Run]:
         storage = prepared.storage or open_storage(folder.storage)
         if dashboard := stack.enter_context(connected(options.address, options.dashboard)):
             log.info("Ray's dashboard: %s", dashboard)
-        rates = _rates(options, prepared, earlier)
+        rates = _rates(prepared, earlier)
         context = _context(prepared, rates)
         machine = _machine(context, earlier, rates)
         screening = _screen(prepared, context, progress, earlier)
@@ -196,11 +196,12 @@ def _earlier(prepared: Prepared) -> RunMetadata | None:
     return earlier
 
 
-def _rates(options: Options, prepared: Prepared, earlier: RunMetadata | None) -> Rates | None:
+def _rates(prepared: Prepared, earlier: RunMetadata | None) -> Rates | None:
     """How quick what one trial gets is, None where nothing is chosen by it.
 
     A run that is resumed keeps to what it was begun with.
     """
+    options = prepared.options
     if prepared.hypermodel is not None or options.experiments is not None:
         return None
     if earlier:

@@ -90,9 +90,9 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
         model = build(run.context, winner.hyperparameters, weights)
         data = run.context.of_trial(winner.number, winner.experiment).dataset
         said = probabilities(model, data.validation.pictures)
-        degree = temperature.better(said, data.validation.labels)
-        if degree != 1 and not temper(model, degree):
-            degree = 1.0
+        fitted = temperature.better(said, data.validation.labels)
+        if fitted != 1 and not temper(model, fitted):
+            fitted = 1.0
         path = write_model(model, run.context.dataset, folder.best)
         familiar.write(_familiar(run, winner, model), folder.best)
         with Proof(
@@ -106,7 +106,7 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
                 cross_validation=crossed,
                 shown=_shown(run, ranking),
                 **({} if run.interrupted() or ending.full else _examined(run, ranking)),
-                **_measure(data, run.context.metric, model, said, degree),
+                **_measure(data, run.context.metric, model, said, fitted),
             )
             fault = proof.fault()
     if fault:
@@ -229,7 +229,7 @@ def _familiar(run: Run, winner: TrialRecord, model: keras.Model) -> Familiar | N
 
 
 def _measure(
-    data: Dataset, metric: str, model: keras.Model, raw: np.ndarray, degree: float
+    data: Dataset, metric: str, model: keras.Model, raw: np.ndarray, fitted: float
 ) -> dict[str, Any]:
     """What the final model does on validation pictures, and, once, on test pictures.
 
@@ -238,26 +238,26 @@ def _measure(
         metric: What the search went by.
         model: The final model.
         raw: What it said of the validation pictures before it got a temperature.
-        degree: The temperature, 1 for none.
+        fitted: The temperature, 1 for none.
     """
 
     def judged(said: np.ndarray, raw: np.ndarray, split: Split | Part) -> Score:
         found = scores.measure(said, split.labels, data.classes, metric)
-        if degree != 1:
+        if fitted != 1:
             before = scores.measure(raw, split.labels, data.classes, metric)
             assert before["loss"] is not None
             assert before["calibration"] is not None
             error = before["calibration"]["error"]
-            found["raw"] = {"temperature": degree, "loss": before["loss"], "error": error}
+            found["raw"] = {"temperature": fitted, "loss": before["loss"], "error": error}
         return found
 
     split: Split | Part = data.validation
-    said = raw if degree == 1 else temperature.apply(raw, degree)
+    said = raw if fitted == 1 else temperature.apply(raw, fitted)
     found = {"validation": judged(said, raw, split)}
     if data.test is not None:
         split = data.test
         said = probabilities(model, split.pictures)
-        found["test"] = judged(said, temperature.apply(said, 1 / degree), split)
+        found["test"] = judged(said, temperature.apply(said, 1 / fitted), split)
     return {**found, "mistakes": scores.mistakes(said, split, data.classes)}
 
 
