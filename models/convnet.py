@@ -64,6 +64,15 @@ def convnet(
     return keras.Model(inputs, outputs, name="convnet")
 
 
+def convolutions_and_head(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """The two halves of a `convnet`: from pixels to what is flattened, and from there on."""
+    features = model.get_layer("flatten").input
+    return (
+        keras.Model(model.inputs, features, name="convolutions"),
+        keras.Model(features, model.outputs[0], name="head"),
+    )
+
+
 def flops(image_size: int) -> int:
     """Floating point operations of the convolutions on one picture; see `vgg16.flops`."""
     total, side, below = 0, image_size, 3

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.adjustable import AdjustableDropout
 from models.backbones import Backbone
-from models.convnet import convnet
+from models.convnet import convnet, convolutions_and_head
 from models.head import STANDARDISE, head
 from models.units import FEATURES, PICTURE
 
@@ -196,10 +196,11 @@ def whole(
     if backbone is not None:
         x = backbone.section(PICTURE, frontier(hyperparameters, backbone))(x)
     *sections, top = _parts(trained)
+    if backbone is None:
+        *sections, top = convolutions_and_head(trained)
     for section in sections:
         x = section(x)
-    if backbone is not None:
-        x = keras.layers.Identity(name=FEATURES)(x)
+    x = keras.layers.Identity(name=FEATURES)(x)
     return keras.Model(inputs, top(x), name="little_data_classifier")
 
 
@@ -209,15 +210,19 @@ def temper(model: keras.Model, temperature: float) -> bool:
     Returns:
         Whether it could: the last layer is a dense one with sigmoid or softmax.
     """
+    layer = last_layer(model)
+    for variable in layer.weights if layer else ():
+        variable.assign(variable / temperature)
+    return layer is not None
+
+
+def last_layer(model: keras.Model) -> keras.layers.Dense | None:
+    """The dense layer with sigmoid or softmax in which a model ends; None where it does not."""
     layer = model
     while isinstance(layer, keras.Model):
         layer = layer.layers[-1]
     ends = (keras.activations.sigmoid, keras.activations.softmax)
-    if not isinstance(layer, keras.layers.Dense) or layer.activation not in ends:
-        return False
-    for variable in layer.weights:
-        variable.assign(variable / temperature)
-    return True
+    return layer if isinstance(layer, keras.layers.Dense) and layer.activation in ends else None
 
 
 def resized(pictures: Any, image_size: int, keep_aspect: str | None = None) -> Any:

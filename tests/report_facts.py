@@ -361,6 +361,7 @@ def _mistakes(
                 "predicted": predicted,
                 "probability": 0.9995 - 0.02 * index,
                 "thumbnail": _thumbnail(generator),
+                "heat": _thumbnail(generator),
             }
         )
     return {"split": split, "wrong": 63, "pictures": pictures, "most_confident": shown}

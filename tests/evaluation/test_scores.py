@@ -69,7 +69,13 @@ def context(photos, cache):
 def test_the_surest_mistakes_come_first(context):
     split = context.dataset.validation
     said = two(*np.linspace(0.01, 0.99, len(split)))
-    found = scores.mistakes(said, split, ("cats", "dogs"))
+    asked = []
+
+    def heated(picture, label):
+        asked.append(label)
+        return 255 - picture
+
+    found = scores.mistakes(said, split, ("cats", "dogs"), heated)
     wrong = (said.argmax(axis=1) != split.labels).sum()
     assert (found["wrong"], found["pictures"], found["split"]) == (wrong, 18, "validation")
     sureness = [each["probability"] for each in found["most_confident"]]
@@ -80,6 +86,13 @@ def test_the_surest_mistakes_come_first(context):
         picture = Image.open(io.BytesIO(base64.b64decode(each["thumbnail"])))
         assert picture.format == "JPEG"
         assert max(picture.size) <= 96
+        heat = Image.open(io.BytesIO(base64.b64decode(each["heat"])))
+        # Of the same picture, for what it was taken for.
+        assert np.abs(255 - np.asarray(heat, int) - np.asarray(picture)).mean() < 12
+    predicted = [("cats", "dogs").index(each["predicted"]) for each in found["most_confident"]]
+    assert asked == predicted
+    without = scores.mistakes(said, split, ("cats", "dogs"))["most_confident"]
+    assert all(each["heat"] is None for each in without)
 
 
 def test_every_picture_is_validated_on_once_and_classes_keep_their_shares(context):

@@ -135,9 +135,10 @@ def test_what_the_end_of_a_run_found_stands_in_markdown_and_page(tmp_path):
         assert "74 as another class" in text
         assert "repeats 1001, 1002, 1003, 1004, 1005" in text
         assert re.search(r"Price\W*1\.23", text)
-    assert texts["report.html"].count("data:image/jpeg;base64,") == 24 + len(facts["shown"])
+    assert texts["report.html"].count("data:image/jpeg;base64,") == 36 + len(facts["shown"])
     assert all(sheet["image"] in texts["report.html"] for sheet in facts["shown"])
     assert mistake["thumbnail"] in texts["report.html"]
+    assert mistake["heat"] in texts["report.html"]
     assert "fANOVA" in texts["report.md"]
 
 

@@ -105,7 +105,7 @@ def test_thumbnails_load(opened):
     widths = report.page.evaluate(
         "[...document.querySelectorAll('.mistake img')].map(each => each.naturalWidth)"
     )
-    assert widths == [96] * 24  # mistakes, and labels that may be wrong
+    assert widths == [96] * 36  # mistakes, their heat, and labels that may be wrong
 
 
 def test_the_table_sorts(opened):

@@ -62,6 +62,12 @@ def test_a_picture_is_answered_as_the_model_says(port, model, photo):
     assert told["probability"] == max(told["probabilities"].values())
     body, kind = multipart(("note", None, b"hello"), ("picture", "a.jpg", photo.read_bytes()))
     assert ask(port, body, content_type=kind) == (200, told)
+    _, heated = ask(port, photo.read_bytes(), path="/predict?heat")
+    kind, _, heat = heated.pop("heat").partition(",")
+    assert heated == told
+    assert kind == "data:image/jpeg;base64"
+    drawn = Image.open(io.BytesIO(base64.b64decode(heat)))
+    assert drawn.size == (model.image_size, model.image_size)
 
 
 def png_of(width, height):

@@ -72,6 +72,14 @@ def test_a_chosen_picture_gets_its_bars(page, port, photo, tmp_path):
     shares = {name: f"{100 * share:.1f} %" for name, share in told["probabilities"].items()}
     assert list(bars(page).items()) == list(shares.items())
     assert page.inner_text("#file-name") == odd.name
+    assert told["class"] in page.inner_text("#why figcaption")
+    shapes = page.eval_on_selector_all(
+        "#heat, #preview", "both => both.map((b) => [b.naturalWidth, b.naturalHeight])"
+    )
+    drawn = page.eval_on_selector("#heat", "image => image.clientWidth / image.clientHeight")
+    (width, height), heat = shapes
+    assert heat == [48, 48]
+    assert drawn == pytest.approx(width / height, abs=0.05)  # as the picture was
     assert page.eval_on_selector("#preview", "image => image.naturalWidth") > 0
     widths = page.eval_on_selector_all(
         "#bars .bar", "bars => bars.map((b) => b.clientWidth / b.parentElement.clientWidth)"

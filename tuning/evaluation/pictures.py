@@ -22,7 +22,7 @@ ROWS, COLUMNS = 3, 7  # of a sheet: pictures, and each as it is with six of its 
 
 def thumbnail(picture: np.ndarray) -> str:
     """A picture, uint8 (S, S, 3), at most 96 pixels a side."""
-    return _jpeg(_small(picture))
+    return jpeg(_small(picture))
 
 
 def sheets(ranking: Sequence[TrialRecord], split: Split | Part, views: int) -> list[Sheet]:
@@ -69,7 +69,7 @@ def _sheet(name: str, columns: Sequence[np.ndarray]) -> Sheet:
     sheet = np.concatenate(
         [np.concatenate([_small(each) for each in column]) for column in columns], axis=1
     )
-    return {"policy": name, "pictures": len(columns[0]), "image": _jpeg(sheet)}
+    return {"policy": name, "pictures": len(columns[0]), "image": jpeg(sheet)}
 
 
 def _of_each_class(labels: np.ndarray) -> np.ndarray:
@@ -85,7 +85,8 @@ def _small(picture: np.ndarray) -> np.ndarray:
     return np.asarray(image)
 
 
-def _jpeg(picture: np.ndarray) -> str:
+def jpeg(picture: np.ndarray) -> str:
+    """A picture, uint8 (height, width, 3), as JPEG in base64."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=80)
     return base64.b64encode(file.getvalue()).decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,13 +105,20 @@ def answered(confidence: np.ndarray, right: np.ndarray, points: int = 20) -> lis
     return found
 
 
-def mistakes(probabilities: np.ndarray, split: Split | Part, classes: Sequence[str]) -> Mistakes:
+def mistakes(
+    probabilities: np.ndarray,
+    split: Split | Part,
+    classes: Sequence[str],
+    heated: Callable[[np.ndarray, int], np.ndarray] | None = None,
+) -> Mistakes:
     """The pictures that are taken for something else.
 
     Args:
         probabilities: (N, classes), of the split's pictures.
         split: `test` or `validation`.
         classes: Their names.
+        heated: What makes of a picture and the number of a class the picture with its heat over
+            it, both uint8 (S, S, 3); None where that is not known.
     """
     predicted = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(predicted != split.labels)
@@ -128,6 +135,7 @@ def mistakes(probabilities: np.ndarray, split: Split | Part, classes: Sequence[s
                 "predicted": classes[predicted[row]],
                 "probability": float(confidence[row]),
                 "thumbnail": thumbnail(split.pictures[row]),
+                "heat": thumbnail(heated(split.pictures[row], predicted[row])) if heated else None,
             }
             for row in surest
         ],

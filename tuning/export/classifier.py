@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from tuning.errors import UserError
 from tuning.export import familiar as shown
 from tuning.export.familiar import Familiar
 from tuning.options.choices import ASPECTS
+
+if TYPE_CHECKING:
+    from tuning.export.heat import HeatMaps
 
 MODEL = "model.keras"
 CLASSES = "classes.json"
@@ -80,6 +83,13 @@ class Classifier:
         features = self.model.get_layer(FEATURES).output
         pooled = keras.layers.GlobalAveragePooling2D()(features)
         return compiled(keras.Model(self.model.inputs, [self.model.outputs[0], pooled]))
+
+    @cached_property
+    def heat_maps(self) -> HeatMaps | None:
+        """What draws where the network found what it says; None where that cannot be known."""
+        from tuning.export.heat import HeatMaps
+
+        return HeatMaps(self.model) if HeatMaps.can(self.model) else None
 
     def ranked(self, row: np.ndarray, most: int | None = None) -> list[tuple[str, float]]:
         """Classes with their probabilities, the likeliest first; at most so many."""

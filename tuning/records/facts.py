@@ -207,7 +207,12 @@ class Score(_ScoreSince):
     calibration: Calibration | None
 
 
-class Mistake(TypedDict):
+class _MistakeSince(TypedDict, total=False):
+    # The thumbnail with the heat of `predicted` over it, see `export.heat`.
+    heat: str | None
+
+
+class Mistake(_MistakeSince):
     """A picture that was taken for something else."""
 
     file: str  # relative to the data folder

@@ -9,6 +9,7 @@ from tuning.records.facts import Facts, Score
 
 MOST_CLASSES = 16  # of a confusion matrix that one can still read
 MOST_PAIRS = 15
+HEAT = "Beside each: the yellower a place, the more it spoke for what the picture was taken for."
 
 
 def judged(facts: Facts) -> tuple[str, Score] | None:
@@ -85,7 +86,14 @@ def gallery(facts: Facts) -> str:
         return ""
     number = len(shown["most_confident"])
     few = "The mistakes" if number == shown["wrong"] else f"The {number} surest mistakes"
-    return f"{few} on {shown['split']} pictures. Some may be labelled wrongly: look at them first."
+    told = f"{few} on {shown['split']} pictures. Some may be labelled wrongly: look at them first."
+    return f"{told} {HEAT}" if heated(facts) else told
+
+
+def heated(facts: Facts) -> bool:
+    """Whether these pictures come with where the model found what it took them for."""
+    shown = facts["best"]["mistakes"] if facts["best"] else None
+    return shown is not None and any(each.get("heat") for each in shown["most_confident"])
 
 
 def sure(probability: float) -> str:

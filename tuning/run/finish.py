@@ -21,6 +21,7 @@ from tuning.evaluation.pictures import sheets
 from tuning.evaluation.repeats import Repeat
 from tuning.export import card, familiar, formats
 from tuning.export.familiar import Familiar
+from tuning.export.heat import HeatMaps
 from tuning.export.model import build
 from tuning.export.model import write as write_model
 from tuning.export.proof import PICTURES, Proof
@@ -258,7 +259,8 @@ def _measure(
         split = data.test
         said = probabilities(model, split.pictures)
         found["test"] = judged(said, temperature.apply(said, 1 / fitted), split)
-    return {**found, "mistakes": scores.mistakes(said, split, data.classes)}
+    heated = HeatMaps(model).drawn if HeatMaps.can(model) else None
+    return {**found, "mistakes": scores.mistakes(said, split, data.classes, heated)}
 
 
 def _shown(run: Run, ranking: list[TrialRecord]) -> list[Sheet]:

@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive
 
 from tuning.data.decoding import UnreadablePicture, decode
+from tuning.evaluation.pictures import jpeg
 from tuning.export.classifier import Classifier
 from tuning.predict import as_json
 from tuning.serve.guard import HEALTH, Guard
@@ -84,7 +85,10 @@ class _Server:
         self.turn = anyio.CapacityLimiter(1)
         loader = jinja2.FileSystemLoader(HERE)
         template = jinja2.Environment(loader=loader, autoescape=True).get_template("page.html")
-        self.html = template.render(name=name, classes=model.classes, limit=limit)
+        squashed = model.settings.keep_aspect is None
+        self.html = template.render(
+            name=name, classes=model.classes, limit=limit, squashed=squashed
+        )
         self.metrics = Metrics()
         self.known = {"status": "ok", "run": name, "classes": len(model.classes)}
 
@@ -107,8 +111,9 @@ class _Server:
             raise HTTPException(
                 408, f"The picture did not arrive within {self.patience:g} seconds."
             ) from None
+        judge = partial(self._judge, content, "heat" in request.query_params)
         try:
-            told = await anyio.to_thread.run_sync(self._judge, content, limiter=self.turn)
+            told = await anyio.to_thread.run_sync(judge, limiter=self.turn)
         except UnreadablePicture as error:
             raise HTTPException(422, f"The picture cannot be read: {error}.") from None
         return JSONResponse(told, headers=SECURITY)
@@ -139,11 +144,17 @@ class _Server:
 
         return counted
 
-    def _judge(self, content: bytes) -> dict[str, Any]:
+    def _judge(self, content: bytes, heated: bool) -> dict[str, Any]:
+        """What is said of a picture; `heat`, if asked for and known: as a JPEG in a data URL."""
         with self.metrics.judged.time():
             picture = decode(io.BytesIO(content), self.model.image_size, self.model.settings)
             (said,) = self.model.judge([picture])
-            return as_json(self.model.ranked(said.probabilities), said.unlike)
+            told = as_json(self.model.ranked(said.probabilities), said.unlike)
+            maps = self.model.heat_maps if heated else None
+            if maps is None:
+                return told
+            heat = maps.drawn(picture, int(said.probabilities.argmax()))
+            return {**told, "heat": f"data:image/jpeg;base64,{jpeg(heat)}"}
 
     def _too_large(self) -> HTTPException:
         return HTTPException(413, f"A picture may have {self.limit:,} bytes at most.")

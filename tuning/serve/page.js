@@ -2,8 +2,8 @@
 
 const SHOWN = 10; // classes with a bar of their own
 const limit = Number(document.body.dataset.limit);
-const [drop, file, preview, invitation, answer, fileName, message, bars, rest] =
-  ["drop", "file", "preview", "invitation", "answer", "file-name", "message", "bars", "rest"]
+const [drop, file, preview, invitation, answer, fileName, message, bars, rest, why, heat] =
+  ["drop", "file", "preview", "invitation", "answer", "file-name", "message", "bars", "rest", "why", "heat"]
     .map((id) => document.getElementById(id));
 let latest = 0; // answers to earlier pictures are not shown any more
 
@@ -29,7 +29,7 @@ async function show(picture) {
   preview.alt = picture.name;
   preview.hidden = false;
   invitation.textContent = "Drop or choose another";
-  bars.hidden = rest.hidden = true;
+  bars.hidden = rest.hidden = why.hidden = true;
   if (picture.size > limit) {
     say(`The picture has ${picture.size.toLocaleString("en")} bytes; ${limit.toLocaleString("en")} are the most.`, true);
     return;
@@ -38,7 +38,7 @@ async function show(picture) {
   answer.setAttribute("aria-busy", "true");
   let told;
   try {
-    const response = await fetch("predict", { method: "POST", body: picture });
+    const response = await fetch("predict?heat", { method: "POST", body: picture });
     told = await response.json();
   } catch {
     told = { error: "The server does not answer. Is it still running?" };
@@ -48,6 +48,7 @@ async function show(picture) {
   if (told.error) say(told.error, true);
   else {
     draw(Object.entries(told.probabilities).sort((one, other) => other[1] - one[1]));
+    explain(told);
     if (told.unlike) say("Unlike all that this model was shown: do not rely on its answer.", true);
   }
 }
@@ -75,6 +76,16 @@ function draw(ranking) {
   const sum = left.reduce((total, [, probability]) => total + probability, 0);
   rest.textContent = `${left.length} more share ${(100 * sum).toFixed(1)} %`;
   rest.hidden = !left.length;
+}
+
+function explain(told) {
+  why.hidden = !told.heat;
+  if (!told.heat) return;
+  heat.src = told.heat;
+  // The model sees squares; squashed ones are shown as they were.
+  const shape = "squashed" in document.body.dataset && preview.naturalWidth;
+  heat.style.setProperty("--shape", shape ? preview.naturalWidth / preview.naturalHeight : 1);
+  heat.alt = why.lastElementChild.textContent = `The yellower a place, the more it spoke for ${told.class}.`;
 }
 
 function part(kind, text) {
