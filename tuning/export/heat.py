@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from models.network import last_layer
 from models.units import FEATURES
 
-COLOURS = {"black": "#0d0887", "mid": "#cc4778", "white": "#f0f921"}  # cold, warm, hot
+COLD, WARM, HOT = "#0d0887", "#cc4778", "#f0f921"
 OPAQUE = 0.5  # how much of them covers a picture
 
 
@@ -35,7 +35,9 @@ class HeatMaps:
         self._features = keras.Model(model.inputs, features)
         head = keras.Model(features, said)
         head.trainable = False
-        self._last = last_layer(model)
+        last = last_layer(model)
+        assert last is not None
+        self._last = last
         self._nudged = _Nudged(head)
         # Keras has no gradients of its own, but a step of SGD at rate 1 from zero is one, with
         # either backend. Compiling it would take longer than a dozen pictures.
@@ -70,7 +72,8 @@ class HeatMaps:
         """A picture with its heat over it, uint8 (S, S, 3); arguments as for `heat`."""
         heat = Image.fromarray((self.heat(picture, label) * 255).astype(np.uint8))
         size = picture.shape[1], picture.shape[0]
-        coloured = ImageOps.colorize(heat.resize(size, Image.Resampling.BICUBIC), **COLOURS)
+        smooth = heat.resize(size, Image.Resampling.BICUBIC)
+        coloured = ImageOps.colorize(smooth, black=COLD, mid=WARM, white=HOT)
         return np.asarray(Image.blend(Image.fromarray(picture), coloured, OPAQUE))
 
     @contextmanager
