@@ -29,9 +29,10 @@ from tuning.records.event_log import CURVES
 from tuning.records.run_folder import RunFolder
 from tuning.report.gather import gather
 from tuning.run.begin import begin
-from tuning.run.prepare import load_data, prepare
+from tuning.run.prepare import prepare
 from tuning.run.request import extended_options, resumed_options
 from tuning.scheduling.tune import Run
+from tuning.training import pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow  # for Ray's start, which all share
@@ -261,4 +262,4 @@ def test_what_is_wrong_with_an_archive_names_the_archive(tmp_path):
         archive.writestr("notes.md", "none yet")
     options = Options(data=tmp_path / "pictures.zip", cache=tmp_path / "cache")
     with pytest.raises(UserError, match=rf"No class folders in {tmp_path}/pictures\.zip"):
-        load_data(options)
+        pictures.load(options)

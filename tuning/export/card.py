@@ -12,6 +12,7 @@ from pathlib import Path
 
 from search_spaces.experiments import BACKBONE
 from tuning import wording
+from tuning.export import familiar, integers
 from tuning.export.classifier import CLASSES, MODEL
 from tuning.export.formats import FORMATS, written
 from tuning.records.facts import Best, Facts, Score
@@ -102,7 +103,7 @@ def _card(facts: Facts, best: Best, folder: Path) -> str:
         ["## Intended use", _uses(facts)],
         ["## How good it is", *_metrics(facts, best)],
         ["## Data", *_data(facts)],
-        ["## Limits", _limits(facts, best)],
+        ["## Limits", _limits(facts, best, folder)],
         ["## How to load it", *_loading(facts, best, folder)],
         ["## How it was made", pairs(_making(facts, best))],
         ["## Licence", *_licence(facts, best)],
@@ -209,7 +210,7 @@ def _data(facts: Facts) -> list[str]:
     ]
 
 
-def _limits(facts: Facts, best: Best) -> str:
+def _limits(facts: Facts, best: Best, folder: Path) -> str:
     size, keep_aspect = facts["data"]["image_size"], facts["data"].get("keep_aspect")
     lines = [
         f"It sees every picture {SHAPES[keep_aspect]} {size} × {size} pixels: what is small or "
@@ -217,6 +218,12 @@ def _limits(facts: Facts, best: Best) -> str:
         "Its accuracy is that on pictures from the same source. Another camera, light, season or "
         "background can cost it any amount.",
     ]
+    if (folder / familiar.FILE).exists():
+        lines.append(
+            f"{code(familiar.FILE)} beside it holds what it was shown: "
+            f"{code('python -m tuning.predict')} says of each picture whether it is unlike all of "
+            "that, and the model's answer not to be relied on."
+        )
     judged = best["test"] or best["validation"]
     told = "Its probabilities were not calibrated: 0.9 need not be right nine times in ten"
     if judged.get("raw"):
@@ -282,6 +289,8 @@ def _loading(facts: Facts, best: Best, folder: Path) -> list[str]:
     for name in there:
         form = FORMATS[name]
         blocks += [f"As {form.title}:", code_block(form.loading.format(size=size).strip())]
+        if name == integers.NAME and (measured := integers.read(folder)):
+            blocks.append(f"Measured when it was written: {escape(measured.told())}")
     if any(not FORMATS[name].any_size for name in there):
         blocks += [
             "A fixed size stands where the format has no antialiased resizing. Resize first, as "

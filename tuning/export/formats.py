@@ -36,7 +36,7 @@ class Format:
     Attributes:
         title: The name as its makers write it.
         file: Its name in `best/`, a folder for some.
-        keras: The name that `keras.Model.export` has for it.
+        keras: The name that `keras.Model.export` has for it; None where `integers` writes it.
         needs: Packages that write or check it.
         any_size: Whether pictures may have any size, else they must have the model's own.
         batch: Pictures at a time, None for any number.
@@ -46,7 +46,7 @@ class Format:
 
     title: str
     file: str
-    keras: str
+    keras: str | None
     needs: tuple[str, ...]
     any_size: bool
     batch: int | None
@@ -70,18 +70,20 @@ def _onnx(path: Path) -> Runner:
     return lambda pictures: np.asarray(session.run(None, {name: pictures})[0])
 
 
-def _tflite(path: Path) -> Runner:
+def open_tflite(path: Path) -> Runner:
+    """A LiteRT model; probabilities that it gives in whole numbers are turned into shares."""
     import tensorflow as tf
 
     interpreter = tf.lite.Interpreter(model_path=str(path))
     interpreter.allocate_tensors()
-    source = interpreter.get_input_details()[0]["index"]
-    target = interpreter.get_output_details()[0]["index"]
+    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    scale, zero = target["quantization"]
 
     def one(picture: np.ndarray) -> Any:
-        interpreter.set_tensor(source, picture[None])
+        interpreter.set_tensor(source["index"], picture[None].astype(source["dtype"]))
         interpreter.invoke()
-        return interpreter.get_tensor(target)[0]
+        said = interpreter.get_tensor(target["index"])[0]
+        return (said.astype(np.float32) - zero) * scale if scale else said
 
     return lambda pictures: np.stack([one(picture) for picture in pictures])
 
@@ -127,7 +129,7 @@ name = session.get_inputs()[0].name
         needs=("tensorflow",),
         any_size=False,
         batch=1,
-        runner=_tflite,
+        runner=open_tflite,
         loading="""
 import tensorflow as tf  # or: from ai_edge_litert.interpreter import Interpreter
 
@@ -137,6 +139,29 @@ source, target = interpreter.get_input_details()[0], interpreter.get_output_deta
 interpreter.set_tensor(source["index"], picture)  # uint8 (1, {size}, {size}, 3)
 interpreter.invoke()
 probabilities = interpreter.get_tensor(target["index"])
+""",
+    ),
+    "tflite-int8": Format(
+        title="LiteRT in whole numbers of 8 bits",
+        file="model-int8.tflite",
+        keras=None,
+        needs=("tensorflow",),
+        any_size=False,
+        batch=1,
+        runner=open_tflite,
+        loading="""
+import numpy as np
+import tensorflow as tf  # or: from ai_edge_litert.interpreter import Interpreter
+
+interpreter = tf.lite.Interpreter(model_path="model-int8.tflite")
+interpreter.allocate_tensors()
+source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+picture = picture.astype(source["dtype"])  # uint8 (1, {size}, {size}, 3)
+interpreter.set_tensor(source["index"], picture)
+interpreter.invoke()
+scale, zero = target["quantization"]
+said = interpreter.get_tensor(target["index"])
+probabilities = (said.astype(np.float32) - zero) * scale if scale else said
 """,
     ),
 }
@@ -169,6 +194,7 @@ def remove(folder: Path) -> None:
     """Removes all formats from a `best` folder: they are of a model that is no longer there."""
     for each in FORMATS.values():
         _remove(folder / each.file)
+        _remove((folder / each.file).with_suffix(".json"))
 
 
 def export(run: Path, formats: Sequence[str]) -> None:
@@ -184,9 +210,11 @@ def export(run: Path, formats: Sequence[str]) -> None:
     Raises:
         UserError: If one cannot be written; the others are.
     """
+    # Ours are found before a package of the user's that is called as one of them.
+    here = str(Path(__file__).resolve().parents[2])
+    command = f"import sys; sys.path[0] = {here!r}; import tuning.export.model as m"
     done = subprocess.run(
-        [sys.executable, "-m", "tuning.export", str(run.resolve()), "--to", *formats],
-        cwd=Path(__file__).resolve().parents[2],  # the packages lie there, installed or not
+        [sys.executable, "-c", f"{command}; sys.exit(m.main())", run.resolve(), "--to", *formats],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -217,7 +245,7 @@ def convert(folder: Path, name: str, model: Any, image_size: int) -> Path:
 
     form = FORMATS[name]
     side = None if form.any_size else image_size
-    exported = model if form.any_size else _behind_resizing(model, image_size)
+    exported = model if form.any_size else behind_resizing(model, image_size)
     signature = keras.InputSpec(dtype="uint8", shape=(form.batch, side, side, 3), name="pictures")
     draft = Path(tempfile.mkdtemp(prefix=".", dir=folder))
     try:
@@ -242,13 +270,13 @@ def convert(folder: Path, name: str, model: Any, image_size: int) -> Path:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _behind_resizing(model: Any, image_size: int) -> Any:
-    """The model without its first step."""
+def behind_resizing(model: Any, image_size: int) -> Any:
+    """The model without its first steps, for pictures that have its size and whole numbers."""
     import keras
 
     shape = (None, image_size, image_size, 3)
-    resized = next(each.output for each in model.operations if each.output.shape == shape)
-    return keras.Model(resized, model.output)
+    _, rounded, *_ = [each.output for each in model.operations if each.output.shape == shape]
+    return keras.Model(rounded, model.output)
 
 
 def _difference(run: Runner, model: Any, image_size: int, any_size: bool) -> float:

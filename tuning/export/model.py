@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tuning.errors import UserError
-from tuning.export import formats
-from tuning.export.classifier import CLASSES, MODEL, check, load
+from tuning.export import formats, integers
+from tuning.export.classifier import CLASSES, MODEL, Classifier, check, load
 from tuning.process.backend import import_keras
 from tuning.process.commands import Parser, exit_code
+from tuning.records.run_folder import RunFolder
+from tuning.training import pictures
 
 if TYPE_CHECKING:
     import keras
@@ -121,8 +123,8 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m tuning.export",
         description="Writes the best model of a run in other formats, beside model.keras. Each is "
         "run on sample pictures before it counts as written. Inputs are uint8 pictures: of any "
-        "size for savedmodel; for onnx and tflite resized to the size that the model was trained "
-        "on, for tflite one at a time.",
+        "size for savedmodel; for the others resized to what the model was trained on, for "
+        "tflite and tflite-int8 one at a time. tflite-int8 needs the run's pictures once more.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run folder, as in runs/NAME")
     parser.add_argument(
@@ -145,12 +147,23 @@ def _run(options: argparse.Namespace) -> int:
     failed = False
     for name in dict.fromkeys(options.to):
         try:
-            print(formats.convert(options.run / "best", name, model.model, model.image_size))
+            print(_written(options.run, name, model))
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             failed = True
     refresh_card(options.run)
     return 2 if failed else 0
+
+
+def _written(run: Path, name: str, model: Classifier) -> str:
+    """Writes a format; returns its path, and what is to be said of it."""
+    if name != integers.NAME:
+        return str(formats.convert(run / "best", name, model.model, model.image_size))
+    data = pictures.of_run(RunFolder(run), model.image_size, model.settings.levels)
+    if data.classes != model.classes:
+        raise UserError(f"The pictures in {data.root} are of other classes than the model.")
+    path, found = integers.convert(run / "best", model.model, data)
+    return f"{path}: {found.told()}"
 
 
 def _for_converters() -> None:

@@ -11,15 +11,13 @@ from typing import Any
 
 from models.backbones import Backbone
 from tuning.cluster.joining import computes_on_gpus
-from tuning.data import archives, dataset, demo
 from tuning.data.dataset import Dataset
-from tuning.data.decoding import DecodeSettings, Levels
+from tuning.data.decoding import Levels
 from tuning.data.folds import most_folds
 from tuning.errors import UserError
 from tuning.evaluation import metrics
 from tuning.export import formats
 from tuning.files.object_store import ObjectPath
-from tuning.files.shared_folder import SharedFolder, fetch_folder
 from tuning.options import Options
 from tuning.process.backend import choose, import_keras
 from tuning.records import metadata
@@ -30,10 +28,9 @@ from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.space import Space, build_space
 from tuning.scheduling.storages import Storage, open_storage
 from tuning.scheduling.warm_start import best_points, earlier_study
+from tuning.training import pictures
 from tuning.training.context import NamedHyperModel, PickledHyperModel
 from tuning.training.source import Source
-
-NAMED = 20  # classes, in one line
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +87,7 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
         import_keras()
         options = replace(options, image_size=backbones.image_size(sources))
     divided = folder.division if resumed and folder.division.exists() else None
-    data = load_data(options, _scale(options, folder), divided)
+    data = pictures.load(options, _scale(options, folder), divided)
     if options.folds is not None and options.folds > (most := most_folds(data)):
         raise UserError(
             f"--folds {options.folds} wants a picture of each class in each fold, but the smallest "
@@ -184,67 +181,6 @@ def _scale(options: Options, folder: RunFolder) -> Levels | None:
             levels = metadata.read(run)["data"].get("levels")
             return Levels(*levels) if levels else None
     return None
-
-
-def load_data(
-    options: Options, levels: Levels | None = None, divided: Path | None = None
-) -> Dataset:
-    """The pictures, or the demo's; says what they are, and what is wrong with some of them.
-
-    Args:
-        options: What the user asked for.
-        levels: The scale of pictures of more than 8 bits, if it is known.
-        divided: The list by which the run divided them when it began; None if it begins now.
-
-    Raises:
-        UserError: If they are no data set.
-    """
-    root = _root(options)
-    try:
-        found = dataset.load(
-            root,
-            cache=options.cache,
-            image_size=options.image_size,
-            validation_share=options.validation_share,
-            holdout=options.holdout,
-            per_class=options.per_class,
-            split_seed=options.split_seed,
-            settings=DecodeSettings(levels, options.keep_aspect),
-            listed=_list(options.labels, root) if options.labels and not divided else None,
-            groups=options.groups,
-            divided=divided,
-        )
-    except UserError as error:
-        # An archive is known to the user by its own name, not by where it was unpacked.
-        raise UserError(str(error).replace(str(root), str(options.data or root))) from None
-    for warning in found.warnings:
-        log.warning("%s", warning)
-    counts = found.counts()
-    sizes = ", ".join(f"{sum(each.values()):,} {name}" for name, each in counts.items())
-    classes = [
-        f"{name} {sum(each[name] for each in counts.values()):,}" for name in found.classes[:NAMED]
-    ]
-    classes += ["…"] if len(found.classes) > NAMED else []
-    source = options.data or "the demo"
-    log.info("%d classes of %s: %s", len(found.classes), source, ", ".join(classes))
-    log.info("%s pictures", sizes)
-    return found
-
-
-def _root(options: Options) -> Path:
-    """The folder of the pictures on this machine."""
-    here, data = SharedFolder(options.cache).here, options.data
-    if data is None:
-        return demo.make(here)
-    if isinstance(data, ObjectPath):
-        return fetch_folder(data)
-    return archives.unpacked(data, here) if data.is_file() else data
-
-
-def _list(path: Path, root: Path) -> Path:
-    """A list of labels: where the user stands, else in the folder of the pictures."""
-    inside = root / path
-    return inside if not path.exists() and inside.exists() else path
 
 
 def _backbones(
