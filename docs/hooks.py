@@ -25,6 +25,7 @@ OUTSIDE = (
     "clusters/aws_trust.json",
 )
 FACTS = ROOT / "tuning" / "records" / "facts.py"
+WHOLE = "Facts"  # the table that holds all others
 KEYS = "<!-- keys -->"
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)#\s]+)(?=[)#])")
 
@@ -61,15 +62,13 @@ class Key:
 
 
 def tables() -> dict[str, tuple[str, list[Key]]]:
-    """What each table of the report is, and its keys: those of its bases after its own.
+    """What each table of the report is, and its keys, with those of its bases.
 
-    Tables whose names begin with `_`, and those that only others are made of, are no tables of
-    their own; their keys stand with those of the tables that have them.
+    A TypedDict that only others are made of is no table of its own.
     """
     source = FACTS.read_text(encoding="utf-8")
     lines = source.splitlines()
     found: dict[str, tuple[str, list[Key]]] = {}
-    partly = set()
     for node in ast.parse(source).body:
         if not isinstance(node, ast.ClassDef):
             continue
@@ -81,16 +80,10 @@ def tables() -> dict[str, tuple[str, list[Key]]]:
         ]
         bases = [each.id for each in node.bases if isinstance(each, ast.Name)]
         inherited = [key for base in bases if base in found for key in found[base][1]]
-        partly |= {base for base in bases if base in found} if own else set()
         found[node.name] = (ast.get_docstring(node) or "", own + inherited)
-    shown = {name: found[name] for name in found if name not in partly or name in named(found)}
-    return {name: each for name, each in shown.items() if not name.startswith("_")}
-
-
-def named(found: dict[str, tuple[str, list[Key]]]) -> set[str]:
-    """The tables that are the value of a key."""
-    kinds = " ".join(key.kind for _, keys in found.values() for key in keys)
-    return set(re.findall(r"\w+", kinds))
+    kinds = " ".join(key.kind for _, rows in found.values() for key in rows)
+    held = {WHOLE, *re.findall(r"\w+", kinds)}
+    return {name: each for name, each in found.items() if name in held}
 
 
 def comment(lines: list[str], node: ast.AnnAssign) -> str:
@@ -109,23 +102,17 @@ def comment(lines: list[str], node: ast.AnnAssign) -> str:
 def keys() -> Iterator[str]:
     """The tables in Markdown, the whole first, each with links to those that it holds."""
     all_tables = tables()
-    whole = {"Facts": all_tables.pop("Facts")}
+    whole = {WHOLE: all_tables.pop(WHOLE)}
     for name, (about, rows) in (whole | all_tables).items():
         yield f"### {name}\n\n{about}\n\n| key | value | |\n|---|---|---|"
         for key in sorted(rows, key=lambda row: row.since):
-            kind = re.sub(r"\b([A-Z]\w+)\b", rf"<\1>", key.kind)
-            yield f"| `{key.name}` | {typed(key.kind, all_tables)} | {note(key)} |"
+            kind = ast.parse(key.kind, mode="eval").body
+            yield f"| `{key.name}` | {in_words(kind, all_tables)} | {note(key)} |"
         yield ""
 
 
-def typed(kind: str, known: Any) -> str:
-    """A type as JSON has it, in words."""
-    node = ast.parse(kind, mode="eval").body
-    return in_words(node, known)
-
-
 def in_words(node: ast.expr, known: Any) -> str:
-    """A type's syntax tree in words."""
+    """A type as JSON has it, in words."""
     plain = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
     if isinstance(node, ast.Constant):
         return "null" if node.value is None else f"`{node.value}`"
