@@ -133,5 +133,5 @@ def in_words(node: ast.expr, known: Any) -> str:
 
 def note(key: Key) -> str:
     """A key's comment, and whether earlier versions lack it."""
-    text = key.comment.replace("|", "\\|")
+    text = key.comment.replace("|", "\\|").replace("None", "null")
     return f"{text} *(may be missing)*" if key.since else text
