@@ -14,7 +14,7 @@ STORE ?= $(error Give STORE=s3://BUCKET or gs://BUCKET, or a folder that all mac
 SYNC = $(if $(filter s3://%,$(STORE)),aws s3 sync,$(if $(filter gs://%,$(STORE)),gcloud storage rsync --recursive))
 JOB = python ~/little-data-tuner/tuning/search.py --address auto --data $(STORE)/pictures --cache $(STORE)/cache --runs $(STORE)/runs
 
-.PHONY: search test test-fast soak dist lint format lock clean
+.PHONY: search test test-fast soak dist docs lint format lock clean
 .PHONY: cluster-up cluster-data cluster-search cluster-logs cluster-report cluster-down
 
 search: .venv/.run  ## search on the embedded demo; options in ARGS="--data DIR …"
@@ -34,6 +34,9 @@ dist: .venv/.dev  ## a wheel and an sdist in dist/
 	rm -rf build dist
 	$(BIN)/python -m build --no-isolation --quiet
 	$(BIN)/python -m twine check --strict dist/*
+
+docs: .venv/.dev  ## the documentation as a site in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 lint: .venv/.dev  ## formatting, style, types
 	$(BIN)/ruff format --check .
@@ -70,7 +73,7 @@ lock:  ## newest versions that fit; run the tests before you commit them
 	  --upgrade --all-extras pyproject.toml --output-file constraints.txt
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info
 
 .venv/bin/python:
 	$(if $(shell command -v uv),uv venv --quiet --seed --python $(PYTHON) .venv,$(PYTHON) -m venv .venv)
