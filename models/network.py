@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -168,6 +168,20 @@ def levers(model: keras.Model) -> AdjustableDropout:
     return next(each for each in _parts(model)[-1].layers if isinstance(each, AdjustableDropout))
 
 
+class Member(NamedTuple):
+    """One trial's network, for a whole one.
+
+    Attributes:
+        hyperparameters: The hyperparameters of the trial that trained it.
+        trained: What `trainable` returned for them, with the weights to keep.
+        backbone: The network that is frozen up to the frontier; None for the small convnet.
+    """
+
+    hyperparameters: Mapping[str, Any]
+    trained: keras.Model
+    backbone: Backbone | None = None
+
+
 def whole(
     hyperparameters: Mapping[str, Any],
     trained: keras.Model,
@@ -181,27 +195,84 @@ def whole(
     Built of Keras' own layers alone, so that it loads in safe mode without this project.
 
     Args:
-        hyperparameters: The hyperparameters of the trial that trained it.
-        trained: What `trainable` returned for them, with the weights to keep.
+        hyperparameters: See `Member`.
+        trained: See `Member`.
         image_size: Side of the square pictures the trial saw, in pixels.
-        backbone: The network that is frozen up to the frontier; None for the small convnet.
+        backbone: See `Member`.
         keep_aspect: See `resized`.
 
     Returns:
         A model from pictures (B, height, width, 3) of any size, uint8 or float in 0..255, to the
         probabilities of `trained`.
     """
+    member = Member(hyperparameters, trained, backbone)
+    return side_by_side([member], image_size=image_size, keep_aspect=keep_aspect)
+
+
+def side_by_side(
+    members: Sequence[Member], *, image_size: int, keep_aspect: str | None = None
+) -> keras.Model:
+    """Networks of several trials as one, in which what they have frozen is computed once.
+
+    Args:
+        members: The networks; the first one's head takes the layer `FEATURES`.
+        image_size: Side of the square pictures the trials saw, in pixels.
+        keep_aspect: See `resized`.
+
+    Returns:
+        As `whole`, with an output for each member.
+    """
     inputs = keras.Input((None, None, 3), name="pictures")
-    x = resized(inputs, image_size, keep_aspect)
-    if backbone is not None:
-        x = backbone.section(PICTURE, frontier(hyperparameters, backbone))(x)
-    *sections, top = _parts(trained)
-    if backbone is None:
-        *sections, top = convolutions_and_head(trained)
-    for section in sections:
-        x = section(x)
-    x = keras.layers.Identity(name=FEATURES)(x)
-    return keras.Model(inputs, top(x), name="little_data_classifier")
+    prefixes = _Prefixes(resized(inputs, image_size, keep_aspect), members)
+    outputs = []
+    for number, (hyperparameters, trained, backbone) in enumerate(members):
+        x = prefixes.at(backbone, frontier(hyperparameters, backbone))
+        *sections, top = _parts(trained)
+        if backbone is None:
+            *sections, top = convolutions_and_head(trained)
+        for section in (*sections, top):
+            section.name += f"_{number}" if number else ""
+        for section in sections:
+            x = section(x)
+        if number == 0:
+            x = keras.layers.Identity(name=FEATURES)(x)
+        outputs.append(top(x))
+    return keras.Model(inputs, outputs, name="little_data_classifier")
+
+
+def averaged(model: keras.Model) -> keras.Model:
+    """What `side_by_side` returned, with the mean of all outputs for its output."""
+    mean = keras.layers.Average(name="mean")(model.outputs)
+    return keras.Model(model.inputs, mean, name=model.name)
+
+
+class _Prefixes:
+    """What frozen layers make of pictures; each is computed once, whoever goes on from there."""
+
+    def __init__(self, pictures: Any, members: Sequence[Member]) -> None:
+        self.pictures = pictures
+        self.cuts = [
+            (each.backbone, frontier(each.hyperparameters, each.backbone)) for each in members
+        ]
+        self.known: dict[tuple[int, str], Any] = {}
+
+    def at(self, backbone: Backbone | None, cut: str) -> Any:
+        """The output of a network's frozen layers up to a frontier."""
+        if backbone is None or cut == PICTURE:
+            return self.pictures
+        if (id(backbone), cut) not in self.known:
+            order = backbone.frontiers
+            below = [
+                other
+                for network, other in self.cuts
+                if network is backbone and order.index(other) < order.index(cut)
+            ]
+            start = max(below, key=order.index, default=PICTURE)
+            section = backbone.section(start, cut)
+            if self.known:
+                section.name += f"_frozen_{len(self.known)}"
+            self.known[id(backbone), cut] = section(self.at(backbone, start))
+        return self.known[id(backbone), cut]
 
 
 def temper(model: keras.Model, temperature: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -189,6 +189,12 @@ def interval(ends: Sequence[float] | None) -> str:
 def count(number: int, singular: str, plural: str | None = None) -> str:
     """``1, "trial"`` → ``1 trial``; ``1200, "trial"`` → ``1,200 trials``."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def duration(seconds: float | None) -> str:

@@ -142,6 +142,22 @@ def test_what_the_end_of_a_run_found_stands_in_markdown_and_page(tmp_path):
     assert "fANOVA" in texts["report.md"]
 
 
+def test_trials_that_answer_together_are_named_with_what_that_gains_and_costs(tmp_path):
+    facts = example(30)
+    facts["best"]["ensemble"] = {
+        "trials": [facts["best"]["trial"], 4, 11],
+        "validation": {"accuracy": 0.9, "loss": 0.3},
+        "test": {"accuracy": 0.7654, "loss": 0.4321},
+        "milliseconds": 31.2,
+        "milliseconds_alone": 27.9,
+    }
+    texts = written(tmp_path, facts)
+    for text in (texts["report.md"], re.sub(r"\s+", " ", Page(texts["report.html"]).text)):
+        assert "answers together with trials 4 and 11: the mean of their probabilities" in text
+        assert "alone gets 76.5 % of the test pictures right with a loss of 0.432" in text
+        assert "a picture takes 31 ms, alone 28 ms" in text
+
+
 def test_a_search_that_goes_on_claims_no_more_than_it_knows(tmp_path):
     texts = written(tmp_path, example(12, running=True))
     for text in (texts["report.md"], re.sub(r"\s+", " ", Page(texts["report.html"]).text)):

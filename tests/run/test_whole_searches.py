@@ -113,7 +113,7 @@ def test_points_of_the_user_and_of_an_earlier_run(search, place):
         "third",
         *("--trials", 3, "--epochs", 2, "--enqueue", points, "--warm-start", place / "runs/first"),
         *("--set", "network=vgg16", "unfrozen=0", "augmentation=none", "--sampler", "tpe"),
-        *("--confirm", "1x2", "--folds", "2"),
+        *("--confirm", "1x2", "--folds", "2", "--ensemble", "3"),
     )
     assert code == 0, said
     study = study_of(folder)
@@ -128,6 +128,13 @@ def test_points_of_the_user_and_of_an_earlier_run(search, place):
     assert [trial["experiment"] for trial in facts["trials"]] == [None, "bottleneck", None]
     assert (tried[0]["dropout"], tried[0]["head_rate"]) == (0.25, 0.002)
     assert facts["confirmation"]["repeats"] == 2
+    together = facts["best"]["ensemble"]
+    alone = [warning for warning in facts["warnings"] if "answers alone" in warning]
+    assert bool(together) != bool(alone)  # either is told, whichever it is
+    if together:
+        assert len(together["trials"]) == 3
+        assert together["trials"][0] == facts["best"]["trial"]
+        assert facts["best"]["validation"]["loss"] < together["validation"]["loss"]
     assert facts["confirmation"]["winner"] == facts["best"]["trial"]
     assert facts["cross_validation"]["folds"] == 2
 

@@ -226,7 +226,9 @@ def _limits(facts: Facts, best: Best, folder: Path) -> str:
         )
     judged = best["test"] or best["validation"]
     told = "Its probabilities were not calibrated: 0.9 need not be right nine times in ten"
-    if judged.get("raw"):
+    if best.get("ensemble"):
+        told = "It answers with the mean of several trials, each calibrated on validation pictures"
+    elif judged.get("raw"):
         told = "Its probabilities were calibrated on the validation pictures, by a temperature"
     if judged["calibration"]:
         told += f"; on average they are off by {wording.percent(judged['calibration']['error'])}"
@@ -311,10 +313,14 @@ def _size(path: Path) -> str:
 
 
 def _making(facts: Facts, best: Best) -> list[tuple[str, str]]:
+    found = best.get("ensemble")
+    trials = wording.listed(map(str, found["trials"])) if found else ""
+    together = [("Mean of trials", f"{trials}; what stands above is the first's")] if found else []
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     return [
         *((wording.label(key), wording.value(v)) for key, v in best["hyperparameters"].items()),
         ("Epoch kept", str(best["epoch"])),
+        *together,
         ("Chosen from", wording.count(len(facts["trials"]), "trial")),
         ("Seed", str(facts["run"]["seed"])),
         ("Versions", versions),

@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from tuning.data.parts import Rows
 from tuning.errors import UserError
 
 TOLERANCE = 1e-4  # of a probability, between a format and the Keras model
+TIMED = 20  # pictures
 SAMPLES = 8  # pictures it is tried on
 # Sides, in pixels, of sample pictures where any size will do.
 SIZES = ((96, 96), (61, 240), (333, 200))
@@ -291,6 +295,22 @@ def _difference(run: Runner, model: Any, image_size: int, any_size: bool) -> flo
         wanted = np.asarray(model.predict_on_batch(pictures))
         worst = max(worst, float(np.abs(run(pictures) - wanted).max()))
     return worst
+
+
+def milliseconds(run: Callable[[np.ndarray], object], pictures: np.ndarray | Rows) -> float:
+    """The median time of a picture, one at a time.
+
+    Args:
+        run: What takes pictures (1, S, S, 3).
+        pictures: Some, uint8 (N, S, S, 3).
+    """
+    run(np.asarray(pictures[:1]))  # which may compile
+    seconds = []
+    for picture in pictures[:TIMED]:
+        began = time.perf_counter()
+        run(np.asarray(picture)[None])
+        seconds.append(time.perf_counter() - began)
+    return 1000 * statistics.median(seconds)
 
 
 def _remove(path: Path) -> None:

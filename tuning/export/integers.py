@@ -11,9 +11,7 @@ import csv
 import io
 import json
 import os
-import statistics
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ import numpy as np
 from tuning.data.dataset import Dataset, Split
 from tuning.data.parts import Part
 from tuning.errors import UserError
-from tuning.export.formats import FORMATS, Runner, behind_resizing, open_tflite
+from tuning.export.formats import FORMATS, Runner, behind_resizing, milliseconds, open_tflite
 from tuning.files import atomic
 from tuning.wording import percent
 
@@ -33,7 +31,6 @@ FILE = FORMATS[NAME].file
 FACTS = "model-int8.json"  # beside it
 MOST_LOST = 0.01  # of the accuracy on validation pictures
 CALIBRATING = 128  # training pictures
-TIMED = 20  # pictures
 BATCH = 32  # pictures that the Keras model sees at a time
 
 
@@ -101,7 +98,7 @@ def convert(folder: Path, model: Any, data: Dataset) -> tuple[Path, Measured]:
         try:
             attempts = _Quantiser(model, data, Path(drafts)).attempts()
             in_floats, accuracy = _first(attempts, draft, validation, keras_accuracy - MOST_LOST)
-            milliseconds = _milliseconds(open_tflite(draft), validation)
+            taken = milliseconds(open_tflite(draft), validation.pictures)
         except Exception as error:
             # TensorFlow's converter has many errors of its own.
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -115,8 +112,8 @@ def convert(folder: Path, model: Any, data: Dataset) -> tuple[Path, Measured]:
             len(validation),
             accuracy,
             keras_accuracy,
-            milliseconds,
-            _milliseconds(_keras(model), validation),
+            taken,
+            milliseconds(_keras(model), validation.pictures),
             list(dict.fromkeys(_layer(each) for each in in_floats if "/" in each)),
         )
         (folder / FILE).unlink(missing_ok=True)
@@ -214,16 +211,6 @@ def _right(run: Runner, split: Split | Part) -> float:
         chosen = said[:, 0] > 0.5 if said.shape[1] == 1 else said.argmax(axis=1)
         right += int((chosen == split.labels[first : first + BATCH]).sum())
     return right / len(split)
-
-
-def _milliseconds(run: Runner, split: Split | Part) -> float:
-    """The median time of a picture, one at a time."""
-    seconds = []
-    for picture in split.pictures[:TIMED]:
-        began = time.perf_counter()
-        run(np.asarray(picture)[None])
-        seconds.append(time.perf_counter() - began)
-    return 1000 * statistics.median(seconds)
 
 
 def _layer(output: str) -> str:

@@ -22,6 +22,7 @@ from tuning.training import pictures
 if TYPE_CHECKING:
     import keras
 
+    from models.network import Member
     from tuning.data.dataset import Dataset
     from tuning.training.context import TrialContext
 
@@ -95,22 +96,31 @@ def build(
         return hypermodel_trial.whole(hypermodel, hyperparameters, weights, dataset, backbone)
     from models import network
 
-    backbone = context.backbone_for(hyperparameters)
-    trained = network.trainable(
-        hyperparameters,
-        image_size=dataset.image_size,
-        classes=len(dataset.classes),
-        backbone=backbone,
-    )
-    for variable, value in zip(network.kept(trained), weights, strict=True):
-        variable.assign(value)
+    member = trained(context, hyperparameters, weights)
     return network.whole(
-        hyperparameters,
-        trained,
+        *member[:2],
+        backbone=member.backbone,
         image_size=dataset.image_size,
-        backbone=backbone,
         keep_aspect=dataset.settings.keep_aspect,
     )
+
+
+def trained(
+    context: TrialContext, hyperparameters: dict[str, Any], weights: list[np.ndarray]
+) -> Member:
+    """A trial's network without its frozen layers, of no HyperModel; arguments as for `build`."""
+    from models import network
+
+    backbone = context.backbone_for(hyperparameters)
+    model = network.trainable(
+        hyperparameters,
+        image_size=context.dataset.image_size,
+        classes=len(context.dataset.classes),
+        backbone=backbone,
+    )
+    for variable, value in zip(network.kept(model), weights, strict=True):
+        variable.assign(value)
+    return network.Member(hyperparameters, model, backbone)
 
 
 def main(arguments: list[str] | None = None) -> int:

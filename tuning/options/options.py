@@ -351,6 +351,16 @@ class Options:
         group=TAKEN,
         resumable=True,
     )
+    ensemble: int | None = option(
+        None,
+        whole(2),
+        "N",
+        "the N best trials answer together, by the mean of their probabilities; what they have "
+        "frozen is computed once",
+        group=TAKEN,
+        resumable=True,
+        excludes=("hypermodel", "resplit"),
+    )
     folds: int | None = option(
         None,
         whole(2),

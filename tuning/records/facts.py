@@ -269,7 +269,28 @@ class Sheet(TypedDict):
     image: str  # JPEG, base64; squares of at most 96 pixels a side
 
 
-class Best(TypedDict):
+class Alone(TypedDict):
+    """What the winner of an ensemble does by itself."""
+
+    accuracy: float
+    loss: float
+
+
+class Ensemble(TypedDict):
+    """Several trials whose probabilities are averaged."""
+
+    trials: Sequence[int]  # the winner first
+    validation: Alone
+    test: Alone | None  # None: there was no test split
+    milliseconds: float  # a picture takes, on the machine that ended the run
+    milliseconds_alone: float
+
+
+class _BestSince(TypedDict, total=False):
+    ensemble: Ensemble | None  # None: the winner answers alone
+
+
+class Best(_BestSince):
     """The winner: of the confirmation where there was one, else of the validation accuracy."""
 
     trial: int

@@ -14,6 +14,7 @@ from tuning.records.facts import (
     Confirmation,
     CrossValidation,
     Doubts,
+    Ensemble,
     Front,
     Importances,
     LearningCurve,
@@ -37,6 +38,7 @@ class RunOutcome:
         test: The winner's score on the test split, None where there is none.
         mistakes: The pictures that the winner takes for something else.
         model: The exported model's path in the run folder.
+        ensemble: The trials that answer together in it; None: the winner alone.
         confirmation: Repeats of the best configurations.
         cross_validation: The winner's configuration on folds.
         importances: Shares of the levers.
@@ -53,6 +55,7 @@ class RunOutcome:
     test: Score | None = None
     mistakes: Mistakes | None = None
     model: str | None = None
+    ensemble: Ensemble | None = None
     confirmation: Confirmation | None = None
     cross_validation: CrossValidation | None = None
     importances: Importances | None = None

@@ -144,6 +144,7 @@ def _best(trials: list[TrialRecord], found: RunOutcome | None, known: RunMetadat
         "test": found.test if found else None,
         "mistakes": found.mistakes if found else None,
         "model": found.model if found else None,
+        "ensemble": found.ensemble if found else None,
     }
 
 

@@ -55,6 +55,7 @@ def _answer(facts: Facts) -> list[str]:
     blocks = [
         f"**{escape(story.headline(best))}** (trial {best['trial']}, epoch {best['epoch']})",
         escape(story.answer(facts)),
+        escape(story.together(best) or ""),
         table(["Split", "Accuracy", "95 % interval", "Pictures", *names], rows),
     ]
     if best["test"] is None and not facts["run"]["running"]:

@@ -95,6 +95,25 @@ def headline(best: Best) -> str:
     return phrase[:1].upper() + phrase[1:]
 
 
+def together(best: Best) -> str | None:
+    """Which trials answer together, and what that gains and costs; None where one answers alone."""
+    found = best.get("ensemble")
+    if found is None:
+        return None
+    first, *others = found["trials"]
+    split, alone, mean = "validation", found["validation"], best["validation"]
+    if found["test"] is not None and best["test"] is not None:
+        split, alone, mean = "test", found["test"], best["test"]
+    return (
+        f"It answers together with {'trial' if len(others) == 1 else 'trials'} "
+        f"{wording.listed(map(str, others))}: the mean of their probabilities. Trial {first} alone "
+        f"gets {wording.percent(alone['accuracy'])} of the {split} pictures right with a loss of "
+        f"{wording.value(alone['loss'])}, together they get {wording.percent(mean['accuracy'])} "
+        f"with {wording.value(mean['loss'])}; a picture takes {found['milliseconds']:.0f} ms, "
+        f"alone {found['milliseconds_alone']:.0f} ms."
+    )
+
+
 def answer(facts: Facts) -> str:
     """What the winner can do, in one sentence."""
     best, run = facts["best"], facts["run"]

@@ -10,6 +10,7 @@ from rich.console import Console
 from tuning.records.facts import Facts, Score
 from tuning.report.advice import advice
 from tuning.report.backbones import compared
+from tuning.report.story import together
 from tuning.wording import in_words, interval, metric, percent
 
 
@@ -45,7 +46,7 @@ def in_short(facts: Facts, folder: Path) -> str:
         words = in_words(best["hyperparameters"])
         lines.append(f"best: trial {best['trial']}{f', {words}' if words else ''}")
         lines.append(f"  validation accuracy {_score(best['validation'])}")
-        lines += [f"  {told}" for told in [compared(facts)] if told]
+        lines += [f"  {told}" for told in [compared(facts), together(best)] if told]
         lines += _by_metric(facts)
         lines += _again(facts)
         if best["test"]:

@@ -33,6 +33,7 @@ from tuning.records.run_folder import CONFIRMATION, FOLDS
 from tuning.records.trial_log import RunEnding, TrialLog, TrialRecord, rank
 from tuning.report.gather import gather
 from tuning.report.render import write
+from tuning.run import ensemble
 from tuning.run.console import in_short
 from tuning.run.examine import examine
 from tuning.run.progress import Progress
@@ -68,6 +69,29 @@ class Finished:
     code: int
 
 
+@dataclass(frozen=True)
+class _Final:
+    """The model that is taken home.
+
+    Attributes:
+        data: The pictures that the winner was trained on and validated by.
+        alone: The winner's model, calibrated.
+        model: The same, or an ensemble.
+        raw: What it said of the validation pictures before it got a temperature, (N, classes).
+        temperature: The temperature; 1 for none, or where each of an ensemble has its own.
+        joined: The ensemble.
+        notes: What the report is to say of it.
+    """
+
+    data: Dataset
+    alone: keras.Model
+    model: keras.Model
+    raw: np.ndarray
+    temperature: float
+    joined: ensemble.Joined | None = None
+    notes: tuple[str, ...] = ()
+
+
 def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
     """Confirms the best, exports the winner's model, tests it once, writes report and card.
 
@@ -87,17 +111,11 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
     )
     fault = None
     if winner:
-        weights = load_arrays(folder.weights(winner.number))
-        model = build(run.context, winner.hyperparameters, weights)
-        data = run.context.of_trial(winner.number, winner.experiment).dataset
-        said = probabilities(model, data.validation.pictures)
-        fitted = temperature.better(said, data.validation.labels)
-        if fitted != 1 and not temper(model, fitted):
-            fitted = 1.0
-        path = write_model(model, run.context.dataset, folder.best)
-        familiar.write(_familiar(run, winner, model), folder.best)
+        final = _final(run, winner, ranking)
+        path = write_model(final.model, run.context.dataset, folder.best)
+        familiar.write(_familiar(run, winner, final.alone), folder.best)
         with Proof(
-            path, model, np.asarray(run.context.dataset.validation.pictures[:PICTURES])
+            path, final.model, np.asarray(run.context.dataset.validation.pictures[:PICTURES])
         ) as proof:
             found = dataclasses.replace(
                 found,
@@ -106,14 +124,16 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
                 confirmation=confirmed,
                 cross_validation=crossed,
                 shown=_shown(run, ranking),
+                warnings=[*found.warnings, *final.notes],
+                ensemble=ensemble.facts(final.joined, final.alone, run) if final.joined else None,
                 **({} if run.interrupted() or ending.full else _examined(run, ranking)),
-                **_measure(data, run.context.metric, model, said, fitted),
+                **_measure(final, run.context.metric),
             )
             fault = proof.fault()
     if fault:
         fault = f"The model in {folder.best} cannot be used by others: {fault}"
         found = dataclasses.replace(found, warnings=[*found.warnings, fault])
-    for record in ranking[KEPT_WEIGHTS:]:
+    for record in ranking[max(KEPT_WEIGHTS, run.options.ensemble or 0) :]:
         if record is not winner:
             folder.weights(record.number).unlink(missing_ok=True)
     outcome.write(found, folder)
@@ -125,6 +145,25 @@ def finish(run: Run, ending: RunEnding, console: Console) -> Finished:
     return Finished(
         facts, in_short(facts, run.options.folder), *_verdict(run, ending, winner, fault)
     )
+
+
+def _final(run: Run, winner: TrialRecord, ranking: list[TrialRecord]) -> _Final:
+    """Makes the model that is taken home."""
+    weights = load_arrays(run.folder.weights(winner.number))
+    alone = build(run.context, winner.hyperparameters, weights)
+    data = run.context.of_trial(winner.number, winner.experiment).dataset
+    said = probabilities(alone, data.validation.pictures)
+    fitted = temperature.better(said, data.validation.labels)
+    if fitted != 1 and not temper(alone, fitted):
+        fitted = 1.0
+    final = _Final(data, alone, alone, said, fitted)
+    if run.options.ensemble is None:
+        return final
+    joined = ensemble.join(run, winner, ranking)
+    if isinstance(joined, str):
+        return dataclasses.replace(final, notes=(joined,))
+    raw = joined.validation.mean(axis=0)
+    return dataclasses.replace(final, model=joined.model, raw=raw, temperature=1, joined=joined)
 
 
 def _verdict(
@@ -229,18 +268,9 @@ def _familiar(run: Run, winner: TrialRecord, model: keras.Model) -> Familiar | N
         return None
 
 
-def _measure(
-    data: Dataset, metric: str, model: keras.Model, raw: np.ndarray, fitted: float
-) -> dict[str, Any]:
-    """What the final model does on validation pictures, and, once, on test pictures.
-
-    Args:
-        data: The pictures.
-        metric: What the search went by.
-        model: The final model.
-        raw: What it said of the validation pictures before it got a temperature.
-        fitted: The temperature, 1 for none.
-    """
+def _measure(final: _Final, metric: str) -> dict[str, Any]:
+    """What the final model does on validation pictures, and, once, on test pictures."""
+    data, model, raw, fitted = final.data, final.model, final.raw, final.temperature
 
     def judged(said: np.ndarray, raw: np.ndarray, split: Split | Part) -> Score:
         found = scores.measure(said, split.labels, data.classes, metric)
@@ -257,7 +287,8 @@ def _measure(
     found = {"validation": judged(said, raw, split)}
     if data.test is not None:
         split = data.test
-        said = probabilities(model, split.pictures)
+        together = final.joined.test if final.joined else None
+        said = probabilities(model, split.pictures) if together is None else together.mean(axis=0)
         found["test"] = judged(said, temperature.apply(said, 1 / fitted), split)
     heated = HeatMaps(model).drawn if HeatMaps.can(model) else None
     return {**found, "mistakes": scores.mistakes(said, split, data.classes, heated)}
