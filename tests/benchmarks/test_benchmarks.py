@@ -126,6 +126,15 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {},
         ["", "TPE, told truly", "random", "stock OptunaSearch"],
     ),
+    "together": (
+        "--seeds 1 --trials 2 --train 16 --size 48 --weights random",
+        {"EPOCHS": 1, "VALIDATION": 8},
+        [
+            *("", "the best", "the best, and of mirror images", "the mean of 5"),
+            *("the mean of 5, each calibrated", "the mean of 5, by logits", "of 5, greedily"),
+            *("the mean of 5, and of mirror images", "one of averaged weights"),
+        ],
+    ),
     "trial_limit": (
         "--pictures 16 --rounds 1",
         {"SIZE": 48, "SIDE": 64, "FLOATS": 2**10},

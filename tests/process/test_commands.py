@@ -115,3 +115,18 @@ def test_in_its_first_moments_a_command_leaves_with_a_line(number, tmp_path):
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "interrupted\n")
     assert time.monotonic() - began < 10
+
+
+def test_a_python_without_our_packages_is_one_line():
+    """`-S`: without what is installed beside it."""
+    done = subprocess.run(
+        [sys.executable, "-S", "tuning/search.py"],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: rich is not installed for ")
+    assert "pip install -e ." in line

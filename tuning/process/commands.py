@@ -45,6 +45,12 @@ def exit_code(work: Callable[[], int]) -> int:
         _tell("interrupted")
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and not _is_ours(error.name):
+            _tell(
+                f"error: {error.name} is not installed for {sys.executable}; pip install -e . in "
+                "the project's folder brings it, or call this with the Python that has it."
+            )
+            return MISTAKE
         if told := refusal(error):
             _tell(f"error: {told}")
             _forget_output()
@@ -53,6 +59,10 @@ def exit_code(work: Callable[[], int]) -> int:
         _tell(f"error: a fault of this program's own, {one_line(error)}, {where(error)}; see {log}")
         return FAULT
     return MISTAKE
+
+
+def _is_ours(module: str | None) -> bool:
+    return module is None or module.partition(".")[0] in ("tuning", "models", "search_spaces")
 
 
 def keep(error: BaseException, log: Path) -> Path | str:
