@@ -77,8 +77,8 @@ def read(folder: Path) -> Measured | None:
 def convert(folder: Path, model: Any, data: Dataset) -> tuple[Path, Measured]:
     """Writes the model in whole numbers into a `best` folder, or nothing.
 
-    Where that loses too much, the last layers are left in floating point, more each time: what
-    rounding takes is taken from all that follows, and a head's few sums are soon computed.
+    Where that loses too much, layers are left in floating point, more each time, by turns the first
+    ones, whose pixels rounding may shift for all that follow, and the last, of which there are few.
 
     Args:
         folder: The folder to write into.
@@ -106,7 +106,8 @@ def convert(folder: Path, model: Any, data: Dataset) -> tuple[Path, Measured]:
         if accuracy < keras_accuracy - MOST_LOST:
             raise UserError(
                 f"In whole numbers the model gets {percent(accuracy)} of the validation pictures "
-                f"right, before {percent(keras_accuracy)}; {NAME} was not kept."
+                f"right, whichever layers are left out, before {percent(keras_accuracy)}; {NAME} "
+                "was not kept."
             )
         found = Measured(
             len(validation),
@@ -125,18 +126,32 @@ def convert(folder: Path, model: Any, data: Dataset) -> tuple[Path, Measured]:
 def _first(
     attempts: Iterator[tuple[list[str], bytes]], draft: Path, split: Split | Part, least: float
 ) -> tuple[list[str], float]:
-    """Writes the first that gets the least share of a split right; the last one if none does.
+    """Writes the first that gets at least a share of a split right.
 
     Returns:
-        Its outputs in floating point, and the share that it gets right.
+        Its outputs in floating point, and the share that it gets right; the best share if it is
+        less for all of them.
     """
-    for found, quantised in attempts:
-        in_floats = found
+    best = 0.0
+    for in_floats, quantised in attempts:
         draft.write_bytes(quantised)
         accuracy = _right(open_tflite(draft), split)
         if accuracy >= least:
-            break
-    return in_floats, accuracy
+            return in_floats, accuracy
+        best = max(best, accuracy)
+    return [], best
+
+
+def ends(operations: list[str]) -> Iterator[list[str]]:
+    """The first of them, the last, the first two, the last two, and so on, in growing steps.
+
+    All are never among them.
+    """
+    number = 1
+    while number < len(operations):
+        yield operations[:number]
+        yield operations[-number:]
+        number += max(1, number // 2)
 
 
 class _Quantiser:
@@ -162,12 +177,9 @@ class _Quantiser:
         import tensorflow as tf
 
         yield [], self._converter().convert()
-        operations, number = self._operations(), 1
-        while number < len(operations):
-            in_floats = operations[-number:]
+        for in_floats in ends(self._operations()):
             options = tf.lite.experimental.QuantizationDebugOptions(denylisted_nodes=in_floats)
             yield in_floats, self._debugger(options).get_nondebug_quantized_model()
-            number += max(1, number // 2)
 
     def _operations(self) -> list[str]:
         """The outputs of all operations, in their order."""
