@@ -77,8 +77,8 @@ def read(folder: Path) -> Measured | None:
 def convert(folder: Path, model: Any, data: Dataset) -> tuple[Path, Measured]:
     """Writes the model in whole numbers into a `best` folder, or nothing.
 
-    Where that loses too much, layers are left in floating point, more each time, by turns the first
-    ones, whose pixels rounding may shift for all that follow, and the last, of which there are few.
+    Where that loses too much, layers are left in floating point, more each time, by turns the last
+    ones, which are soon computed, and the first, whose rounding all that follow inherit.
 
     Args:
         folder: The folder to write into.
@@ -143,14 +143,14 @@ def _first(
 
 
 def ends(operations: list[str]) -> Iterator[list[str]]:
-    """The first of them, the last, the first two, the last two, and so on, in growing steps.
+    """The last of them, the first, the last two, the first two, and so on, in growing steps.
 
     All are never among them.
     """
     number = 1
     while number < len(operations):
-        yield operations[:number]
         yield operations[-number:]
+        yield operations[:number]
         number += max(1, number // 2)
 
 
