@@ -106,6 +106,11 @@ def test_layers_are_left_out_at_both_ends_never_all():
     assert list(integers.ends(["a"])) == []
 
 
+def test_outputs_are_called_as_their_layers():
+    outputs = ("model_1/head_1/dense_1/Relu;model_1/head_1/dense_1/BiasAdd", "StatefulCall_1:0")
+    assert [integers._layer(each) for each in outputs] == ["head/dense", "output"]
+
+
 def test_what_loses_too_much_is_not_kept(data, tmp_path, monkeypatch):
     model = learned(data)
     monkeypatch.setattr(integers._Quantiser, "_operations", lambda self: [])

@@ -115,7 +115,7 @@ def convert(folder: Path, model: Any, data: Dataset) -> tuple[Path, Measured]:
             keras_accuracy,
             taken,
             milliseconds(_keras(model), validation.pictures),
-            list(dict.fromkeys(_layer(each) for each in in_floats if "/" in each)),
+            list(dict.fromkeys(map(_layer, in_floats))),
         )
         (folder / FILE).unlink(missing_ok=True)
         atomic.write_text(folder / FACTS, json.dumps(asdict(found), indent=1) + "\n")
@@ -226,6 +226,9 @@ def _right(run: Runner, split: Split | Part) -> float:
 
 
 def _layer(output: str) -> str:
-    """The layer that an operation's output is of: `model_1/head_1/dense_1/Relu` → `head/dense`."""
+    """The layer that an operation's output is of: `model_1/head_1/dense_1/Relu` → `head/dense`.
+
+    What the model gives back has no path; it is called `output`.
+    """
     path = output.split(";")[0].split("/")[1:-1]
-    return "/".join(part.removesuffix("_1") for part in path if part != "batchnorm")
+    return "/".join(part.removesuffix("_1") for part in path if part != "batchnorm") or "output"
