@@ -33,6 +33,13 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For tests that do not look into it: what is frozen is computed once for all of them, too."""
+    place = tmp_path_factory.getbasetemp()
+    return (place.parent if "PYTEST_XDIST_WORKER" in os.environ else place) / "cache"
+
+
 @pytest.fixture
 def three_classes(tmp_path: Path, photos: Path) -> Path:
     """12 photos each of classes a, b and c, not split."""

@@ -274,9 +274,10 @@ def test_one_search_at_a_time_writes_to_a_run_in_a_store(place, tmp_path, monkey
         with pytest.raises(UserError, match=r"Another search is at work on .*, on "):
             second.__enter__()
         assert not first.lost
-        first.place.write(claim.Claim(first.place).content())  # as when the store was long away
+        other = claim.Claim(first.place)  # as when the store was long away
         until = time.monotonic() + 20
         while not first.lost and time.monotonic() < until:
+            other.place.write(other.content())  # its signs of life
             time.sleep(0.1)
         assert first.lost
         (tmp_path / "run").mkdir()

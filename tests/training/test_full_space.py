@@ -168,8 +168,9 @@ def test_a_trial_may_have_a_preprocessing_of_its_own(context, tmp_path):
     assert hidden[0].units == 32
 
 
-def test_another_seed_is_another_trial(context):
+def test_another_seed_is_another_trial(context, tmp_path):
     """As in confirmation runs: `dataclasses.replace(context, seed=…)`."""
+    context = dataclasses.replace(context, cache=FeatureCache(tmp_path, "float32"))
     point = FINE_TUNE | {"width": 32}
     curves = {}
     for seed in (0, 1, 0):
@@ -178,7 +179,7 @@ def test_another_seed_is_another_trial(context):
         )
     np.testing.assert_allclose(curves[0][0], curves[0][1], rtol=1e-5)
     assert abs(curves[0][0][0] - curves[1][0][0]) > 1e-4
-    assert len(list((context.cache.root / "heads").glob("*.npz"))) == 2
+    assert len(list((tmp_path / "heads").glob("*.npz"))) == 2
 
 
 @pytest.mark.parametrize("kind", ["context", "context_of_three"])

@@ -331,7 +331,7 @@ def test_models_of_features_read_them_from_the_cache_and_are_taken_home_whole(
     named = NamedHyperModel("users_networks:OnFeatures", tests)
     assert backbone_of(named) == "users_networks:network"
     events = EventLog(tmp_path / "cache.jsonl")
-    features = FeatureCache(cache, "float32", events=events)
+    features = FeatureCache(tmp_path, "float32", events=events)
     context = TrialContext(data, features, (source,), hypermodel=named)
     shape = context.backbone.shape(context.backbone.top)
     model = load(named, data, shape)

@@ -1,5 +1,7 @@
 """Trials on today's recipe: what is averaged and standardised comes out of the export as well."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -83,11 +85,11 @@ def test_the_head_takes_features_of_no_mean_and_one_deviation(context):
     assert np.abs(standard.std(axis=0)[lively] - 1).max() < 0.02
 
 
-def test_trials_of_one_head_share_its_training(context):
+def test_trials_of_one_head_share_its_training(context, tmp_path):
+    context = replace(context, cache=FeatureCache(tmp_path, "float32"))
     TransferTrial(context, point(BLOCK))
     TransferTrial(context, point(BLOCK, layer_decay=0.5, fine_tune_rate=1e-4))
-    heads = context.cache.root / "heads"
-    assert len(list(heads.glob("*.npz"))) == 1
+    assert len(list((tmp_path / "heads").glob("*.npz"))) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -145,7 +147,8 @@ def test_a_call_that_fails_leaves_the_next_trial_sound(context, monkeypatch):
     assert [each["loss"] for each in after] == [each["loss"] for each in wanted]
 
 
-def test_columns_stay_on_the_device_and_the_oldest_make_room(context, monkeypatch):
+def test_columns_stay_on_the_device_and_the_oldest_make_room(context, monkeypatch, tmp_path):
+    context = replace(context, cache=FeatureCache(tmp_path, "float16"))  # a head to be trained
     epochs(context, FINE_TUNE | {"head_epochs": 1, "augmentation": "flip"}, 4)
     kept = dict(scan._device.kept)
     # Features of the head and its validation, two views and plain ones of the top.
@@ -168,9 +171,7 @@ def test_what_has_no_room_is_trained_step_by_step(context, monkeypatch):
 
 
 def test_a_fold_is_scanned_too(context):
-    import dataclasses
-
-    part = dataclasses.replace(context, dataset=fold(context.dataset, 0, 3))
+    part = replace(context, dataset=fold(context.dataset, 0, 3))
     metrics, _ = epochs(part, BOTTLENECK | {"augmentation": "none"})
     assert all(np.isfinite(each["validation_loss"]) for each in metrics)
 

@@ -1,6 +1,7 @@
 """A trial: the same losses as without the cache, the article's stages, its best epoch."""
 
 import pickle
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -102,8 +103,9 @@ def test_fine_tuning_starts_from_the_head_of_the_bottleneck_experiment(context):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_a_head_is_trained_once_for_all_that_share_it(context):
-    heads = context.cache.root / "heads"
+def test_a_head_is_trained_once_for_all_that_share_it(context, tmp_path):
+    context = replace(context, cache=FeatureCache(tmp_path, "float32"))
+    heads = tmp_path / "heads"
     point = FINE_TUNE.hyperparameters(1)
     TransferTrial(context, point)
     TransferTrial(context, point | {"fine_tune_rate": 3e-4, "augmentation": "flip", "unfrozen": 1})
@@ -112,11 +114,12 @@ def test_a_head_is_trained_once_for_all_that_share_it(context):
     assert len(list(heads.glob("*.npz"))) == 2
 
 
-def test_epochs_go_through_the_views_in_turn(context, cache):
+def test_epochs_go_through_the_views_in_turn(context, tmp_path):
+    context = replace(context, cache=FeatureCache(tmp_path, "float32"))
     trial = TransferTrial(context, BOTTLENECK.hyperparameters(3) | {"augmentation": "flip"})
     for _ in range(3):
         trial.run_epoch()
-    identities = [path.read_text() for path in (cache / "features").glob("*/*/entry.json")]
+    identities = [path.read_text() for path in (tmp_path / "features").glob("*/*/entry.json")]
     views = {text for text in identities if '"flip"' in text and "block5_pool" in text}
     assert len(views) == 2
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +20,7 @@ from tuning.export import formats, integers
 from tuning.export.classifier import CLASSES, MODEL, Classifier, check, load
 from tuning.process.backend import import_keras
 from tuning.process.commands import Parser, exit_code
+from tuning.process.surroundings import put_back
 from tuning.records.run_folder import RunFolder
 from tuning.training import pictures
 
@@ -151,17 +156,16 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     formats.check_formats(options.to)
     check(options.run)
-    _for_converters()
-    import_keras(Path(os.devnull))
-    model = load(options.run)
     failed = False
-    for name in dict.fromkeys(options.to):
-        try:
-            print(_written(options.run, name, model))
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            failed = True
-    refresh_card(options.run)
+    with _for_converters():
+        model = load(options.run)
+        for name in dict.fromkeys(options.to):
+            try:
+                print(_written(options.run, name, model))
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr)
+                failed = True
+        refresh_card(options.run)
     return 2 if failed else 0
 
 
@@ -176,15 +180,19 @@ def _written(run: Path, name: str, model: Classifier) -> str:
     return f"{path}: {found.told()}"
 
 
-def _for_converters() -> None:
-    """Sets up this process for Keras' converters; before Keras is imported."""
-    import logging
-    import warnings
-
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # they start from TensorFlow's graph
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # trials may fill the GPU
-    warnings.simplefilter("ignore")  # of libraries, to each other's authors
-    logging.disable(logging.WARNING)
+@contextmanager
+def _for_converters() -> Iterator[None]:
+    """Keras for its converters, which say nothing; before Keras is imported."""
+    with put_back():
+        os.environ["KERAS_BACKEND"] = "tensorflow"  # they start from TensorFlow's graph
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # trials may fill the GPU
+        warnings.simplefilter("ignore")  # of libraries, to each other's authors
+        logging.disable(logging.WARNING)
+        import_keras(Path(os.devnull))
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)
 
 
 def refresh_card(run: Path) -> None:
