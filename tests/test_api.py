@@ -89,10 +89,10 @@ Path("found.json").write_text(json.dumps(found))
 """
 
 
-def python(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+def python(folder: Path, script: str, cache: Path) -> subprocess.CompletedProcess[str]:
     """What a fresh interpreter makes of a script."""
     (folder / "script.py").write_text(script)
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     return subprocess.run(
         [sys.executable, "script.py"],
         cwd=folder,
@@ -104,11 +104,11 @@ def python(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory) -> Path:
+def session(tmp_path_factory, shared_cache) -> Path:
     """The folder of a process that ran the script above; what it found, and printed, beside it."""
     folder = tmp_path_factory.mktemp("session")
     (folder / "mine.py").write_text(MODULE)
-    done = python(folder, SCRIPT)
+    done = python(folder, SCRIPT, shared_cache)
     assert done.returncode == 0, done.stderr
     (folder / "printed").write_text(done.stdout)
     (folder / "errors").write_text(done.stderr)
@@ -170,11 +170,11 @@ def test_a_mistake_is_a_user_error(session):
         resume(session / "runs" / "first", hypermodel="other:Net")
 
 
-def test_the_readme_s_example_runs(tmp_path):
+def test_the_readme_s_example_runs(tmp_path, shared_cache):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     example = re.search(r"<!-- example: python -->\s*```python\n(.*?)```", text, re.S)
     assert example
-    done = python(tmp_path, example[1])
+    done = python(tmp_path, example[1], shared_cache)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
 

@@ -10,8 +10,8 @@ NOTEBOOK = Path(__file__).resolve().parent.parent / "docs" / "quickstart.ipynb"
 
 
 @pytest.mark.slow
-def test_it_runs_and_shows_progress_and_report(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_it_runs_and_shows_progress_and_report(tmp_path, shared_cache, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared_cache))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)  # as it is kept
     resources = {"metadata": {"path": str(tmp_path)}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tuning.cluster.joining import connected
 from tuning.data import dataset
 from tuning.data.demo import CLASSES, draw
 from tuning.features import FeatureCache, View
+from tuning.process.surroundings import put_back
 from tuning.training.context import TrialContext
 from tuning.training.source import vgg16_from
 
@@ -38,6 +39,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 picture = draw(name == "dogs", generator)
                 picture.save(folder / split / name / f"{number}.png")
     return folder
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A Ray that several benchmarks use: it takes seconds to start."""
+    with put_back(), connected(None):
+        yield
 
 
 @pytest.fixture
@@ -99,7 +107,6 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"SIZE": 48, "PER_CLASS": (8, 2)},
         ["space", "levers", "article"],
     ),
-    "overhead": ("--trials 3", {}, ["seconds beyond training", "this project", "bare"]),
     "portfolio": (
         "--trials 4 --epochs 1 --seeds 1 --only 240",
         {"SMALL": 32},
@@ -120,7 +127,6 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         {"SIZE": 48, "EPOCHS": 1, "PER_CLASS": (16, 8)},
         ["head", "recipe", "smoothed", "article"],
     ),
-    "scale": ("--gpus 2 --epochs 1 --rounds 1", {}, ["GPUs", "2"]),
     "search_quality": (
         "--seeds 2 --epochs 30",
         {},
@@ -143,14 +149,17 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.slow if n == "overhead" else ()) for n in BENCHMARKS],
-)
+@pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_prints_its_table(benchmark, name):
     arguments, constants, rows = BENCHMARKS[name]
     (table,) = benchmark(name, arguments, constants)
     assert first_cells(table) == rows
+
+
+def test_scale_prints_its_table(benchmark):
+    """With a Ray of its own, before the one that others share."""
+    (table,) = benchmark("scale", "--gpus 2 --epochs 1 --rounds 1", {})
+    assert first_cells(table) == ["GPUs", "2"]
 
 
 def test_growing_prints_both_of_its_tables(benchmark):
@@ -186,7 +195,13 @@ def test_accuracy_compares_numbers_of_views(benchmark):
 
 
 @pytest.mark.slow
-def test_all_four_ways_are_compared(benchmark):
+def test_overhead_prints_its_table(benchmark, cluster):
+    (table,) = benchmark("overhead", "--trials 3", {})
+    assert first_cells(table) == ["seconds beyond training", "this project", "bare"]
+
+
+@pytest.mark.slow
+def test_all_four_ways_are_compared(benchmark, cluster):
     kinds = {"KINDS": [(0, "none"), (1, "article")], "SIZE": 48}
     seconds, accuracies, hours = benchmark("compute_once", "--per-class 2 2 --epochs 1", kinds)
     rows = ["0 unfrozen, not augmented", "1 unfrozen, augmented"]
@@ -195,17 +210,16 @@ def test_all_four_ways_are_compared(benchmark):
     assert first_cells(hours) == ["", "(a) ours", "(b)", "(c)"]
 
 
-def test_a_failed_trial_ends_a_benchmark_with_its_reason(benchmark, pictures, tmp_path):
+def test_a_failed_trial_ends_a_benchmark_with_its_reason(cluster, pictures, tmp_path):
     from benchmarks.listed import run, run_points
 
     data = dataset.load(pictures, cache=tmp_path, per_class=(2, 2), image_size=48)
     context = TrialContext(data, FeatureCache(tmp_path), vgg16_from("nowhere.npz"))
     point = levers.complete({"network": "vgg16", "unfrozen": 0, "augmentation": "none"}, 1)
-    with connected(None):
-        with pytest.raises(SystemExit, match=r"A trial failed: .*nowhere\.npz"):
-            run_points(context, [point, point], tmp_path / "ours", 1)
-        with pytest.raises(ZeroDivisionError):
-            run(lambda config: 1 / 0, tmp_path / "plain", 1, 1)
+    with pytest.raises(SystemExit, match=r"A trial failed: .*nowhere\.npz"):
+        run_points(context, [point, point], tmp_path / "ours", 1)
+    with pytest.raises(ZeroDivisionError):
+        run(lambda config: 1 / 0, tmp_path / "plain", 1, 1)
 
 
 def test_a_failed_trial_ends_keras_tuner(tmp_path):

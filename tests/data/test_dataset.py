@@ -122,8 +122,8 @@ def test_per_class_takes_the_first_of_each_split(tmp_path, cache):
     assert data.train.paths[:3] == tuple(f"train/cats/cats.{n}.png" for n in (0, 1, 2))
 
 
-def test_the_real_photos(photos, cache):
-    data = load(photos, cache, image_size=32)
+def test_the_real_photos(all_photos, cache):
+    data = load(all_photos, cache, image_size=32)
     assert counts(data) == {"train": [1000, 1000], "validation": [400, 400]}
     assert len(pickle.dumps(data)) < 1_000_000
     there = pickle.loads(pickle.dumps(data))

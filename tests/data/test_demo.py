@@ -13,8 +13,8 @@ from tuning.training.transfer import TransferTrial
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return demo.make(tmp_path_factory.mktemp("demo"))
+def folder(shared_cache):
+    return demo.make(shared_cache / "little-data-tuner")  # where searches have it
 
 
 def test_it_has_the_articles_layout(folder):

@@ -44,11 +44,11 @@ for name in sys.argv[1:]:
 
 
 def test_the_exported_model_says_what_the_trial_said_where_this_project_is_not(
-    photos, cache, tmp_path
+    photos, all_photos, cache, tmp_path
 ):
     data = dataset.load(photos, cache=cache, image_size=SIZE, per_class=(24, 10))
     features = FeatureCache(cache, "float32")
-    surrogate = str(photos.parent.parent / "weights" / "vgg16_surrogate.npz")
+    surrogate = str(all_photos.parent.parent / "weights" / "vgg16_surrogate.npz")
     wanted = {}
     points = {each.name: each.hyperparameters(1) for each in EXPERIMENTS}
     own = {"preprocessing": "imagenet", "pooling": "average", "width": 32, "unfrozen": 1}

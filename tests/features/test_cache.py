@@ -317,8 +317,8 @@ def test_of_three_processes_one_builds(data, cache):
 
 
 @pytest.mark.slow
-def test_when_the_builder_dies_another_takes_over(photos, cache, backbone):
-    data = dataset.load(photos, cache=cache, image_size=48, per_class=(400, 4))
+def test_when_the_builder_dies_another_takes_over(all_photos, cache, backbone):
+    data = dataset.load(all_photos, cache=cache, image_size=48, per_class=(400, 4))
     context = multiprocessing.get_context("spawn")
     ready, go = context.Semaphore(0), context.Event()
     events = cache.parent / "cache.jsonl"

@@ -26,9 +26,9 @@ EPOCHS = 3
 FEW_SHAPES = ("network=vgg16", "unfrozen=0:1", "regularization=none")
 
 
-def arguments(photos, folder, trials, at_once):
+def arguments(photos, folder, cache, trials, at_once):
     return (
-        *("--data", photos, "--per-class", 40, 20, "--image-size", 32, "--weights", "random"),
+        *("--data", photos, "--per-class", 24, 12, "--image-size", 32, "--weights", "random"),
         *(
             "--trials",
             trials - 4,
@@ -39,7 +39,7 @@ def arguments(photos, folder, trials, at_once):
             "--name",
             "killed",
         ),
-        *("--runs", folder / "runs", "--cache", folder / "cache", "--set", *FEW_SHAPES),
+        *("--runs", folder / "runs", "--cache", cache, "--set", *FEW_SHAPES),
     )
 
 
@@ -74,13 +74,13 @@ def alive(pid):
         ),
     ],
 )
-def killed(request, photos, tmp_path_factory):
+def killed(request, photos, shared_cache, tmp_path_factory):
     """Kills of the search at some events of trials, and one of a worker; then more trials."""
     trials, moments, at_once = request.param
     place = tmp_path_factory.mktemp("resume")
     folder = place / "runs" / "killed"
     over = []  # trials that were over at each kill
-    process = start("search.py", *arguments(photos, place, trials, at_once))
+    process = start("search.py", *arguments(photos, place, shared_cache, trials, at_once))
     for moment in moments:
         wait_for(folder, process, moment)
         process.send_signal(signal.SIGKILL)

@@ -45,7 +45,7 @@ def searched(photos, tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     code, out, err = run(
         "search.py",
-        *("--data", photos, "--per-class", 40, 30, "--image-size", 32, "--weights", "random"),
+        *("--data", photos, "--per-class", 24, 20, "--image-size", 32, "--weights", "random"),
         *("--trials", 8, "--epochs", 4, "--cpus-per-trial", 1, "--max-unfrozen", 3),
         *("--log", "mlflow", "wandb", "--dashboard", "--name", "levers"),
         *("--runs", folder / "runs", "--cache", folder / "cache"),
@@ -171,7 +171,7 @@ def test_the_exported_model_is_the_best_epoch_of_the_best_trial(searched, photos
 
     facts = json.loads((folder / "report.json").read_text())
     data = dataset.load(
-        photos, cache=folder.parent.parent / "cache", image_size=32, per_class=(40, 30)
+        photos, cache=folder.parent.parent / "cache", image_size=32, per_class=(24, 20)
     )
     model = keras.saving.load_model(folder / "best" / "model.keras")
     found = model.predict(np.asarray(data.validation.pictures), verbose=0)

@@ -190,12 +190,12 @@ def test_todays_recipe_begins_with_its_portfolio(search):
     assert (folder / "best/model.keras").exists()
 
 
-def test_few_pictures_of_a_class_are_searched_by_balanced_accuracy(asked, photos, place):
+def test_few_pictures_of_a_class_are_searched_by_balanced_accuracy(asked, all_photos, place):
     """200 pictures against 8: an accuracy of 96 % can be had without looking."""
     root = place / "rare"
     for name, number in (("cats", 200), ("dogs", 8)):
         (root / name).mkdir(parents=True)
-        for file in sorted((photos / "train" / name).iterdir())[:number]:
+        for file in sorted((all_photos / "train" / name).iterdir())[:number]:
             (root / name / file.name).symlink_to(file)
     folder, words = asked(
         "rare",
@@ -408,14 +408,16 @@ def test_a_time_budget_ends_the_search(search):
     assert facts["confirmation"]["repeats"] == 2  # which is no part of the search
 
 
-def test_killed_in_the_tenth_epoch_of_the_second_they_go_on_from_a_checkpoint(photos, tmp_path):
+def test_killed_in_the_tenth_epoch_of_the_second_they_go_on_from_a_checkpoint(
+    photos, shared_cache, tmp_path
+):
     place = ("--runs", tmp_path / "runs")
     log = EventLog(tmp_path / "runs" / "three" / "trials.jsonl")
     process = start(
         "search.py",
-        *("--data", photos, "--per-class", 40, 20, "--image-size", 32, "--weights", "random"),
+        *("--data", photos, "--per-class", 24, 12, "--image-size", 32, "--weights", "random"),
         *("--experiments", "--epochs", EPOCHS, "--name", "three", "--time-budget", "20m"),
-        *("--cpus-per-trial", os.cpu_count(), "--cache", tmp_path / "cache", *place),
+        *("--cpus-per-trial", os.cpu_count(), "--cache", shared_cache, *place),
     )
     until = time.monotonic() + 600
     while len(epochs(log.read(), 1)) < 9:
