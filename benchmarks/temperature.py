@@ -1,5 +1,7 @@
 """Whether one temperature, fitted on validation pictures, makes probabilities more honest.
 
+And whether vector scaling, a factor and an offset for each class, does better.
+
 Heads of the portfolio and of the article on frozen features of the article's photos, with fresh
 seeds. Half of the validation pictures choose the epoch and the temperature, the other half, which
 no fit has read, judge it: expected calibration error and log loss before and after.
@@ -48,7 +50,7 @@ def points(network: str, depth: int) -> dict[str, dict[str, Any]]:
 
 
 def judged(context: TrialContext, point: dict[str, Any], halves: np.ndarray) -> list[float]:
-    """Temperature; calibration error and log loss of the other half, before and after."""
+    """Temperature; the other half's calibration error and log loss without, with it, by vector."""
     data = context.dataset
     trial, best, kept = TransferTrial(context, point), np.inf, None
     first, second = np.flatnonzero(halves), np.flatnonzero(~halves)
@@ -62,10 +64,33 @@ def judged(context: TrialContext, point: dict[str, Any], halves: np.ndarray) -> 
     assert kept is not None
     fitted = temperature.fit(kept[first], labels[first])
     found = [fitted]
-    for said in (kept[second], temperature.apply(kept[second], fitted)):
+    scaled = vector(kept[first], labels[first], kept[second])
+    for said in (kept[second], temperature.apply(kept[second], fitted), scaled):
         told = scores.measure(said, labels[second], data.classes)
         found += [told["calibration"]["error"], told["loss"]]  # type: ignore[index, list-item]
     return found
+
+
+def vector(said: np.ndarray, labels: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """What vector scaling that fits `said` (N, classes) makes of `others`.
+
+    Guo et al., "On Calibration of Modern Neural Networks" (ICML 2017), section 4.2, with labels
+    believed as far as for a temperature.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    logs, unseen = (np.log(np.clip(each.astype(float), 1e-7, 1)) for each in (said, others))
+    number, classes = logs.shape
+    believed = np.full(logs.shape, 1 / (number + 2) / (classes - 1))
+    believed[np.arange(number), labels] = 1 - 1 / (number + 2)
+
+    def loss(x: np.ndarray) -> float:
+        factors, offsets = x.reshape(2, classes)
+        return float(-(believed * log_softmax(logs * factors + offsets, axis=1)).sum(1).mean())
+
+    found = minimize(loss, np.repeat([1.0, 0.0], classes)).x.reshape(2, classes)
+    return np.asarray(np.exp(log_softmax(unseen * found[0] + found[1], axis=1)))
 
 
 def main() -> None:
@@ -84,18 +109,18 @@ def main() -> None:
         source = Source(name, options.backbone, options.weights, os.getcwd())
         base = TrialContext(data, FeatureCache(cache), (source,), preprocessing="imagenet")
         depth = len(base.backbone.units)
-        rows = [["head", "temperature", "error before", "after", "log loss before", "after"]]
-        for head, point in points(name, depth).items():
+        head = ["head", "temperature", "error without", "with it", "by vector"]
+        rows = [[*head, "log loss without", "with it", "by vector"]]
+        for kind, point in points(name, depth).items():
             found = []
             for seed in range(options.seeds):
                 context = TrialContext(data, base.cache, (source,), "imagenet", seed=seed)
                 halves = np.random.default_rng(seed).permutation(len(data.validation)) % 2 == 0
                 found.append(judged(context, point, halves))
-            fitted, error, loss, after, lower = np.mean(found, axis=0)
-            rows.append(
-                [head, f"{fitted:.2f}", *(f"{100 * each:.1f} %" for each in (error, after)),
-                 *(f"{each:.3f}" for each in (loss, lower))]
-            )  # fmt: skip
+            fitted, *both = np.mean(found, axis=0)
+            errors, losses = both[::2], both[1::2]
+            percent = [f"{100 * each:.1f} %" for each in errors]
+            rows.append([kind, f"{fitted:.2f}", *percent, *(f"{each:.4f}" for each in losses)])
         print(table(rows[0], rows[1:]))
 
 

@@ -107,9 +107,11 @@ class Backbone:
         """The number of its weights."""
         return sum(unit.parameters for unit in self.units)
 
-    def section(self, start: str, end: str, trainable: bool = False) -> keras.Model:
+    def section(
+        self, start: str, end: str, trainable: bool = False, precision: str = "float32"
+    ) -> keras.Model:
         """The layers behind one frontier up to another; see `Graph.section`."""
-        model = self.graph.section(start, end, trainable)
+        model = self.graph.section(start, end, trainable, precision)
         self.restore(model)
         return model
 

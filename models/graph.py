@@ -269,7 +269,9 @@ class Graph:
                 return name
         return None
 
-    def section(self, start: str, end: str, trainable: bool = False) -> keras.Model:
+    def section(
+        self, start: str, end: str, trainable: bool = False, precision: str = "float32"
+    ) -> keras.Model:
         """A copy of the layers behind frontier `start`, up to and with frontier `end`.
 
         `section(PICTURE, f)` and then `section(f, frontiers[-1])` are the whole network. Its layers
@@ -280,6 +282,8 @@ class Graph:
             end: The frontier whose output comes out; the same gives what does nothing.
             trainable: Whether the layers learn. Batch normalisation never does, and goes by the
                 moments that it has; what the network drops out it drops in training, if it learns.
+            precision: `bfloat16` has its layers compute in that, and give it out, with weights in
+                float32; with anything else they do as Keras has them do.
 
         Raises:
             GraphError: If `start` lies behind `end`.
@@ -308,7 +312,9 @@ class Graph:
                 operation = step.operation
                 if id(operation) not in copies:
                     name_here = self.names[id(operation)]
-                    copies[id(operation)] = _copy(operation, name_here, trainable)
+                    copies[id(operation)] = copy = _copy(operation, name_here, trainable)
+                    if precision == "bfloat16" and isinstance(copy, keras.layers.Layer):
+                        copy.dtype_policy = "mixed_bfloat16"
                 outputs = copies[id(operation)](*arguments, **options)
             flat = keras.tree.flatten(outputs)
             values.update((id(of), each) for of, each in zip(step.outputs, flat, strict=True))

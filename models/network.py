@@ -30,6 +30,7 @@ def trainable(
     seed: int = 0,
     start: str | None = None,
     adjustable: bool = False,
+    precision: str = "float32",
 ) -> keras.Model:
     """The part of the network that learns: from the frontier to probabilities.
 
@@ -41,6 +42,8 @@ def trainable(
         seed: The seed of initial weights and dropout.
         start: A frontier below the network's own: the frozen layers between come in front.
         adjustable: Whether dropout and penalties are variables that `restart` sets.
+        precision: What the backbone's layers compute in, see `Graph.section`; the head always does
+            in float32, since 1 - 1e-7, which its losses stop at, is 1 in bfloat16.
 
     Returns:
         A model from features (B, H, W, C) at the frontier, or pixels (B, S, S, 3) in 0..255 where
@@ -57,7 +60,7 @@ def trainable(
     parts = [top]
     for low, high, learns in ((cut, backbone.top, True), (start or cut, cut, False)):
         if low != high:
-            parts.insert(0, backbone.section(low, high, trainable=learns))
+            parts.insert(0, backbone.section(low, high, learns, precision))
     return keras.Sequential(parts, name="suffix_and_head") if len(parts) > 1 else top
 
 

@@ -84,6 +84,7 @@ def first_cells(table: Table) -> list[str]:
     return [row[0] for row in table]
 
 
+SHORT = ("kept in float16", "computed in bfloat16")
 # Arguments, constants that have other values than usual, first cells of the table.
 BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "accuracy": (
@@ -100,7 +101,7 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "feature_dtype": (
         "--per-class 2 2 --seeds 2",
         {"SIZE": 48, "TRIALS": {"a head": (0, 1), "a layer": (1, 1)}},
-        ["best accuracy", "a head", "a layer"],
+        ["best accuracy", *(f"{kind}, {how}" for kind in ("a head", "a layer") for how in SHORT)],
     ),
     "first_rung": (
         "--trials 4 --epochs 4",

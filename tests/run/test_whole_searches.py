@@ -408,16 +408,14 @@ def test_a_time_budget_ends_the_search(search):
     assert facts["confirmation"]["repeats"] == 2  # which is no part of the search
 
 
-def test_killed_in_the_tenth_epoch_of_the_second_they_go_on_from_a_checkpoint(
-    photos, shared_cache, tmp_path
-):
+def test_killed_in_the_tenth_epoch_of_the_second_they_go_on_from_a_checkpoint(photos, tmp_path):
     place = ("--runs", tmp_path / "runs")
     log = EventLog(tmp_path / "runs" / "three" / "trials.jsonl")
     process = start(
         "search.py",
         *("--data", photos, "--per-class", 24, 12, "--image-size", 32, "--weights", "random"),
         *("--experiments", "--epochs", EPOCHS, "--name", "three", "--time-budget", "20m"),
-        *("--cpus-per-trial", os.cpu_count(), "--cache", shared_cache, *place),
+        *("--cpus-per-trial", os.cpu_count(), "--cache", tmp_path / "cache", *place),
     )
     until = time.monotonic() + 600
     while len(epochs(log.read(), 1)) < 9:

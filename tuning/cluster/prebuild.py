@@ -29,7 +29,7 @@ from tuning.training.reads import Reading, TrialReads
 # Floating point operations that pay for the start of builders: some five seconds of a few cores.
 # Below, who needs features first computes them.
 WORTH = 5e11
-MOST_BLOCKS = 4  # of a shard, so that progress is seen
+MOST_BLOCKS = {"cpu": 4, "gpu": 16}  # of a shard, so that progress is seen
 ATTEMPTS = 4  # at a shard whose process or machine is lost
 
 
@@ -109,7 +109,9 @@ class _Builders:
         self.done, self.pictures = 0, pictures
         self.telling = Lock()
         blocks = math.ceil(len(context.dataset.train) / BLOCK)
-        self.blocks = min(MOST_BLOCKS, math.ceil(blocks / share.at_once))
+        self.blocks = min(
+            MOST_BLOCKS["cpu" if share.threads else "gpu"], math.ceil(blocks / share.at_once)
+        )
         self.passes_at_once = 1 + math.ceil(share.at_once / math.ceil(blocks / self.blocks))
         self.free: SimpleQueue[Any] = SimpleQueue()
         options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_restarts": -1}

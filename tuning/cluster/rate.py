@@ -16,6 +16,7 @@ from tuning.process.cores import bind
 
 SIDES = {"cpu": 1536, "gpu": 4096}  # of the square matrices
 SECONDS = 0.3  # of products, after a first one
+GAIN = 1.2  # how much quicker a lower precision has to be
 BYTES = 32 * 2**20  # of the file that is written
 
 
@@ -23,7 +24,8 @@ def measure(share: Resources, folder: Path) -> Rates:
     """The rates of what one trial gets.
 
     Args:
-        share: What it gets; a large float32 matrix product is computed on it.
+        share: What it gets; large matrix products are computed on it, in float32, which is TF32
+            on GPUs, and there in bfloat16, too.
         folder: The place where it keeps features; a file is written there, read and removed.
     """
     # Its process ends with it, and gives the GPU and the cores back.
@@ -33,7 +35,9 @@ def measure(share: Resources, folder: Path) -> Rates:
 
 
 def _measure(threads: int | None, folder: Path) -> Rates:
-    return Rates(_matrix(threads), _disk(folder))
+    """On the CPU where threads are given, else on the GPU."""
+    precision, rate = ("float32", _on_cpu(threads)) if threads else _on_gpu()
+    return Rates(rate, _disk(folder), precision)
 
 
 def _disk(folder: Path) -> float:
@@ -50,16 +54,24 @@ def _disk(folder: Path) -> float:
         return 2 * BYTES / (time.perf_counter() - began)
 
 
-def _matrix(threads: int | None) -> float:
-    if threads:
-        bind(threads)
-        import numpy as np
+def _on_cpu(threads: int) -> float:
+    bind(threads)
+    import numpy as np
 
-        ones = np.ones((SIDES["cpu"],) * 2, np.float32)
-        return _rate(lambda: ones @ ones, SIDES["cpu"])
+    ones = np.ones((SIDES["cpu"],) * 2, np.float32)
+    return _rate(lambda: ones @ ones, SIDES["cpu"])
+
+
+def _on_gpu() -> tuple[str, float]:
+    """The precision that is quicker, and its rate: of bfloat16 if the GPU is made for it."""
+    tf32, bfloat16 = _product("float32"), _product("bfloat16")
+    return ("bfloat16", bfloat16) if bfloat16 > GAIN * tf32 else ("tf32", tf32)
+
+
+def _product(dtype: str) -> float:
     import keras
 
-    matrix = keras.ops.ones((SIDES["gpu"],) * 2)
+    matrix = keras.ops.ones((SIDES["gpu"],) * 2, dtype)
     # A number that is fetched has been computed.
     return _rate(lambda: float(keras.ops.matmul(matrix, matrix)[0, 0]), SIDES["gpu"])
 

@@ -56,7 +56,8 @@ class FeatureCache:
         store_from: The layer whose output is stored, and those of all above it; None: what is worth
             it, see `features.cost`. The rest is recomputed.
         worth: FLOP that a byte must spare to be stored, see `features.cost`.
-        precision: What the network computes in, `float32` or `tf32`, which GPUs use for it.
+        precision: What the network computes in: `float32`; `tf32`, which GPUs use for it; or
+            `bfloat16`.
         limit: Bytes that all features may take on a machine's disk, None for no limit; the least
             recently used entries make room, but never one in use.
         verify: Whether entries are compared with their checksums before their first use.
@@ -230,7 +231,7 @@ class FeatureCache:
             segment = Segment(target, tuple(entry.pictures[row] for row in missing))
             dtype = "float32" if frontier in wide else self.dtype
             writers.append(self.store.writer(segment, dtype))
-        return ForwardPass(missing, start, source, tuple(writers), self.store)
+        return ForwardPass(missing, start, source, tuple(writers), self.store, self.precision)
 
     def _at(self, frontier: str, entry: Entry, backbone: Backbone) -> Entry:
         return self.entry(entry.split, backbone, frontier, entry.view)

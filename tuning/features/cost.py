@@ -39,10 +39,12 @@ class Rates:
     Attributes:
         forward: FLOP/s of what one trial gets.
         disk: Bytes/s of the place where features lie, written and read.
+        precision: What convolutions are quickest in there: `float32`, on GPUs `tf32` or `bfloat16`.
     """
 
     forward: float
     disk: float
+    precision: str = "float32"
 
 
 def worth(rates: Rates | None) -> float:

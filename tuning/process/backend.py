@@ -30,6 +30,13 @@ def has_card() -> bool:
     return not hidden and any(each.exists() for each in CARDS)
 
 
+def has_gpu() -> bool:
+    """Whether this process computes on something else than a CPU; takes Keras."""
+    import keras
+
+    return any(not name.startswith("cpu") for name in keras.distribution.list_devices())
+
+
 def choose(on_card: Callable[[], bool] = has_card) -> None:
     """Decides by `KERAS_BACKEND`, for this process and those that it starts, where nobody has.
 

@@ -102,7 +102,13 @@ class _SpaceSince(TypedDict, total=False):
     networks: Sequence[str]  # the frozen networks that are searched, the best first
 
 
-class Kept(TypedDict):
+class _KeptSince(TypedDict, total=False):
+    """What reports of earlier versions do not say."""
+
+    precision: str  # of the frozen and the trained layers: `float32`, `tf32` or `bfloat16`
+
+
+class Kept(_KeptSince):
     """What features were kept on disk, and by which rates that was decided."""
 
     forward: float  # FLOP/s of what one trial had

@@ -90,7 +90,8 @@ def _kept(facts: Facts) -> Pairs:
     if not kept or not kept["from_layer"]:
         return []
     layers = ", ".join(f"{name} from {layer} on" for name, layer in kept["from_layer"].items())
-    rates = f"{kept['forward'] / 1e9:,.0f} GFLOP/s, disk {kept['disk'] / 1e6:,.0f} MB/s"
+    how = f" in {kept['precision']}" if "precision" in kept else ""
+    rates = f"{kept['forward'] / 1e9:,.0f} GFLOP/s{how}, disk {kept['disk'] / 1e6:,.0f} MB/s"
     return [
         ("Kept on disk", layers),
         ("Since a byte spares at least", f"{kept['worth']:,.0f} FLOP ({rates})"),

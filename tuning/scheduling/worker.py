@@ -129,7 +129,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """Keeps what JAX compiles for a GPU, which takes seconds, for all workers and runs."""
         import keras
 
-        from tuning.training.networks import has_gpu
+        from tuning.process.backend import has_gpu
 
         if keras.backend.backend() == "jax" and has_gpu():
             from tuning.training import scan

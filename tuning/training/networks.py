@@ -20,6 +20,7 @@ from models.augmentation import TRANSFORMS, Augment
 from models.backbones import Backbone
 from models.optimizer import scheduled
 from tuning.data.parts import Rows
+from tuning.process.backend import has_gpu
 from tuning.process.spent import clock
 from tuning.training.keras_private import unshare
 
@@ -49,6 +50,7 @@ class NetworkSpec:
         image_size: Side of the pictures in pixels.
         classes: Number of classes.
         backbone: The network that is frozen up to there, None for the small convnet.
+        precision: What the backbone's layers compute in, see `models.network.trainable`.
     """
 
     unfrozen: int
@@ -64,6 +66,7 @@ class NetworkSpec:
     image_size: int
     classes: int
     backbone: Backbone | None
+    precision: str = "float32"
 
 
 class CompiledNetwork:
@@ -92,6 +95,7 @@ class CompiledNetwork:
             backbone=spec.backbone,
             start=spec.start,
             adjustable=True,
+            precision=spec.precision,
         )
         self._training = _disturbed(self.model, spec)
         self._training.compile(
@@ -374,8 +378,3 @@ def _is_scanned(spec: NetworkSpec) -> bool:
     # (https://github.com/jax-ml/jax/issues/12868).
     without_convolutions = spec.backbone is not None and spec.start == spec.backbone.top
     return keras.backend.backend() == "jax" and (without_convolutions or has_gpu())
-
-
-def has_gpu() -> bool:
-    """Whether this process computes on something else than a CPU."""
-    return any(not name.startswith("cpu") for name in keras.distribution.list_devices())

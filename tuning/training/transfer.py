@@ -166,4 +166,5 @@ def _spec(reads: TrialReads) -> NetworkSpec:
         image_size=context.dataset.image_size,
         classes=len(context.dataset.classes),
         backbone=reads.backbone,
+        precision=context.cache.precision,
     )
