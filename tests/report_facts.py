@@ -146,6 +146,7 @@ def _spent() -> dict[str, Any]:
 KEPT = {
     "forward": 310e12,
     "disk": 2.1e9,
+    "precision": "bfloat16",
     "worth": 295_238.0,
     "from_layer": {"vgg16": "block5_pool"},
 }
