@@ -232,9 +232,9 @@ def test_more_folds_than_pictures_are_refused_before_anything_is_done(asked, cap
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 3.0, 6.0])
-def test_ctrl_c_is_one_line_from_the_first_moment(asked, seconds):
-    """The seconds are the process' own, which a busy machine makes longer."""
-    words = ["--data", asked["data"], "--image-size", 32, "--weights", "random"]
+def test_ctrl_c_is_one_line_from_the_first_moment(all_photos, asked, seconds):
+    """The seconds are the process' own, which a busy machine makes longer; no trial has begun."""
+    words = ["--data", all_photos, "--image-size", 32, "--weights", "random"]
     words += ["--runs", asked["runs"], "--cache", asked["cache"]]
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "tuning" / "search.py"), *map(str, words)],
