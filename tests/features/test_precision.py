@@ -1,5 +1,7 @@
 """What goes to the device, in which batches, and in which precision it is computed."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -48,6 +50,11 @@ def test_on_a_gpu_a_batch_is_several_blocks(many, network, features, tmp_path, m
     assert found.shape == (150, 1, 1, 512)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * wanted.max())
     assert tend(["--cache", str(tmp_path / "gpu"), "verify"]) == 0  # by blocks, as ever
+
+
+@pytest.mark.parametrize(("size", "blocks"), [(32, 4), (256, 4), (300, 2), (800, 1)])
+def test_large_pictures_come_in_smaller_batches(size, blocks):
+    assert forward._blocks(SimpleNamespace(shape=lambda frontier: (size, size, 3))) == blocks
 
 
 def test_in_bfloat16_features_are_nearly_the_same_under_another_name(

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     import keras
 
 AHEAD, BEHIND = 2, 2  # batches that are read before the one that is computed, and written after it
-# Blocks of a batch where a GPU computes: an H200 computes VGG16 on 39,000 pictures a second in
-# batches of 256, on 25,000 in batches of 32.
-AT_ONCE = 4
+# Pixels of a batch where a GPU computes, in whole blocks, and blocks at most: an H200 computes VGG16
+# on 39,000 pictures of 150 pixels a second in batches of 256, on 25,000 in batches of 32.
+PIXELS, AT_ONCE = 256 * 256**2, 4
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class ForwardPass:
         """
         frontiers = tuple(writer.segment.entry.frontier for writer in self.writers)
         model = _model(backbone, self.start, frontiers, self._transforms, self.precision)
-        size = BLOCK * (AT_ONCE if has_gpu() else 1)
+        size = BLOCK * (_blocks(backbone) if has_gpu() else 1)
         inputs = self._inputs()
 
         def read(first: int) -> tuple[int, int, list[np.ndarray]]:
@@ -170,6 +170,12 @@ class ForwardPass:
             return [pictures, *draw(view.policy, view.number, digests, pictures.shape[1])]
 
         return transformed
+
+
+def _blocks(backbone: Backbone) -> int:
+    """Blocks of a batch on a GPU; large pictures take its memory."""
+    height, width, _ = backbone.shape(PICTURE)
+    return max(1, min(AT_ONCE, PIXELS // (BLOCK * height * width)))
 
 
 def _full(rows: np.ndarray, size: int) -> np.ndarray:
