@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import keras
 
 AHEAD, BEHIND = 2, 2  # batches that are read before the one that is computed, and written after it
-# Pixels of a batch where a GPU computes, in whole blocks, and blocks at most: an H200 computes VGG16
-# on 39,000 pictures of 150 pixels a second in batches of 256, on 25,000 in batches of 32.
+# Pixels and blocks of a batch where a GPU computes, at most: an H200 computes VGG16 on 39,000
+# pictures of 150 pixels a second in batches of 256, on 25,000 in batches of 32.
 PIXELS, AT_ONCE = 256 * 256**2, 4
 
 
