@@ -51,13 +51,13 @@ def main() -> None:
             PHOTOS, cache=folder, per_class=tuple(options.per_class), image_size=SIZE
         )
         settings = {
-            name: TrialContext(
+            how: TrialContext(
                 data,
-                FeatureCache(folder / name, dtype, precision=precision),
+                FeatureCache(folder / how, dtype, precision=precision),
                 vgg16_from(options.weights),
                 "imagenet",
             )
-            for name, (dtype, precision) in NUMBERS.items()
+            for how, (dtype, precision) in NUMBERS.items()
         }
         exact, *short = (
             np.asarray(context.cache.features(data.train, context.backbone, context.backbone.top))
@@ -67,19 +67,19 @@ def main() -> None:
         rows = []
         for kind, (unfrozen, epochs) in TRIALS.items():
             found = {
-                dtype: [
+                how: [
                     best(dataclasses.replace(context, seed=seed), unfrozen, epochs)
                     for seed in range(options.seeds)
                 ]
-                for dtype, context in settings.items()
+                for how, context in settings.items()
             }
             (_, wanted), *others = found.items()
-            for (name, ours), far in zip(others, apart, strict=True):
+            for (how, ours), far in zip(others, apart, strict=True):
                 gaps = [b - a for a, b in zip(wanted, ours, strict=True)]
                 means = [f"{statistics.mean(each):.4f}" for each in (wanted, ours)]
                 error = statistics.stdev(gaps) / len(gaps) ** 0.5
                 gain = [f"{statistics.mean(gaps):+.4f}", f"{error:.4f}"]
-                rows.append((f"{kind}, {name}", *means, *gain, f"{far:.1e}"))
+                rows.append((f"{kind}, {how}", *means, *gain, f"{far:.1e}"))
     print(f"{describe()}\n{len(data.train)} + {len(data.validation)} photos of {SIZE} px, ")
     print(f"{options.seeds} seeds\n")
     head = ("best accuracy", "float32", "this", "better by", "± s.e.", "a feature is off by")

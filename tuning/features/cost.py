@@ -39,12 +39,13 @@ class Rates:
     Attributes:
         forward: FLOP/s of what one trial gets.
         disk: Bytes/s of the place where features lie, written and read.
-        precision: What convolutions are quickest in there: `float32`, on GPUs `tf32` or `bfloat16`.
+        precision: What a matrix product is quickest in there: `float32`, on GPUs `tf32` or
+            `bfloat16`; None in runs of earlier versions, which did not measure it.
     """
 
     forward: float
     disk: float
-    precision: str = "float32"
+    precision: str | None = None
 
 
 def worth(rates: Rates | None) -> float:

@@ -209,13 +209,13 @@ def _model(
         inputs += [keras.Input((numbers,), name=name) for name, numbers in TRANSFORMS.items()]
         x = Augment(name="augment")(inputs)
     elif start == PICTURE:
-        x = keras.layers.Rescaling(1.0, name="pixels")(x)
+        x = keras.layers.Rescaling(1.0, name="pixels")(x)  # sections take floats
     # Section by section, since a layer's output need not be what the frontier is called after.
     outputs = []
     for low, high in itertools.pairwise((start, *ends)):
         x = backbone.section(low, high, precision=precision)(x)
         outputs.append(x)
     model = keras.Model(inputs, outputs)
-    if keras.backend.backend() == "tensorflow":
+    if transforms and keras.backend.backend() == "tensorflow":
         model.jit_compile = False  # its XLA cannot compile the affine transform
     return model

@@ -206,12 +206,7 @@ def _rates(prepared: Prepared, earlier: RunMetadata | None) -> Rates | None:
         return None
     if earlier:
         kept = earlier.get("kept")
-        if not kept:
-            return None
-        # Earlier versions did not measure the precision, and had one for GPUs.
-        on_cpu = resources_per_trial(options.gpus_per_trial, options.cpus_per_trial).threads
-        before = "float32" if on_cpu else "tf32"
-        return Rates(kept["forward"], kept["disk"], kept.get("precision", before))
+        return Rates(kept["forward"], kept["disk"], kept.get("precision")) if kept else None
     share = resources_per_trial(options.gpus_per_trial, options.cpus_per_trial)
     return measure(share, SharedFolder(options.cache).here)
 
@@ -259,7 +254,7 @@ def _context(prepared: Prepared, rates: Rates | None) -> TrialContext:
             options.feature_dtype,
             store_from=options.store_from,
             worth=worth(rates),
-            precision=rates.precision if rates else "tf32" if share.gpus else "float32",
+            precision=(rates and rates.precision) or ("tf32" if share.gpus else "float32"),
             limit=options.cache_limit,
             verify=options.verify_cache,
             events=RemoteEventLog.start(events) if on_cluster else events,
