@@ -145,7 +145,7 @@ def history(facts: Facts) -> list[Plot]:
         f"{wording.percent(best_so_far[-1])} for the best"
     )
     if facts["experiments"]:
-        caption += " Dashed: the article's three figures."
+        caption += " Dashed: the best epochs that the article's three runs print."
         description += ", with the article's figures as lines"
     description += "."
     margin = {"l": 8, "r": 100, "t": 8, "b": 8}  # for the article's names
