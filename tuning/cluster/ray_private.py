@@ -2,7 +2,7 @@
 
 That is `ray._private.services.canonicalize_bootstrap_address`, `ray._private.ray_constants`
 (`ENABLE_RAY_CLUSTERS_ENV_VAR`, `ENABLE_RAY_CLUSTER`), `ray._private.worker.get_dashboard_url` and
-`._global_node`, and `ray.air._internal.usage.tag_callbacks`.
+`._global_node`, `ray._private.parameter.RayParams`, and `ray.air._internal.usage.tag_callbacks`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from ray._private import ray_constants, services, worker
+from ray._private import parameter, ray_constants, services, worker
+
+_AHEAD = "RAY_prestart_worker_first_driver"
 
 
 def find_address(address: str) -> str | None:
@@ -35,6 +38,24 @@ def stay_on_loopback() -> Callable[[], None]:
         ray_constants.ENABLE_RAY_CLUSTER = before
 
     return take_back
+
+
+@contextmanager
+def only_what_is_used() -> Iterator[None]:
+    """A Ray that is started in this context lacks processes that none of ours has a use for.
+
+    These are the log monitor, since workers' lines are not shown; the autoscaler's, since there is
+    one machine; and idle workers, whose environment is not the one that ours have.
+    """
+    usual, before = parameter.RayParams, os.environ.get(_AHEAD)
+    parameter.RayParams = partial(usual, include_log_monitor=False, no_monitor=True)
+    os.environ[_AHEAD] = before or "0"
+    try:
+        yield
+    finally:
+        parameter.RayParams = usual
+        if before is None:
+            del os.environ[_AHEAD]
 
 
 @contextmanager

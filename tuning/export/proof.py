@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tuning.process.backend import spared
+
 if TYPE_CHECKING:
     import keras
 
@@ -23,11 +25,11 @@ TOLERANCE = 1e-4  # of a probability; two processes may add up in another order
 PROGRAM = """
 import gc, os, sys
 gc.disable()
-sys.modules["sklearn"] = None  # a second of importing, for wrappers of Keras' that are not used
+file, pictures, target, *spared = sys.argv[1:]
+sys.modules |= dict.fromkeys(spared)
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # trials may fill the GPU
 import keras, numpy
-file, pictures, target = sys.argv[1:]
 try:
     model = keras.saving.load_model(file, compile=False, safe_mode=True)
     said = model.predict_on_batch(numpy.load(pictures))
@@ -53,7 +55,7 @@ class Proof:
         self._model, self._pictures = model, pictures
         np.save(given, self._pictures)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(file), str(given), str(self._target)],
+            [sys.executable, "-c", PROGRAM, str(file), str(given), str(self._target), *spared()],
             cwd=self._folder.name,  # where no module of a user's lies
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
