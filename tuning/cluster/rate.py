@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import ray
+from threadpoolctl import threadpool_limits
 
 from tuning.cluster.resources import Resources
 from tuning.features.cost import Rates
-from tuning.process.cores import bind
 
 SIDES = {"cpu": 1536, "gpu": 4096}  # of the square matrices
 SECONDS = 0.3  # of products, after a first one
@@ -21,17 +22,25 @@ BYTES = 32 * 2**20  # of the file that is written
 
 
 def measure(share: Resources, folder: Path) -> Rates:
-    """The rates of what one trial gets.
+    """The rates of what one trial gets, measured where trials run.
 
     Args:
         share: What it gets; large matrix products are computed on it, in float32, which is TF32
             on GPUs, and there in bfloat16, too.
         folder: The place where it keeps features; a file is written there, read and removed.
     """
+    if share.threads and _alone():
+        return _measure(share.threads, folder)  # another process takes seconds to start
     # Its process ends with it, and gives the GPU and the cores back.
     both = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_calls=1)(_measure)
     rates: Rates = ray.get(both.remote(share.threads, folder))
     return rates
+
+
+def _alone() -> bool:
+    """Whether this machine is all there is."""
+    nodes = [each["NodeID"] for each in ray.nodes() if each["Alive"]]
+    return nodes == [ray.get_runtime_context().get_node_id()]
 
 
 def _measure(threads: int | None, folder: Path) -> Rates:
@@ -55,11 +64,9 @@ def _disk(folder: Path) -> float:
 
 
 def _on_cpu(threads: int) -> float:
-    bind(threads)
-    import numpy as np
-
     ones = np.ones((SIDES["cpu"],) * 2, np.float32)
-    return _rate(lambda: ones @ ones, SIDES["cpu"])
+    with threadpool_limits(threads):
+        return _rate(lambda: ones @ ones, SIDES["cpu"])
 
 
 def _on_gpu() -> tuple[str, float]:
