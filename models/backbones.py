@@ -182,7 +182,7 @@ def build(name: str, image_size: int, weights: str | None = None) -> keras.Model
     Args:
         name: See `find`.
         image_size: Side in pixels.
-        weights: `imagenet`, or None for random ones.
+        weights: `imagenet`, or None for zeros, see `models.weights.load`.
 
     Raises:
         UnknownNetwork: If there is no such network.
@@ -191,16 +191,19 @@ def build(name: str, image_size: int, weights: str | None = None) -> keras.Model
     """
     import keras
 
+    from models.undrawn import undrawn
+
     builder = getattr(keras.applications, find(name))
     shape = (image_size, image_size, 3)
     # Apart from its weights, since Keras raises ValueError for a wrong size and a wrong file alike.
-    model = builder(weights=None, include_top=False, input_shape=shape)
-    if weights is None:
-        return model
-    try:
-        return builder(weights=weights, include_top=False, input_shape=shape)
-    except Exception as error:  # see `unavailable`
-        raise weight_files.unavailable(plain(name), find(name), error) from error
+    with undrawn():
+        model = builder(weights=None, include_top=False, input_shape=shape)
+        if weights is None:
+            return model
+        try:
+            return builder(weights=weights, include_top=False, input_shape=shape)
+        except Exception as error:  # see `unavailable`
+            raise weight_files.unavailable(plain(name), find(name), error) from error
 
 
 @functools.lru_cache(maxsize=4)

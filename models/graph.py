@@ -21,6 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from models.undrawn import undrawn
 from models.units import PICTURE, Unit
 
 # What pixels go through before the first layer that learns; it goes with the pictures.
@@ -269,13 +270,14 @@ class Graph:
                 return name
         return None
 
+    @undrawn()
     def section(
         self, start: str, end: str, trainable: bool = False, precision: str = "float32"
     ) -> keras.Model:
         """A copy of the layers behind frontier `start`, up to and with frontier `end`.
 
         `section(PICTURE, f)` and then `section(f, frontiers[-1])` are the whole network. Its layers
-        have the graph's names and new weights.
+        have the graph's names and weights to be set.
 
         Args:
             start: The frontier whose output, (B, …), goes in.
