@@ -1,8 +1,9 @@
-"""What several trials together are worth: averages of what they say, of weights, of mirror images.
+"""What several models together are worth: averages of what they say, of weights, of mirror images.
 
 Heads drawn at random from the levers are trained on frozen features of the article's photos, with
 fresh seeds. Half of the validation pictures choose epochs, the best five and what is made of them,
-and fit its temperature; the other half, which no fit has read, judges all of them.
+and fit its temperature; the other half, which no fit has read, judges all of them. The best is
+trained again on five folds of the training pictures and the half that chooses, too.
 
     python -m benchmarks.together --backbone tests.lite0:lite0 [--weights FILE] [--train 1000]
 """
@@ -10,6 +11,7 @@ and fit its temperature; the other half, which no fit has read, judges all of th
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import tempfile
 from collections.abc import Sequence
@@ -24,10 +26,12 @@ import_keras(Path(os.devnull))
 
 import numpy as np
 import optuna
+from sklearn.model_selection import StratifiedKFold
 
 from models import network
 from search_spaces.constraints import parse_constraints
 from tuning.data import dataset
+from tuning.data.parts import Part
 from tuning.evaluation import scores, temperature
 from tuning.features import PLAIN, FeatureCache, View
 from tuning.scheduling.space import LeverSpace
@@ -47,12 +51,14 @@ class Member:
 
     Attributes:
         point: Its hyperparameters.
+        epoch: The epoch, from 1.
         weights: What its head is made again of.
         said: What it says of the validation pictures, (N, classes).
         mirrored: The same of their mirror images.
     """
 
     point: dict[str, Any]
+    epoch: int
     weights: list[np.ndarray]
     said: np.ndarray
     mirrored: np.ndarray
@@ -81,7 +87,11 @@ class Judge:
 
     def verdict(self, said: np.ndarray) -> tuple[float, float]:
         """Accuracy and log loss of the other half, with the temperature of the first."""
-        judged, labels = self.calibrated(said)[~self.chosen], self.labels[~self.chosen]
+        return self.judged(self.calibrated(said))
+
+    def judged(self, said: np.ndarray) -> tuple[float, float]:
+        """Accuracy and log loss of the other half."""
+        judged, labels = said[~self.chosen], self.labels[~self.chosen]
         return float((judged.argmax(axis=1) == labels).mean()), _loss(judged, labels)
 
     def member(self, point: dict[str, Any]) -> tuple[float, Member]:
@@ -89,14 +99,14 @@ class Judge:
         trial, best = TransferTrial(self.context, point), (-np.inf, -np.inf)
         found: Member | None = None
         classes = self.context.dataset.classes
-        for _ in range(point["epochs"]):
+        for epoch in range(1, point["epochs"] + 1):
             trial.train_epoch()
             said = trial.probabilities(self.context.dataset.validation)
             right = scores.measure(said[self.chosen], self.labels[self.chosen], classes)
             rank = right["accuracy"], -self.loss(said)
             if rank > best:
                 mirrored = trial._network.probabilities(self.features(point, MIRRORED))
-                best, found = rank, Member(point, trial.weights, said, mirrored)
+                best, found = rank, Member(point, epoch, trial.weights, said, mirrored)
         assert found is not None
         return best[0] + best[1] * 1e-3, found
 
@@ -106,6 +116,34 @@ class Judge:
         assert backbone is not None
         split = self.context.dataset.validation
         return np.asarray(self.context.cache.features(split, backbone, backbone.top, view)[:])
+
+    def folded(self, member: Member) -> np.ndarray:
+        """The mean of what a configuration says that is trained on all folds but one each.
+
+        Its temperature is that of what each says of the pictures that it was not trained on. As
+        with `--folds`, it is trained for as many epochs as it had when it was best.
+        """
+        data, seed = self.context.dataset, self.context.seed
+        rows = np.concatenate(
+            [np.arange(len(data.train)), len(data.train) + np.flatnonzero(self.chosen)]
+        )
+        labels = np.concatenate([data.train.labels, data.validation.labels])
+        folds = StratifiedKFold(BEST, shuffle=True, random_state=seed).split(rows, labels[rows])
+        said, apart = [], np.zeros_like(member.said)
+        for learned, held in folds:
+            part = Part("train", (data.train, data.validation), rows[learned])  # type: ignore[arg-type]
+            context = dataclasses.replace(
+                self.context, dataset=dataclasses.replace(data, train=part)
+            )
+            trial = TransferTrial(context, member.point | {"epochs": member.epoch})
+            for _ in range(member.epoch):
+                trial.train_epoch()
+            said.append(trial.probabilities(data.validation))
+            away = rows[held][rows[held] >= len(data.train)] - len(data.train)
+            apart[away] = said[-1][away]
+        fitted = temperature.better(apart[self.chosen], self.labels[self.chosen])
+        mean: np.ndarray = np.mean([temperature.apply(each, fitted) for each in said], axis=0)
+        return mean
 
     def soup(self, members: Sequence[Member]) -> np.ndarray:
         """What a head of averaged weights says: of those that help, the best first.
@@ -193,7 +231,8 @@ def verdicts(context: TrialContext, trials: int) -> dict[str, tuple[float, float
         f"the mean of {BEST}, and of mirror images": both.mean(axis=0),
         "one of averaged weights": judge.soup(best),
     }
-    return {way: judge.verdict(each) for way, each in ways.items()}
+    found = {way: judge.verdict(each) for way, each in ways.items()}
+    return found | {f"the best on {BEST} folds, their mean": judge.judged(judge.folded(best[0]))}
 
 
 def main() -> None:

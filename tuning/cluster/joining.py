@@ -85,7 +85,7 @@ def connect(address: str | None, dashboard: bool = False) -> str | None:
     place: dict[str, Any] = {"address": address}
     started: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if address is None:
-        started = ray_private.only_what_is_used()
+        started = ray_private.only_what_is_used(dashboard)
         ray_private.stay_on_loopback()
         _keep_token()
         # By this name also where RAY_ADDRESS points to a cluster.

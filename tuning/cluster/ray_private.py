@@ -2,7 +2,8 @@
 
 That is `ray._private.services.canonicalize_bootstrap_address`, `ray._private.ray_constants`
 (`ENABLE_RAY_CLUSTERS_ENV_VAR`, `ENABLE_RAY_CLUSTER`), `ray._private.worker.get_dashboard_url` and
-`._global_node`, `ray._private.parameter.RayParams`, and `ray.air._internal.usage.tag_callbacks`.
+`._global_node`, `ray._private.parameter.RayParams`, `ray._private.node.Node.start_api_server`, and
+`ray.air._internal.usage.tag_callbacks`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from ray._private import parameter, ray_constants, services, worker
+from ray._private.node import Node
 
 _AHEAD = "RAY_prestart_worker_first_driver"
 
@@ -41,20 +43,26 @@ def stay_on_loopback() -> Callable[[], None]:
 
 
 @contextmanager
-def only_what_is_used() -> Iterator[None]:
+def only_what_is_used(dashboard: bool) -> Iterator[None]:
     """A Ray that is started in this context lacks processes that none of ours has a use for.
 
     These are the log monitor, since workers' lines are not shown; the autoscaler's, since there is
-    one machine; and idle workers, whose environment is not the one that ours have.
+    one machine; the server of what a dashboard shows; and idle workers, whose environment is not
+    the one that ours have.
+
+    Args:
+        dashboard: Whether there is a dashboard.
     """
-    usual, before = parameter.RayParams, os.environ.get(_AHEAD)
-    parameter.RayParams = partial(usual, include_log_monitor=False, no_monitor=True)
-    os.environ[_AHEAD] = before or "0"
+    params, serve, ahead = parameter.RayParams, Node.start_api_server, os.environ.get(_AHEAD)
+    parameter.RayParams = partial(params, include_log_monitor=False, no_monitor=True)
+    if not dashboard:
+        Node.start_api_server = lambda self, **options: None
+    os.environ[_AHEAD] = ahead or "0"
     try:
         yield
     finally:
-        parameter.RayParams = usual
-        if before is None:
+        parameter.RayParams, Node.start_api_server = params, serve
+        if ahead is None:
             del os.environ[_AHEAD]
 
 
