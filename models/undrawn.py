@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 import numpy as np
 
-_DRAWING = (
-    keras.initializers.RandomNormal,
-    keras.initializers.RandomUniform,
-    keras.initializers.TruncatedNormal,
-    keras.initializers.VarianceScaling,  # Glorot, He and LeCun are of it
-)
+_DRAWING = {
+    each: each.__call__
+    for each in (
+        keras.initializers.RandomNormal,
+        keras.initializers.RandomUniform,
+        keras.initializers.TruncatedNormal,
+        keras.initializers.VarianceScaling,  # Glorot, He and LeCun are of it
+    )
+}
+_lock = threading.Lock()
+_inside: list[int] = []  # threads in the context, for each time that they entered it
 
 
 @contextmanager
@@ -26,20 +32,26 @@ def undrawn() -> Iterator[None]:
     What layers are built of, their configuration, says what it said.
     """
     here = threading.get_ident()
-
-    def zeros(draw: Callable[..., Any]) -> Callable[..., Any]:
-        def call(self: Any, shape: Any, *args: Any, **kwargs: Any) -> Any:
-            if threading.get_ident() != here:
-                return draw(self, shape, *args, **kwargs)
-            return np.zeros(shape, np.float32)  # JAX compiles its own
-
-        return call
-
-    before = [each.__call__ for each in _DRAWING]
-    for each, draw in zip(_DRAWING, before, strict=True):
-        each.__call__ = zeros(draw)
+    with _lock:
+        if not _inside:
+            for each, draw in _DRAWING.items():
+                each.__call__ = _zeros_inside(draw)
+        _inside.append(here)
     try:
         yield
     finally:
-        for each, draw in zip(_DRAWING, before, strict=True):
-            each.__call__ = draw
+        with _lock:
+            _inside.remove(here)
+            if not _inside:
+                for each, draw in _DRAWING.items():
+                    each.__call__ = draw
+
+
+def _zeros_inside(draw: Any) -> Any:
+    @functools.wraps(draw)
+    def call(self: Any, shape: Any, *args: Any, **kwargs: Any) -> Any:
+        if threading.get_ident() in _inside:
+            return np.zeros(shape, np.float32)  # Keras' would be compiled, too
+        return draw(self, shape, *args, **kwargs)
+
+    return call
