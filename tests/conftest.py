@@ -1,5 +1,6 @@
 """What several tests need: real photos, a cache of their own."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,6 +92,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return early, item.path not in slow, name == "test_autoscaling.py"
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported stays: no collection of a test's garbage goes through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", params=[Amazon, Google], ids=["s3", "gs"])

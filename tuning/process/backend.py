@@ -152,6 +152,8 @@ def import_keras(log: Path | None = None) -> None:
     try:
         with _quickly(spared() if ours else ()):
             import keras
+        if ours:
+            gc.freeze()  # nor does a trial's end go through them: a quarter of a second each time
     except (ImportError, ValueError) as error:  # of a backend that there is not, or is not here
         chosen = os.environ["KERAS_BACKEND"]
         raise UserError(

@@ -9,7 +9,6 @@ of its own is not taken, because what it asks for there would be known only afte
 from __future__ import annotations
 
 import functools
-import gc
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -87,9 +86,8 @@ def check(
 
 def _clear() -> None:
     # Keras and TensorFlow keep what a model was built of; a network and its compiled functions
-    # refer to each other.
+    # refer to each other, which this collects.
     keras.backend.clear_session()
-    gc.collect()
 
 
 # --- a trial
