@@ -23,7 +23,7 @@ from tuning.training.networks import probabilities
 from tuning.training.source import vgg16_from
 from tuning.training.trial import score
 
-SIZE = 48
+SIZE = 32
 HEAD = {"network": "vgg16", "dropout": 0.5, "pooling": "average"}
 POINTS = (
     HEAD | {"unfrozen": 0, "width": 32},
@@ -73,27 +73,22 @@ def alone(run, number):
     return model, temperature.apply(said, fitted)
 
 
-@pytest.fixture(scope="module")
-def losses(run):
-    labels = run.context.dataset.validation.labels
-    return [score(alone(run, number)[1], labels)[0] for number in range(3)]
-
-
-def test_the_mean_answers_where_it_is_better(run, losses, tmp_path):
+def test_the_mean_answers_where_it_is_better(run, tmp_path):
     """A mean of probabilities has a lower loss than the worst of them, whatever they are."""
     data = run.context.dataset
+    models, said = zip(*(alone(run, number) for number in range(3)), strict=True)
+    losses = [score(each, data.validation.labels)[0] for each in said]
     order = sorted(range(3), key=lambda number: -losses[number])
     winner, *others = [record(number) for number in order]
     joined = ensemble.join(run, winner, [others[0], winner, others[1], record(3)])
     assert list(joined.trials) == order
     pictures = np.asarray(data.validation.pictures)
-    each = [alone(run, number) for number in order]
-    wanted = np.mean([said for _, said in each], axis=0)
+    wanted = np.mean(said, axis=0)
     np.testing.assert_allclose(joined.validation.mean(axis=0), wanted, atol=1e-5)
     path = write(joined.model, data, tmp_path / "run" / "best")
     loaded = keras.saving.load_model(path, safe_mode=True)
     np.testing.assert_allclose(loaded.predict(pictures, verbose=0)[:, 0], wanted[:, 1], atol=1e-5)
-    told = ensemble.facts(joined, each[0][0], run)
+    told = ensemble.facts(joined, models[order[0]], run)
     assert told["trials"] == order
     assert told["validation"]["loss"] == pytest.approx(losses[order[0]], abs=1e-4)
     assert told["test"] is not None
