@@ -18,7 +18,7 @@ from tuning.training.context import TrialContext
 from tuning.training.source import Source
 from tuning.training.transfer import TransferTrial
 
-SIZE = 160
+SIZE = 128
 PHOTOS = (
     *("astronaut", "brick", "camera", "coffee", "coins", "grass", "gravel", "hubble_deep_field"),
     *("immunohistochemistry", "moon", "page", "rocket", "text", "clock"),
@@ -27,11 +27,11 @@ PHOTOS = (
 
 @pytest.mark.parametrize("unfrozen", [1, 0])  # of which the second begins where the first did
 def test_photos_of_neither_class_shapes_and_noise_are_flagged(
-    all_photos, shared_cache, tmp_path, unfrozen
+    photos, shared_cache, tmp_path, unfrozen
 ):
     """By EfficientNet-Lite0 with its real weights; threshold at 1 % of validation."""
     assert WEIGHTS.is_file()
-    data = dataset.load(all_photos, cache=shared_cache, image_size=SIZE, per_class=(150, 100))
+    data = dataset.load(photos, cache=shared_cache, image_size=SIZE)
     source = Source("own", "lite0:lite0", "own", str(Path(__file__).parents[1]))
     context = TrialContext(data, FeatureCache(shared_cache), (source,))
     given = {"network": "own", "unfrozen": unfrozen, "augmentation": "none", "head_epochs": 2}

@@ -16,13 +16,13 @@ from tuning.records.event_log import EventLog
 
 
 @pytest.fixture
-def data(photos, cache):
-    return dataset.load(photos, cache=cache, image_size=48, per_class=(10, 4))
+def data(photos, shared_cache):
+    return dataset.load(photos, cache=shared_cache, image_size=32, per_class=(10, 4))
 
 
 @pytest.fixture(scope="session")
 def backbone():
-    return backbones.load("vgg16", 48, "random", "rescale")
+    return backbones.load("vgg16", 32, "random", "rescale")
 
 
 @pytest.fixture

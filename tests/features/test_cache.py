@@ -21,6 +21,7 @@ from tuning.data import dataset
 from tuning.data.decoding import DecodeSettings, Levels
 from tuning.errors import UserError
 from tuning.features import FeatureCache, View, maintenance
+from tuning.process import backend
 from tuning.records.event_log import EventLog
 from tuning.report.gather import cache_statistics
 
@@ -57,8 +58,8 @@ def test_a_deeper_entry_starts_at_the_nearest_stored_one(data, features, backbon
 
 
 def test_what_the_key_depends_on(data, features, backbone, cache):
-    other = backbones.load("vgg16", 48, "random", "imagenet")
-    larger = backbones.load("vgg16", 64, "random", "rescale")
+    other = backbones.load("vgg16", 32, "random", "imagenet")
+    larger = backbones.load("vgg16", 48, "random", "rescale")
     deep = replace(data.train, settings=DecodeSettings(Levels(0, 4095)))
     cropped = replace(data.train, settings=DecodeSettings(keep_aspect="crop"))
     entries = [
@@ -198,7 +199,7 @@ def test_a_copied_cache_is_taken_as_it_is(data, features, backbone, tmp_path):
 
 def test_an_entry_is_the_same_bytes_whoever_builds_which_part(photos, cache, backbone):
     """Whole, and in shards of one and two blocks in any order."""
-    data = dataset.load(photos, cache=cache, image_size=48, per_class=(100, 4))
+    data = dataset.load(photos, cache=cache, image_size=32, per_class=(100, 4))
 
     def in_shards(blocks):
         def run(job, backbone):
@@ -288,8 +289,9 @@ def test_the_limit_makes_room_among_what_is_not_in_use(data, features, backbone,
 
 
 def _use(cache, data, events, ready, go):
+    backend.follow(os.environ.get("KERAS_BACKEND", "tensorflow"))
     features = FeatureCache(cache, "float32", events=EventLog(events))
-    backbone = backbones.load("vgg16", 48, "random", "rescale")
+    backbone = backbones.load("vgg16", 32, "random", "rescale")
     ready.release()
     go.wait()
     features.features(data.train, backbone, "block4_pool", View("article", 0))
@@ -317,8 +319,8 @@ def test_of_three_processes_one_builds(data, cache):
 
 
 @pytest.mark.slow
-def test_when_the_builder_dies_another_takes_over(all_photos, cache, backbone):
-    data = dataset.load(all_photos, cache=cache, image_size=48, per_class=(400, 4))
+def test_when_the_builder_dies_another_takes_over(photos, cache, backbone):
+    data = dataset.load(photos, cache=cache, image_size=32, per_class=(100, 4))
     context = multiprocessing.get_context("spawn")
     ready, go = context.Semaphore(0), context.Event()
     events = cache.parent / "cache.jsonl"
@@ -333,5 +335,5 @@ def test_when_the_builder_dies_another_takes_over(all_photos, cache, backbone):
     builder.join()
     features = FeatureCache(cache, "float32", events=EventLog(events))
     found = features.features(data.train, backbone, "block4_pool", View("article", 0))
-    assert found.shape == (800, 3, 3, 512)
+    assert found.shape == (200, 2, 2, 512)
     assert cache_statistics(features.events)["multiples"] == 0

@@ -36,7 +36,7 @@ def test_list_shows_the_oldest_first(filled):
     lines = out.splitlines()
     assert len(lines) == 4
     assert sum("block3_pool of 20 pictures of train, view flip/" in line for line in lines) == 3
-    assert re.fullmatch(r"3 segments, \d+\.\d MiB", lines[-1])
+    assert re.fullmatch(r"3 segments, \d+\.\d KiB", lines[-1])
 
 
 def test_verify_names_and_removes_damage(filled, data, backbone):

@@ -17,25 +17,20 @@ VIEW = View("article", 0)
 
 @pytest.fixture
 def many(photos, cache):
-    return dataset.load(photos, cache=cache, image_size=32, per_class=(75, 2)).train
-
-
-@pytest.fixture(scope="module")
-def network(backbone):
-    return backbone.at(32)
+    return dataset.load(photos, cache=cache, image_size=32, per_class=(33, 2)).train
 
 
 @pytest.mark.parametrize(("transforms", "numbers"), [(False, 0), (True, 3)])
-def test_pictures_go_to_the_device_as_bytes(network, transforms, numbers):
-    model = forward._model(network, PICTURE, ("block5_pool",), transforms, "float32")
+def test_pictures_go_to_the_device_as_bytes(backbone, transforms, numbers):
+    model = forward._model(backbone, PICTURE, ("block5_pool",), transforms, "float32")
     first, *others = model.inputs
     assert first.dtype == "uint8"
     assert len(others) == numbers
 
 
 @pytest.mark.parametrize("view", [PLAIN, VIEW], ids=str)
-def test_on_a_gpu_a_batch_is_several_blocks(many, network, features, tmp_path, monkeypatch, view):
-    wanted = features.features(many, network, "block5_pool", view)
+def test_on_a_gpu_a_batch_is_several_blocks(many, backbone, features, tmp_path, monkeypatch, view):
+    wanted = features.features(many, backbone, "block5_pool", view)
     sizes = []
     predict = keras.Model.predict_on_batch
 
@@ -44,10 +39,11 @@ def test_on_a_gpu_a_batch_is_several_blocks(many, network, features, tmp_path, m
         return predict(self, x)
 
     monkeypatch.setattr(forward, "has_gpu", lambda: True)
+    monkeypatch.setattr(forward, "AT_ONCE", 2)
     monkeypatch.setattr(keras.Model, "predict_on_batch", spied)
-    found = FeatureCache(tmp_path / "gpu", "float32").features(many, network, "block5_pool", view)
-    assert sizes == [256]
-    assert found.shape == (150, 1, 1, 512)
+    found = FeatureCache(tmp_path / "gpu", "float32").features(many, backbone, "block5_pool", view)
+    assert sizes == [128]
+    assert found.shape == (66, 1, 1, 512)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * wanted.max())
     assert tend(["--cache", str(tmp_path / "gpu"), "verify"]) == 0  # by blocks, as ever
 
@@ -58,20 +54,20 @@ def test_large_pictures_come_in_smaller_batches(size, blocks):
 
 
 def test_in_bfloat16_features_are_nearly_the_same_under_another_name(
-    many, network, features, tmp_path
+    many, backbone, features, tmp_path
 ):
-    exact = features.features(many, network, "block5_pool", VIEW)
+    exact = features.features(many, backbone, "block5_pool", VIEW)
     half = FeatureCache(tmp_path / "half", "float32", precision="bfloat16")
-    found = half.features(many, network, "block5_pool", VIEW)
+    found = half.features(many, backbone, "block5_pool", VIEW)
     assert found.dtype == np.float32
     apart = np.linalg.norm(found - exact) / np.linalg.norm(exact)
     assert 1e-4 < apart < 0.02
-    here, there = (each.entry(many, network, "block5_pool", VIEW) for each in (features, half))
+    here, there = (each.entry(many, backbone, "block5_pool", VIEW) for each in (features, half))
     assert here.key != there.key
 
 
-def test_weights_stay_in_float32(network):
-    section = network.section(PICTURE, "block5_pool", precision="bfloat16")
+def test_weights_stay_in_float32(backbone):
+    section = backbone.section(PICTURE, "block5_pool", precision="bfloat16")
     assert {each.dtype for each in section.weights} == {"float32"}
     assert section.output.dtype == "bfloat16"
 
