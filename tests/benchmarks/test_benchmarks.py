@@ -55,6 +55,9 @@ def benchmark(
     """Runs a benchmark's command line in this process; returns the tables that it printed."""
     # Set here to be put back: some benchmarks set it for Ray's workers.
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # Of the demo and of what is drawn small, which several benchmarks share.
+    monkeypatch.setattr("tuning.data.demo.COUNTS", COUNTS)
+    monkeypatch.setattr("benchmarks.portfolio.SMALL", 32)
 
     def run(name: str, arguments: str, constants: Mapping[str, Any]) -> list[Table]:
         module = importlib.import_module(f"benchmarks.{name}")
@@ -89,28 +92,28 @@ SHORT = ("kept in float16", "computed in bfloat16")
 BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "accuracy": (
         "--pictures 8 --seeds 1 --epochs 1 --unfrozen 1",
-        {"SIZE": 48, "VALIDATION": 2, "RECIPE": {"all": {}, "not averaged": {"average": 0.0}}},
+        {"SIZE": 32, "VALIDATION": 2, "RECIPE": {"all": {}, "not averaged": {"average": 0.0}}},
         ["trained on", "all", "not averaged", "the article's recipe"],
     ),
     "cache_build": (
         "--pictures 4 --rounds 1",
-        {"SIZE": 48},
+        {"SIZE": 32},
         ["", "bare forward loop", "build, view none", "build, view article"],
     ),
     "convnet_epoch": ("--rounds 1", {}, ["", "plain Keras", "this project"]),
     "feature_dtype": (
         "--per-class 2 2 --seeds 2",
-        {"SIZE": 48, "TRIALS": {"a head": (0, 1), "a layer": (1, 1)}},
+        {"SIZE": 32, "TRIALS": {"a head": (0, 1), "a layer": (1, 1)}},
         ["best accuracy", *(f"{kind}, {how}" for kind in ("a head", "a layer") for how in SHORT)],
     ),
     "first_rung": (
         "--trials 4 --epochs 4",
-        {"SIZE": 48, "PER_CLASS": (8, 2)},
+        {"SIZE": 32, "PER_CLASS": (8, 2)},
         ["space", "levers", "article"],
     ),
     "portfolio": (
         "--trials 4 --epochs 1 --seeds 1 --only 240",
-        {"SMALL": 32},
+        {},
         ["pictures", *["240 drawings"] * 4],
     ),
     "resplit": (
@@ -125,7 +128,7 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "temperature": (
         "--seeds 1 --weights random",
-        {"SIZE": 48, "EPOCHS": 1, "PER_CLASS": (16, 8)},
+        {"SIZE": 32, "EPOCHS": 1, "PER_CLASS": (16, 8)},
         ["head", "recipe", "smoothed", "article"],
     ),
     "search_quality": (
@@ -134,7 +137,7 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
         ["", "TPE, told truly", "random", "stock OptunaSearch"],
     ),
     "together": (
-        "--seeds 1 --trials 2 --train 16 --size 48 --weights random",
+        "--seeds 1 --trials 2 --train 16 --size 32 --weights random",
         {"EPOCHS": 1, "VALIDATION": 8},
         [
             *("", "the best", "the best, and of mirror images", "the mean of 5"),
@@ -144,7 +147,7 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     ),
     "trial_limit": (
         "--pictures 16 --rounds 1",
-        {"SIZE": 48, "SIDE": 64, "FLOATS": 2**10},
+        {"SIZE": 32, "SIDE": 64, "FLOATS": 2**10},
         ["", *(f"{depth} unfrozen" for depth in (0, 1, 3, 6, 0))],
     ),
 }
@@ -165,7 +168,7 @@ def test_scale_prints_its_table(benchmark):
 
 def test_growing_prints_both_of_its_tables(benchmark):
     constants = {"FOLDS": 2, "VIEWS": (View(), View("article", 0))}
-    changes, epochs = benchmark("growing", "--pictures 16 --more 4 --size 48 --rounds 1", constants)
+    changes, epochs = benchmark("growing", "--pictures 16 --more 4 --size 32 --rounds 1", constants)
     computed = dict(row[:2] for row in changes)
     assert [*computed] == [
         "",
@@ -183,14 +186,14 @@ def test_growing_prints_both_of_its_tables(benchmark):
 
 
 def test_labels_prints_both_of_its_tables(benchmark):
-    constants = {"SIZE": 48, "PER_CLASS": (16, 4), "NUMBERS": (40,), "SIZES": (12,)}
+    constants = {"SIZE": 32, "PER_CLASS": (16, 4), "NUMBERS": (40,), "SIZES": (12,)}
     found, foretold = benchmark("labels", "--draws 2", constants)
     assert first_cells(found) == ["labels", "40", "40"]
     assert first_cells(foretold) == ["pictures", "12"]
 
 
 def test_accuracy_compares_numbers_of_views(benchmark):
-    constants = {"SIZE": 48, "VALIDATION": 2}
+    constants = {"SIZE": 32, "VALIDATION": 2}
     (table,) = benchmark("accuracy", "--views 1 2 --pictures 8 --seeds 2 --epochs 2", constants)
     assert first_cells(table) == ["trained on", "as they are", "1 views", "2 views"]
 
@@ -203,7 +206,7 @@ def test_overhead_prints_its_table(benchmark, cluster):
 
 @pytest.mark.slow
 def test_all_four_ways_are_compared(benchmark, cluster):
-    kinds = {"KINDS": [(0, "none"), (1, "article")], "SIZE": 48}
+    kinds = {"KINDS": [(0, "none"), (1, "article")], "SIZE": 32}
     seconds, accuracies, hours = benchmark("compute_once", "--per-class 2 2 --epochs 1", kinds)
     rows = ["0 unfrozen, not augmented", "1 unfrozen, augmented"]
     assert first_cells(seconds) == ["seconds per trial", *rows]
@@ -214,7 +217,7 @@ def test_all_four_ways_are_compared(benchmark, cluster):
 def test_a_failed_trial_ends_a_benchmark_with_its_reason(cluster, pictures, tmp_path):
     from benchmarks.listed import run, run_points
 
-    data = dataset.load(pictures, cache=tmp_path, per_class=(2, 2), image_size=48)
+    data = dataset.load(pictures, cache=tmp_path, per_class=(2, 2), image_size=32)
     context = TrialContext(data, FeatureCache(tmp_path), vgg16_from("nowhere.npz"))
     point = levers.complete({"network": "vgg16", "unfrozen": 0, "augmentation": "none"}, 1)
     with pytest.raises(SystemExit, match=r"A trial failed: .*nowhere\.npz"):
