@@ -229,6 +229,8 @@ class CompiledNetwork:
             if logs is not None:
                 return logs
         if _without_pipeline():
+            if not self._has_run:
+                self._make_metrics(batches.labels[:1])
             self._training.reset_metrics()
             self._training.make_train_function()
             logs = self._training.train_function(self._pulled(batches))
@@ -236,6 +238,11 @@ class CompiledNetwork:
             return {name: float(logs[name]) for name in ("loss", "accuracy")}
         history = self._training.fit(batches, epochs=1, shuffle=False, verbose=0).history
         return {name: float(history[name][0]) for name in ("loss", "accuracy")}
+
+    def _make_metrics(self, labels: np.ndarray) -> None:
+        """Makes the metrics' variables: a step that made them would be traced twice."""
+        said = np.zeros((len(labels), self.model.output_shape[-1]), np.float32)
+        self._training.compute_metrics(None, labels, said)
 
     def _pulled(self, batches: Batches) -> Iterator[Any]:
         """Batch after batch; until the second is asked for, a new network is compiled."""
