@@ -176,7 +176,7 @@ def test_a_network_that_is_another_in_each_process_is_refused(module):
 
 def test_what_a_network_drops_is_the_same_again_and_after_a_pause(photos, tmp_path, module):
     """Dropout of the network itself; a trial that goes on from its state draws what it would."""
-    data = dataset.load(photos, cache=tmp_path, image_size=48, per_class=(16, 8))
+    data = dataset.load(photos, cache=tmp_path, image_size=32, per_class=(16, 8))
     features = FeatureCache(tmp_path / "features", "float32")
     context = TrialContext(data, features, (source(module, "network"),))
     depths = {"network": 3}

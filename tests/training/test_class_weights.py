@@ -38,7 +38,7 @@ def context(photos, tmp_path, cache):
             place.mkdir(parents=True)
             for file in sorted((photos / split / name).iterdir())[:number]:
                 (place / file.name).symlink_to(file)
-    data = dataset.load(tmp_path / "d", cache=cache, image_size=48)
+    data = dataset.load(tmp_path / "d", cache=cache, image_size=32)
     return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"))
 
 

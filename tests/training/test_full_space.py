@@ -29,13 +29,13 @@ MIXED = levers.complete({"network": "convnet", "mixup": 0.4}, 2, space="full")
 
 @pytest.fixture
 def context(photos, cache):
-    data = dataset.load(photos, cache=cache, image_size=48, per_class=(24, 10))
+    data = dataset.load(photos, cache=cache, image_size=32, per_class=(24, 10))
     return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"), views=2)
 
 
 @pytest.fixture
 def context_of_three(three_classes, cache):
-    data = dataset.load(three_classes, cache=cache, image_size=48)
+    data = dataset.load(three_classes, cache=cache, image_size=32)
     return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"))
 
 
@@ -49,7 +49,7 @@ def kerass_own(context, point, epochs=2):
     classes = len(context.dataset.classes)
     model = network.trainable(
         point,
-        image_size=48,
+        image_size=32,
         classes=classes,
         backbone=context.backbone_for(point),
         seed=context.seed,

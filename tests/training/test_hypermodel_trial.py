@@ -280,8 +280,11 @@ def test_more_classes_than_two(three_classes, cache, module):
 
 
 MANY = """
-import json, resource, sys
+import json, os, resource, sys
 from pathlib import Path
+from tuning.process.backend import follow
+
+follow(os.environ.get("KERAS_BACKEND", "tensorflow"))
 from search_spaces.points import complete
 from tuning.data import dataset
 from tuning.export.model import export
@@ -325,7 +328,7 @@ def test_memory_does_not_grow_from_trial_to_trial(photos, cache, module):
 def test_models_of_features_read_them_from_the_cache_and_are_taken_home_whole(
     photos, cache, tmp_path
 ):
-    data = dataset.load(photos, cache=cache, image_size=48, per_class=(12, 6))
+    data = dataset.load(photos, cache=cache, image_size=32, per_class=(12, 6))
     tests = str(ROOT / "tests")
     source = Source("network", "users_networks:network", "own", tests)
     named = NamedHyperModel("users_networks:OnFeatures", tests)

@@ -24,14 +24,14 @@ CONVNET, BOTTLENECK, FINE_TUNE = EXPERIMENTS
 
 @pytest.fixture
 def context(photos, cache):
-    data = dataset.load(photos, cache=cache, image_size=64, per_class=(24, 10))
+    data = dataset.load(photos, cache=cache, image_size=32, per_class=(24, 10))
     return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"), views=2)
 
 
 @pytest.mark.slow
 def test_cached_features_train_as_the_uncached_network_does(photos, cache):
     """The whole of VGG16 in Keras' own fit, block 5 and head trainable, fed with pictures."""
-    data = dataset.load(photos, cache=cache, image_size=64, per_class=(32, 16))
+    data = dataset.load(photos, cache=cache, image_size=64, per_class=(16, 8))
     context = TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"))
     hyperparameters = FINE_TUNE.hyperparameters(2) | {"augmentation": "none", "head_epochs": 1}
     trial = TransferTrial(context, hyperparameters)
@@ -137,7 +137,7 @@ def test_the_best_epoch_is_kept(context, tmp_path):
 
 
 def test_more_classes_than_two(three_classes, cache):
-    data = dataset.load(three_classes, cache=cache, image_size=48)
+    data = dataset.load(three_classes, cache=cache, image_size=32)
     context = TrialContext(data, FeatureCache(cache), vgg16_from("random"))
     for experiment in EXPERIMENTS:
         trial = TransferTrial(context, experiment.hyperparameters(1))
