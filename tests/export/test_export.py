@@ -46,7 +46,7 @@ for name in sys.argv[1:]:
 def test_the_exported_model_says_what_the_trial_said_where_this_project_is_not(
     photos, all_photos, cache, tmp_path
 ):
-    data = dataset.load(photos, cache=cache, image_size=SIZE, per_class=(24, 10))
+    data = dataset.load(photos, cache=cache, image_size=32, per_class=(24, 10))
     features = FeatureCache(cache, "float32")
     surrogate = str(all_photos.parent.parent / "weights" / "vgg16_surrogate.npz")
     wanted = {}

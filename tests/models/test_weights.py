@@ -1,5 +1,6 @@
 """VGG16's weights come from wherever they are, unchanged, or not at all."""
 
+import functools
 import os
 import pickle
 import subprocess
@@ -27,6 +28,7 @@ def load(source):
     return backbones.load("vgg16", 32, source).weights
 
 
+@functools.cache
 def shapes():
     return {name: array.shape for name, array in load("random").arrays.items()}
 
