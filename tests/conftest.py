@@ -15,9 +15,10 @@ LONGEST = (
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 # For tests side by side: Ray gives its workers the lowest priority, and a test that searches would
-# wait for all others; threads that spin while they wait take time from other tests.
+# wait for all others; workers before they are asked for, whom no trial uses, and threads that spin
+# while they wait take time from other tests.
 if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ |= {"RAY_worker_niceness": "0"}
+    os.environ |= {"RAY_worker_niceness": "0", "RAY_prestart_worker_first_driver": "0"}
     os.environ |= {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,18 @@ NETWORK = "10.77.0"
 LAPTOP = f"{NETWORK}.254"
 BRIDGE = "tuner-bridge"
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+# For Ray on hosts that share few cores: the tests' priority, no worker before it is asked for, no
+# threads that spin while they wait, and a lost machine that is missed after some seconds.
+THRIFT = {
+    "RAY_worker_niceness": "0",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_health_check_period_ms": "1000",
+    # A worker that outlives the head asks the next one without a pause, in vain, until it ends.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "5",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_NUM_INTEROP_THREADS": "1",
+}
+LEAN = "--object-store-memory=100000000 --include-log-monitor=false"  # of `ray start`
 
 # Runs as the first process of a host; when it dies, so do all others. The passwd file gives the
 # user another home: what a cluster file writes there must not reach the machine's own.
@@ -123,14 +136,29 @@ class Host:
             raise RuntimeError(f"{self.name}: {command}: {found.stdout}")
         return found.stdout
 
-    def has_process(self, start: str) -> bool:
-        """Whether a command line there begins so; asked for the price of a few files."""
+    def processes(self, *starts: str) -> list[int]:
+        """Those whose command lines begin so; asked for the price of a few files."""
         pids = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True)
+        found = []
         for pid in pids.stdout.split():
             with contextlib.suppress(OSError):  # it has ended
-                if Path(f"/proc/{pid}/cmdline").read_text().startswith(start):
-                    return True
-        return False
+                if Path(f"/proc/{pid}/cmdline").read_text().startswith(starts):
+                    found.append(int(pid))
+        return found
+
+    @contextlib.contextmanager
+    def paused(self, *starts: str) -> Iterator[None]:
+        """In this context processes whose command lines begin so stand still."""
+        pids = self.processes(*starts)
+        assert pids
+        try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def inside(self, *command: str) -> list[str]:
         """The command line that runs `command` in the host's network."""

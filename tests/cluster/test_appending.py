@@ -25,7 +25,7 @@ from tuning.records.event_log import EventLog
 from tuning.report.gather import cache_statistics
 
 pytestmark = pytest.mark.slow
-SIZE, TOP = 48, "block5_pool"
+SIZE, TOP = 32, "block5_pool"
 
 
 @pytest.fixture(scope="module", autouse=True)

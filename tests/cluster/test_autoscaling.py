@@ -10,7 +10,7 @@ import json
 import hosts
 import pytest
 import yaml
-from hosts import ROOT
+from hosts import LEAN, ROOT, THRIFT
 from ray.autoscaler._private.fake_multi_node.node_provider import (
     FAKE_HEAD_NODE_ID,
     FAKE_HEAD_NODE_TYPE,
@@ -19,8 +19,7 @@ from ray.autoscaler._private.util import prepare_config
 
 pytestmark = pytest.mark.slow
 
-ENVIRONMENT = {
-    "RAY_worker_niceness": "0",
+ENVIRONMENT = THRIFT | {
     "RAY_AUTH_MODE": "token",
     "RAY_FAKE_CLUSTER": "1",
     "RAY_enable_autoscaler_v2": "1",
@@ -76,7 +75,7 @@ def test_workers_come_when_trials_wait_for_them_and_go_after_the_last(host, phot
     variables = " ".join(f"{name}={value}" for name, value in ENVIRONMENT.items())
     inside = f"export PATH=~/venv/bin:$PATH RAY_AUTH_MODE=token; cd {ROOT};"
     host.ssh(
-        f"{inside} {variables} ray start --head --num-cpus=1 --object-store-memory=100000000 "
+        f"{inside} {variables} ray start --head --num-cpus=1 {LEAN} "
         "--autoscaling-config=~/ray_bootstrap_config.yaml"
     )
     host.ssh(

@@ -32,9 +32,15 @@ def cluster():
     ray.shutdown()
 
 
+@pytest.fixture(scope="module")
+def data(photos, tmp_path_factory):
+    """Whole blocks of pictures."""
+    decoded = tmp_path_factory.mktemp("decoded")
+    return dataset.load(photos, cache=decoded, image_size=48, per_class=(64, 32))
+
+
 @pytest.fixture
-def context(photos, cache):
-    data = dataset.load(photos, cache=cache, image_size=48, per_class=(100, 40))
+def context(data, cache):
     features = FeatureCache(cache, events=EventLog(cache.parent / "cache.jsonl"))
     return TrialContext(data, features, vgg16_from("random"), views=2)
 

@@ -57,6 +57,7 @@ class Place:
         photos: The pictures.
         mark: A word in the environment of all its processes.
         train: The training pictures of each class.
+        space: What the space is kept to.
         store: The object store that run folders have a counterpart in.
         server: The database server that has the study.
     """
@@ -65,6 +66,7 @@ class Place:
     photos: Path
     mark: str
     train: int = 12
+    space: tuple[str, ...] = ()
     store: Any = None
     server: Any = None
 
@@ -78,16 +80,8 @@ class Place:
         words += ["--storage", self.server.url] if self.server else []
         if not resumed:
             words += ["--data", self.photos, "--per-class", self.train, "8", "--image-size", "32"]
-            words += [
-                "--weights",
-                "random",
-                "--trials",
-                "4",
-                "--epochs",
-                "3",
-                "--max-unfrozen",
-                "1",
-            ]
+            words += ["--weights", "random", "--trials", "4", "--epochs", "3"]
+            words += ["--max-unfrozen", "1", *(["--set", *self.space] if self.space else [])]
             words += ["--cache", self.folder / "cache", "--cpus-per-trial", "1"]
         shim = self.folder / "failing_disk.so"
         environment = {**os.environ, "MARK": self.mark, "FAILING_FOLDER": str(self.run)}
@@ -302,6 +296,9 @@ def place(photos, tmp_path) -> Iterator[Place]:
     ids=lambda schedule: "-".join(kind for kind, *_ in schedule),
 )
 def test_a_search_survives(place, schedule):
+    # One network, which each process that trains compiles once.
+    place.space = ("network=vgg16", "unfrozen=0", "augmentation=none", "pooling=average")
+    place.space += ("regularization=none",)
     breaks(place, schedule, random.Random(0))
     check(place)
 
