@@ -6,6 +6,8 @@ INSTALL := $(if $(shell command -v uv),uv pip install --quiet --compile-bytecode
 ARGS ?=
 # Tests start hundreds of processes, which should not compile the same modules each.
 QUICK := PYTHONDONTWRITEBYTECODE=
+# Under JAX a quarter of all compiling is of what another test has compiled already.
+KEPT := JAX_COMPILATION_CACHE_DIR=$(CURDIR)/.venv/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
 
 CLUSTER ?= cluster.yaml
 RAY = RAY_AUTH_MODE=token $(BIN)/ray
@@ -22,7 +24,7 @@ search: .venv/.run  ## search on the embedded demo; options in ARGS="--data DIR 
 
 test: .venv/.dev  ## all tests; the networks' under both backends
 	$(QUICK) KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
-	$(QUICK) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 4 --dist loadfile tests/models tests/training/test_full_space.py tests/training/test_recipe.py tests/training/test_scan.py tests/training/test_mixed_precision.py tests/features/test_precision.py -m "not soak" $(ARGS)
+	$(QUICK) $(KEPT) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 4 --dist loadfile tests/models tests/training/test_full_space.py tests/training/test_recipe.py tests/training/test_scan.py tests/training/test_mixed_precision.py tests/features/test_precision.py -m "not soak" $(ARGS)
 
 test-fast: .venv/.dev  ## what takes under 30 seconds a test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" $(ARGS)

@@ -13,6 +13,7 @@ if keras.backend.backend() != "jax":
 
 import jax
 from jax import monitoring
+from jax.experimental.compilation_cache import compilation_cache
 
 from search_spaces import levers
 from search_spaces.experiments import EXPERIMENTS
@@ -178,12 +179,14 @@ def test_a_fold_is_scanned_too(context):
 
 def test_compiled_functions_are_kept(tmp_path):
     before = jax.config.jax_compilation_cache_dir
+    compilation_cache.reset_cache()  # the tests' own
     try:
         scan.keep_compiled(tmp_path / "compiled")
         jax.jit(lambda x: x * 3 + 1)(np.arange(7.0)).block_until_ready()
         assert list((tmp_path / "compiled").iterdir())
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
+        compilation_cache.reset_cache()
 
 
 def test_on_a_cpu_convolutions_are_not_scanned(context, monkeypatch):
