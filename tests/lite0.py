@@ -11,6 +11,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from models.undrawn import undrawn
+
 WEIGHTS = Path(__file__).resolve().parents[2] / "shared" / "weights" / "efficientnet_lite0.npz"
 # Kernel, stride of the first, expansion, channels, repeats.
 STAGES = (
@@ -25,6 +27,7 @@ STAGES = (
 SIZE = 224
 
 
+@undrawn()
 def lite0(top: bool = False) -> keras.Model:
     """The network with its ImageNet weights.
 

@@ -143,6 +143,7 @@ BENCHMARKS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
             *("", "the best", "the best, and of mirror images", "the mean of 5"),
             *("the mean of 5, each calibrated", "the mean of 5, by logits", "of 5, greedily"),
             *("the mean of 5, and of mirror images", "one of averaged weights"),
+            "the best on 5 folds, their mean",
         ],
     ),
     "trial_limit": (

@@ -29,7 +29,7 @@ MIXED = levers.complete({"network": "convnet", "mixup": 0.4}, 2, space="full")
 
 @pytest.fixture
 def context(photos, cache):
-    data = dataset.load(photos, cache=cache, image_size=32, per_class=(24, 10))
+    data = dataset.load(photos, cache=cache, image_size=32, per_class=(16, 6))
     return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"), views=2)
 
 

@@ -23,7 +23,7 @@ BLOCK = next(each.point for each in PORTFOLIO if each.point.get("unfrozen"))
 
 @pytest.fixture
 def context(photos, cache):
-    data = dataset.load(photos, cache=cache, image_size=32, per_class=(24, 10))
+    data = dataset.load(photos, cache=cache, image_size=32, per_class=(16, 6))
     return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"), views=2)
 
 
