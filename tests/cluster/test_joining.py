@@ -34,7 +34,7 @@ mine = [psutil.Process(), *psutil.Process().children(recursive=True)]
 found = [each for process in mine for each in process.net_connections("inet")]
 folder = Path(ray._private.worker._global_node.get_session_dir_path())
 print(json.dumps({
-    "processes": len(mine),
+    "processes": [" ".join(each.cmdline()) for each in mine],
     "addresses": [each.laddr.ip for each in found if each.status == psutil.CONN_LISTEN],
     "rights": [each.stat().st_mode & 0o077 for each in (folder, *folder.parents)][:-2],
 }))
@@ -76,10 +76,16 @@ def alone(tmp_path_factory):
 
 def test_nothing_listens_beyond_this_machine(alone):
     found, _ = alone
-    assert found["processes"] > 3
+    assert len(found["processes"]) > 3
     assert len(found["addresses"]) > 3
     loopback = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     assert set(found["addresses"]) <= loopback
+
+
+@pytest.mark.parametrize("part", ["monitor.py", "dashboard.py", "ray::IDLE"])
+def test_nothing_runs_that_none_of_ours_uses(alone, part):
+    found, _ = alone
+    assert [each for each in found["processes"] if part in each] == []
 
 
 def test_rays_files_are_for_this_user_alone(alone):

@@ -83,9 +83,7 @@ def connect(address: str | None, dashboard: bool = False) -> str | None:
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the search ends itself
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     place: dict[str, Any] = {"address": address}
-    started: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if address is None:
-        started = ray_private.only_what_is_used(dashboard)
         ray_private.stay_on_loopback()
         _keep_token()
         # By this name also where RAY_ADDRESS points to a cluster.
@@ -94,7 +92,7 @@ def connect(address: str | None, dashboard: bool = False) -> str | None:
     try:
         if address:
             _knock(address)
-        with ray_private.own_signals(), started:
+        with ray_private.own_signals(), ray_private.only_what_is_used(dashboard):
             ray.init(
                 **place,
                 log_to_driver=False,

@@ -25,8 +25,8 @@ TOLERANCE = 1e-4  # of a probability; two processes may add up in another order
 PROGRAM = """
 import gc, os, sys
 gc.disable()
-file, pictures, target, *spared = sys.argv[1:]
-sys.modules |= dict.fromkeys(spared)
+file, pictures, target, *unseen = sys.argv[1:]
+sys.modules |= dict.fromkeys(unseen)
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # trials may fill the GPU
 import keras, numpy
@@ -54,8 +54,11 @@ class Proof:
         given = Path(self._folder.name) / "pictures.npy"
         self._model, self._pictures = model, pictures
         np.save(given, self._pictures)
+        import keras
+
+        unseen = spared(keras.backend.backend())
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(file), str(given), str(self._target), *spared()],
+            [sys.executable, "-c", PROGRAM, str(file), str(given), str(self._target), *unseen],
             cwd=self._folder.name,  # where no module of a user's lies
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -19,7 +19,7 @@ BACKENDS = ("tensorflow", "jax")
 CARDS = (Path("/dev/nvidiactl"), Path("/dev/dxg"))  # there where a driver is; dxg is Windows' own
 # What Keras and TensorFlow import to offer something for it that no process of ours uses; with them
 # come pandas, pyarrow and more, where they are installed: half of the time of importing Keras.
-_SPARED = ("sklearn", "jax")
+SPARED = ("sklearn", "jax")
 _platforms = os.environ.get("JAX_PLATFORMS", "")  # before `leave_cards_to_trials`
 _ours = False  # whether nothing but this project runs in this process
 
@@ -57,19 +57,23 @@ def choose(on_card: Callable[[], bool] = has_card) -> None:
             os.environ["KERAS_BACKEND"] = "jax" if jax else "tensorflow"
 
 
-def spared() -> list[str]:
-    """The packages that a process of ours need not look for when it imports Keras."""
-    return [each for each in _SPARED if each != os.environ["KERAS_BACKEND"]]
+def spared(backend: str) -> list[str]:
+    """The packages that a process of ours need not look for when it imports Keras with a backend.
+
+    Args:
+        backend: The backend's name.
+    """
+    return [each for each in SPARED if each != backend]
 
 
 @contextmanager
-def _quickly(spared: Sequence[str]) -> Iterator[None]:
+def _quickly(unseen: Sequence[str]) -> Iterator[None]:
     """Imports in this context take half the time.
 
     Args:
-        spared: The packages that are not looked for.
+        unseen: The packages that are not looked for.
     """
-    hidden = [each for each in spared if each not in sys.modules]
+    hidden = [each for each in unseen if each not in sys.modules]
     collects = gc.isenabled()
     gc.disable()  # what modules are made of stays; looking through it again and again is in vain
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
@@ -150,7 +154,7 @@ def import_keras(log: Path | None = None) -> None:
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     try:
-        with _quickly(spared() if ours else ()):
+        with _quickly(spared(os.environ["KERAS_BACKEND"]) if ours else ()):
             import keras
         if ours:
             gc.freeze()  # nor does a trial's end go through them: a quarter of a second each time

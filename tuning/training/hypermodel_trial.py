@@ -85,8 +85,8 @@ def check(
 
 
 def _clear() -> None:
-    # Keras and TensorFlow keep what a model was built of; a network and its compiled functions
-    # refer to each other, which this collects.
+    # Keras and TensorFlow keep what a model was built of. A network and its compiled functions
+    # refer to each other; Keras has Python collect them here.
     keras.backend.clear_session()
 
 
