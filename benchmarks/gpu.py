@@ -26,11 +26,12 @@ from tuning.training.networks import Batches, CompiledNetwork, NetworkSpec
 CONVNET, BOTTLENECK, FINE_TUNE = (each.hyperparameters(2) for each in EXPERIMENTS)
 KINDS = {
     "head": BOTTLENECK,
+    "pooled head": BOTTLENECK | {"pooling": "average"},
     "3 layers": FINE_TUNE,
     "13 layers": FINE_TUNE | {"unfrozen": 13},
     "convnet, augmented": CONVNET,
 }
-EPOCHS = 5  # the median counts; the first one compiles
+EPOCHS = 15  # the median counts; the first one compiles
 BATCH = 16
 
 
@@ -47,7 +48,7 @@ def spec(point: Point, size: int) -> NetworkSpec:
         mixed=False,
         penalties=(),
         width=None,
-        pooling="flatten",
+        pooling=point.get("pooling", "flatten"),
         optimizer="sgd" if point.get("unfrozen") else "rmsprop",
         scheduled=False,
         batch_size=BATCH,

@@ -72,6 +72,9 @@ def test_quick_devices_compute_again_what_a_disk_would_take_longer_for():
     # A disk, or a device, ten times slower.
     assert cost.stored(BACKBONE, cost.worth(replace(card, disk=1e9))) == [vgg16.TOP]
     assert cost.stored(BACKBONE, cost.worth(replace(card, forward=30e12)))[0] == "block3_pool"
+    # A way into the device's memory that is as slow as a disk ten times slower.
+    assert cost.stored(BACKBONE, cost.worth(replace(card, copied=50e9)))[0] == "block4_pool"
+    assert cost.stored(BACKBONE, cost.worth(replace(card, copied=0.5e9))) == [vgg16.TOP]
 
 
 def test_where_nothing_is_stored_a_network_begins_at_the_picture(tmp_path):

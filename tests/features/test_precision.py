@@ -83,3 +83,7 @@ def test_what_a_gpu_is_quicker_in_is_measured(monkeypatch, bfloat16, chosen):
 def test_a_product_is_measured_in_both(monkeypatch):
     monkeypatch.setitem(rate.SIDES, "gpu", 256)
     assert all(rate._product(each) > 0 for each in ("float32", "bfloat16"))
+
+
+def test_the_way_into_a_gpus_memory_is_measured():
+    assert 1e7 < rate._copied() < 1e13

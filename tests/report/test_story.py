@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from report_facts import example
 
-from tuning.report import levers, mistakes, story, trust
+from tuning.report import cost, levers, mistakes, story, trust
 from tuning.report.plots import plots
 from tuning.run.console import in_short
 
@@ -246,3 +246,13 @@ def test_the_most_important_lever_comes_first():
         "dropout",
         "augmentation",
     ]
+
+
+def test_what_is_kept_on_disk_is_told_with_the_rates_that_decided_it():
+    facts = example(12)
+    told = dict(cost.cache(facts))
+    assert told["Since a byte spares at least"] == (
+        "307,638 FLOP (310,000 GFLOP/s in bfloat16, disk 2,100 MB/s, into the GPU 25,000 MB/s)"
+    )
+    del facts["kept"]["copied"]  # as runs of earlier versions have it
+    assert "GPU" not in dict(cost.cache(facts))["Since a byte spares at least"]

@@ -1,4 +1,4 @@
-"""How fast the machines are: a large matrix product, as the field has it, and their disks."""
+"""How fast the machines are: a large matrix product, as the field has it, disks and copies."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tuning.cluster.resources import Resources
 from tuning.features.cost import Rates
 
 SIDES = {"cpu": 1536, "gpu": 4096}  # of the square matrices
-SECONDS = 0.3  # of products, after a first one
+SECONDS = 0.3  # of products or copies, after a first one
 GAIN = 1.2  # how much quicker a lower precision has to be
-BYTES = 32 * 2**20  # of the file that is written
+BYTES = 32 * 2**20  # of what is written, or copied to a GPU
 
 
 def measure(share: Resources, folder: Path) -> Rates:
@@ -45,8 +45,10 @@ def _alone() -> bool:
 
 def _measure(threads: int | None, folder: Path) -> Rates:
     """On the CPU where threads are given, else on the GPU."""
-    precision, rate = ("float32", _on_cpu(threads)) if threads else _on_gpu()
-    return Rates(rate, _disk(folder), precision)
+    if threads:
+        return Rates(_on_cpu(threads), _disk(folder), "float32")
+    precision, rate = _on_gpu()
+    return Rates(rate, _disk(folder), precision, _copied())
 
 
 def _disk(folder: Path) -> float:
@@ -66,7 +68,7 @@ def _disk(folder: Path) -> float:
 def _on_cpu(threads: int) -> float:
     ones = np.ones((SIDES["cpu"],) * 2, np.float32)
     with threadpool_limits(threads):
-        return _rate(lambda: ones @ ones, SIDES["cpu"])
+        return 2.0 * SIDES["cpu"] ** 3 * _a_second(lambda: ones @ ones)
 
 
 def _on_gpu() -> tuple[str, float]:
@@ -80,13 +82,23 @@ def _product(dtype: str) -> float:
 
     matrix = keras.ops.ones((SIDES["gpu"],) * 2, dtype)
     # A number that is fetched has been computed.
-    return _rate(lambda: float(keras.ops.matmul(matrix, matrix)[0, 0]), SIDES["gpu"])
+    times = _a_second(lambda: float(keras.ops.matmul(matrix, matrix)[0, 0]))
+    return 2.0 * SIDES["gpu"] ** 3 * times
 
 
-def _rate(product: Callable[[], object], side: int) -> float:
-    product()
-    began, products = time.perf_counter(), 0
+def _copied() -> float:
+    """Bytes/s, from the machine's memory into the GPU's."""
+    import keras
+
+    content = np.ones(BYTES, np.uint8)
+    return BYTES * _a_second(lambda: int(keras.ops.convert_to_tensor(content)[0]))
+
+
+def _a_second(call: Callable[[], object]) -> float:
+    """How often something can be done in a second, after a first time."""
+    call()
+    began, times = time.perf_counter(), 0
     while (passed := time.perf_counter() - began) < SECONDS:
-        product()
-        products += 1
-    return 2.0 * side**3 * products / passed
+        call()
+        times += 1
+    return times / passed

@@ -16,8 +16,9 @@ below. With the 2 cores of a laptop, 16 kFLOP a byte mean that a GiB spares 75 s
 read. The top is always stored: all heads are trained on it.
 
 Where computing is quick, as on a GPU, a disk's time is dearer than its room: what is computed in
-less time than it takes to write and to read it is not stored, and where a network then begins at
-the picture each epoch has a view of its own. That is decided by rates that are measured once a run.
+less time than it takes to write, to read and to copy it to the device is not stored, and where a
+network then begins at the picture each epoch has a view of its own. That is decided by rates that
+are measured once a run.
 """
 
 from __future__ import annotations
@@ -41,19 +42,26 @@ class Rates:
         disk: Bytes/s of the place where features lie, written and read.
         precision: What a matrix product is quickest in there: `float32`, on GPUs `tf32` or
             `bfloat16`; None in runs of earlier versions, which did not measure it.
+        copied: Bytes/s from the machine's memory into the GPU's; None where trials have no GPU,
+            and in runs of earlier versions.
     """
 
     forward: float
     disk: float
     precision: str | None = None
+    copied: float | None = None
 
 
 def worth(rates: Rates | None) -> float:
     """FLOP that a byte must spare to be stored.
 
-    Its room's worth; or what can be computed while it is written and read once, if that is more.
+    Its room's worth; or, if that is more, what can be computed while it is written, read once and
+    copied to the device.
     """
-    return SPACE if rates is None else max(SPACE, 2 * rates.forward / rates.disk)
+    if rates is None:
+        return SPACE
+    seconds = 2 / rates.disk + (1 / rates.copied if rates.copied else 0)
+    return max(SPACE, rates.forward * seconds)
 
 
 def spared(backbone: Backbone, frontier: str, bytes_per_number: int = 2) -> float:

@@ -106,6 +106,7 @@ class _KeptSince(TypedDict, total=False):
     """What reports of earlier versions do not say."""
 
     precision: str  # of the frozen and the trained layers: `float32`, `tf32` or `bfloat16`
+    copied: float | None  # bytes/s into a GPU's memory, None where trials had none
 
 
 class Kept(_KeptSince):

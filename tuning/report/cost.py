@@ -92,6 +92,8 @@ def _kept(facts: Facts) -> Pairs:
     layers = ", ".join(f"{name} from {layer} on" for name, layer in kept["from_layer"].items())
     how = f" in {kept['precision']}" if "precision" in kept else ""
     rates = f"{kept['forward'] / 1e9:,.0f} GFLOP/s{how}, disk {kept['disk'] / 1e6:,.0f} MB/s"
+    if copied := kept.get("copied"):
+        rates += f", into the GPU {copied / 1e6:,.0f} MB/s"
     return [
         ("Kept on disk", layers),
         ("Since a byte spares at least", f"{kept['worth']:,.0f} FLOP ({rates})"),

@@ -206,7 +206,9 @@ def _rates(prepared: Prepared, earlier: RunMetadata | None) -> Rates | None:
         return None
     if earlier:
         kept = earlier.get("kept")
-        return Rates(kept["forward"], kept["disk"], kept.get("precision")) if kept else None
+        if not kept:
+            return None
+        return Rates(kept["forward"], kept["disk"], kept.get("precision"), kept.get("copied"))
     share = resources_per_trial(options.gpus_per_trial, options.cpus_per_trial)
     return measure(share, SharedFolder(options.cache).here)
 

@@ -106,6 +106,7 @@ def _kept(cache: FeatureCache, networks: Sequence[Backbone], rates: Rates | None
     return {
         "forward": rates.forward,
         "disk": rates.disk,
+        "copied": rates.copied,
         "precision": cache.precision,
         "worth": cache.worth,
         "from_layer": {each.name: cache.stored(each)[0] for each in networks},
