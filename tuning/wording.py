@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -31,6 +32,16 @@ _LABELS = {
 # Control characters, those that turn the direction of text, and bytes of a name that are no UTF-8:
 # a terminal or a page would obey them, or show nothing.
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Words after a name that there is not: which known one is meant, if one is near.
+
+    >>> meant("epoch", ["epochs", "trials"])
+    '; did you mean epochs?'
+    """
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def visible(text: str, keep: str = "") -> str:

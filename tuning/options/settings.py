@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import re
 import sys
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from tuning.files.given import read_text
 from tuning.options import kinds
 from tuning.options.option import about, flag
 from tuning.options.options import Options
+from tuning.wording import meant
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -48,9 +48,7 @@ def read(path: Path) -> dict[str, Any]:
     values = {name.replace("-", "_"): value for name, value in table.items()}
     for name in values:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UserError(f"{_place(path, name)}: there is no option {name}{hint}")
+            raise UserError(f"{_place(path, name)}: there is no option {name}{meant(name, known)}")
     return values
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tuning.errors import UserError, one_line, refusal, where
-from tuning.wording import visible
+from tuning.wording import meant, visible
 
 MISTAKE, INTERRUPTED, FAULT = 2, 130, 70  # exit codes; the last is BSD's for a program's own fault
 LOG = "fault.log"  # in the run folder
@@ -20,6 +21,15 @@ LOG = "fault.log"  # in the run folder
 
 class Parser(argparse.ArgumentParser):
     """Tells a mistake as `UserError`."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's; beside an option that there is not stands the one that is meant."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            known = re.findall(r"--[\w-]+", self.format_usage())
+            name = next((each.partition("=")[0] for each in unknown if each.startswith("--")), "")
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{meant(name, known)}")
+        return found
 
     def error(self, message: str) -> NoReturn:
         """Called by argparse."""
