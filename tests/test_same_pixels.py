@@ -20,6 +20,8 @@ from tuning.data import dataset
 from tuning.data.decoding import DecodeSettings
 from tuning.export import card, classifier
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-3
 SIDE = 40  # photos are 4 to 8 times as large: a size at which JPEG can be decoded at a fraction
 

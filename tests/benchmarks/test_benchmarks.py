@@ -20,6 +20,8 @@ from tuning.process.surroundings import put_back
 from tuning.training.context import TrialContext
 from tuning.training.source import vgg16_from
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 COUNTS = {"train": 16, "validation": 8, "test": 2}  # of each class
 
@@ -199,13 +201,11 @@ def test_accuracy_compares_numbers_of_views(benchmark):
     assert first_cells(table) == ["trained on", "as they are", "1 views", "2 views"]
 
 
-@pytest.mark.slow
 def test_overhead_prints_its_table(benchmark, cluster):
     (table,) = benchmark("overhead", "--trials 3", {})
     assert first_cells(table) == ["seconds beyond training", "this project", "bare"]
 
 
-@pytest.mark.slow
 def test_all_four_ways_are_compared(benchmark, cluster):
     kinds = {"KINDS": [(0, "none"), (1, "article")], "SIZE": 32}
     seconds, accuracies, hours = benchmark("compute_once", "--per-class 2 2 --epochs 1", kinds)

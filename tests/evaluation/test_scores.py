@@ -23,6 +23,8 @@ from tuning.training.context import TrialContext
 from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
+pytestmark = pytest.mark.slow
+
 CONVNET, BOTTLENECK, FINE_TUNE = EXPERIMENTS
 
 

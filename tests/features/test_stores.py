@@ -12,6 +12,8 @@ from tuning.files.object_store import ObjectPath
 from tuning.records.event_log import EventLog
 from tuning.report.gather import cache_statistics
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def features(object_store, machine, tmp_path, request):

@@ -27,6 +27,8 @@ from tuning.records.mirror import Mirror
 from tuning.records.run_folder import RunFolder
 from tuning.records.trial_log import TrialRecord
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def place(object_store, request):

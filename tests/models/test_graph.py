@@ -12,6 +12,8 @@ from models import backbones, vgg16
 from models.graph import Graph, GraphError
 from models.units import PICTURE
 
+pytestmark = pytest.mark.slow
+
 # Graphs are Keras' own, whatever computes; networks take JAX a minute, operation by operation.
 once = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="seen with TensorFlow")
 CHANNELS = 4

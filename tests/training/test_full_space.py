@@ -18,6 +18,8 @@ from tuning.training.networks import probabilities
 from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 
+pytestmark = pytest.mark.slow
+
 ARTICLE = {"label_smoothing": 0.0, "optimizer": "rmsprop"}
 VGG16 = ARTICLE | {"width": 256, "pooling": "flatten", "preprocessing": "rescale"}
 CONVNET = EXPERIMENTS[0].hyperparameters(2) | ARTICLE | {"width": 64}

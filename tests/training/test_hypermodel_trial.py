@@ -27,6 +27,8 @@ from tuning.training.hypermodel import backbone_of, load
 from tuning.training.source import Source
 from tuning.training.trial import TrialError, score
 
+pytestmark = pytest.mark.slow
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 ROOT = Path(__file__).resolve().parents[2]
 # What a user may have: in the styles of KerasTuner's guides.
@@ -311,7 +313,6 @@ print(json.dumps(sizes))
 """
 
 
-@pytest.mark.slow
 def test_memory_does_not_grow_from_trial_to_trial(photos, cache, module):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(MANY), str(photos), str(cache), module],

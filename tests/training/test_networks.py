@@ -21,6 +21,8 @@ from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 from tuning.training.trial import score
 
+pytestmark = pytest.mark.slow
+
 CONVNET, BOTTLENECK, FINE_TUNE = (each.hyperparameters(2) for each in EXPERIMENTS)
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -165,7 +167,6 @@ print(json.dumps(sizes))
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kept", "trials"), [(16, 100), (2, 25)], ids=["all kept", "most thrown away"]
 )

@@ -17,6 +17,8 @@ from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 from tuning.training.trial import score
 
+pytestmark = pytest.mark.slow
+
 HEAD = PORTFOLIO[0].point
 BLOCK = next(each.point for each in PORTFOLIO if each.point.get("unfrozen"))
 

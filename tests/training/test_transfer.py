@@ -19,6 +19,8 @@ from tuning.training.source import vgg16_from
 from tuning.training.transfer import TransferTrial
 from tuning.training.trial import TrialError, score
 
+pytestmark = pytest.mark.slow
+
 CONVNET, BOTTLENECK, FINE_TUNE = EXPERIMENTS
 
 
@@ -28,7 +30,6 @@ def context(photos, cache):
     return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"), views=2)
 
 
-@pytest.mark.slow
 def test_cached_features_train_as_the_uncached_network_does(photos, cache):
     """The whole of VGG16 in Keras' own fit, block 5 and head trainable, fed with pictures."""
     data = dataset.load(photos, cache=cache, image_size=64, per_class=(16, 8))
