@@ -9,6 +9,7 @@ from typing import Any
 
 from ray import tune
 
+from tuning.cluster.resources import Resources
 from tuning.files.shared_folder import SharedFolder
 from tuning.records.run_folder import RunFolder
 from tuning.scheduling import study as studies
@@ -99,7 +100,7 @@ def run_points(
         Worker,
         context=context,
         folder=SharedFolder(folder),
-        threads=cpus,
+        share=Resources(0, cpus, 1),
         backend=keras.backend.backend(),
         rungs=frozenset(),
     )

@@ -181,4 +181,5 @@ def test_memory_does_not_grow_from_trial_to_trial(photos, cache, kept, trials):
     assert done.returncode == 0, done.stderr
     sizes = json.loads(done.stdout.splitlines()[-1])
     assert len(sizes) == trials
-    assert sizes[-1] < 1.1 * sizes[4], [size // 2**20 for size in sizes]
+    # Where each shape was trained twice: on some machines the second time takes more memory, too.
+    assert sizes[-1] < 1.1 * sizes[9], [size // 2**20 for size in sizes]

@@ -34,6 +34,7 @@ FULL = levers.complete(
 FULL |= {"width": 32, "label_smoothing": 0.1, "l1": 1e-5, "l2": 1e-4, "batch_size": 8}
 MIXED = levers.complete({"network": "convnet", "mixup": 0.4, "batch_size": 8}, 2, space="full")
 MIXED |= {"head_rate": 1e-4}  # or rounding grows from step to step
+TUNED = FINE_TUNE | {"head_epochs": 1, "augmentation": "none"}
 RECIPE = levers.complete({"unfrozen": 0, "augmentation": "none"}, 2, space="levers")
 RECIPE |= {"batch_size": 8, "pooling": "standardised"}
 
@@ -65,8 +66,8 @@ def epochs(context, point, number=2):
         pytest.param(BOTTLENECK, id="head"),
         pytest.param(FULL, id="head-full"),
         pytest.param(RECIPE, id="recipe"),
-        pytest.param(FINE_TUNE | {"head_epochs": 1, "augmentation": "none"}, id="top"),
-        pytest.param(FINE_TUNE | {"head_epochs": 1, "augmentation": "flip"}, id="top-views"),
+        pytest.param(TUNED, id="top"),
+        pytest.param(TUNED | {"augmentation": "flip"}, id="top-views"),
         pytest.param(CONVNET, id="convnet-augmented"),
         pytest.param(MIXED | {"augmentation": "crop"}, id="convnet-mixed"),
         pytest.param(BOTTLENECK | {"batch_size": 64}, id="one-partial-batch"),
@@ -86,8 +87,16 @@ def test_a_scanned_epoch_is_the_one_of_single_steps(context, point, monkeypatch)
 
 @pytest.mark.parametrize(
     "point",
-    [BOTTLENECK, FULL, CONVNET, RECIPE, MIXED],
-    ids=["head", "full", "convnet", "recipe", "mixed"],
+    [
+        pytest.param(BOTTLENECK, id="head"),
+        pytest.param(FULL, id="full"),
+        pytest.param(CONVNET, id="convnet"),
+        pytest.param(RECIPE, id="recipe"),
+        pytest.param(MIXED, id="mixed"),
+        pytest.param(TUNED, id="3 layers"),
+        # On a CPU a scan of convolutions on whole pictures takes minutes.
+        pytest.param(TUNED | {"unfrozen": 13}, id="13 layers", marks=pytest.mark.soak),
+    ],
 )
 def test_twenty_points_of_a_shape_compile_once(context, point):
     compiled = []
@@ -99,6 +108,7 @@ def test_twenty_points_of_a_shape_compile_once(context, point):
     assert before > 0
     for number in range(19):
         levers = {"dropout": number / 40, "head_rate": 1e-3 / (1 + number)}
+        levers |= {"fine_tune_rate": 1e-4 / (1 + number)} if point.get("unfrozen") else {}
         levers |= {"mixup": number / 20} if "mixup" in point else {}
         epochs(context, point | levers)
     assert len(compiled) == before
@@ -151,7 +161,7 @@ def test_a_call_that_fails_leaves_the_next_trial_sound(context, monkeypatch):
 
 def test_columns_stay_on_the_device_and_the_oldest_make_room(context, monkeypatch, tmp_path):
     context = replace(context, cache=FeatureCache(tmp_path, "float16"))  # a head to be trained
-    tuned = FINE_TUNE | {"unfrozen": 1, "head_epochs": 1, "augmentation": "flip"}
+    tuned = TUNED | {"unfrozen": 1, "augmentation": "flip"}
     epochs(context, tuned, 4)
     kept = dict(scan._device.kept)
     # Features of the head and its validation, two views and plain ones of the top.
@@ -171,6 +181,16 @@ def test_what_has_no_room_is_trained_step_by_step(context, monkeypatch):
     assert not scan._device.kept
     for one, other in zip(found, wanted, strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+
+
+def test_half_a_device_has_room_for_half_as_much(context, monkeypatch):
+    monkeypatch.setattr(scan._device, "limit", None)
+    monkeypatch.setattr(scan._device, "part", 1.0)
+    scan.share_device(0.5)
+    epochs(context, BOTTLENECK, 1)
+    assert scan._device.limit == scan.ON_CPU / 2
+    scan.share_device(2)
+    assert scan._device.part == 1
 
 
 def test_a_fold_is_scanned_too(context):

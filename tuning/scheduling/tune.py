@@ -198,7 +198,7 @@ class TrialLoop:
             Worker,
             context=self.context,
             folder=self.folder.shared,
-            threads=self.share.threads,
+            share=self.share,
             backend=keras.backend.backend(),
             rungs=self.scheduler.rungs,
         )

@@ -12,6 +12,7 @@ from typing import Any
 
 from ray import tune
 
+from tuning.cluster.resources import Resources
 from tuning.errors import NoRoom, UserError, is_full, one_line, refusal, where
 from tuning.files.shared_folder import SharedFolder
 from tuning.process import card
@@ -80,7 +81,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         config: dict[str, Any],
         context: TrialContext,
         folder: SharedFolder,
-        threads: int | None,
+        share: Resources,
         backend: str,
         rungs: frozenset[int],
     ) -> None:
@@ -90,7 +91,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         starting to one that becomes free, and drops the new worker, so where trials are shorter
         than that start, none but the first worker would ever be used.
         """
-        self.threads = threads
+        self.share = share
         self.backend = backend
         self.rungs = rungs
         self.warnings = _Warnings()
@@ -114,19 +115,22 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def _begin(self) -> None:
         """Begins the trial, or goes on with it."""
-        if self.threads:
-            bind(self.threads)  # before Keras is imported
+        if self.share.threads:
+            bind(self.share.threads)  # before Keras is imported
         follow(self.backend)
         self.saved = time.monotonic()
         self.writing = 0.0
-        self._keep_compiled()
+        self._settle_on_gpu()
         self.trial = self.make(self.config)
         checkpoint = self.folder.fetch_anew(checkpoint_file(self.config["number"]))
         if checkpoint.exists():
             self.trial.restore(checkpoint)
 
-    def _keep_compiled(self) -> None:
-        """Keeps what JAX compiles for a GPU, which takes seconds, for all workers and runs."""
+    def _settle_on_gpu(self) -> None:
+        """Takes no more of it than the trial's share, and shares what JAX compiles for it.
+
+        Compiling takes seconds; what is compiled is kept for all workers and runs.
+        """
         import keras
 
         from tuning.process.backend import has_gpu
@@ -134,6 +138,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         if keras.backend.backend() == "jax" and has_gpu():
             from tuning.training import scan
 
+            scan.share_device(self.share.gpus)
             scan.keep_compiled(self.context.cache.shared.here / "compiled")
 
     def make(self, config: dict[str, Any]) -> Any:

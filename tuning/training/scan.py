@@ -128,6 +128,7 @@ class _Placed:
     def __init__(self) -> None:
         self.kept: OrderedDict[str, jax.Array] = OrderedDict()
         self.limit: float | None = None
+        self.part = 1.0  # of the device, which this process has
 
     def get(self, column: Column) -> jax.Array | None:
         """A column there; None where it has no room even alone."""
@@ -136,7 +137,7 @@ class _Placed:
             return jax.device_put(np.asarray(array))  # small, and of one epoch
         if name not in self.kept:
             if self.limit is None:
-                self.limit = _room()
+                self.limit = self.part * _room()
             size = math.prod(array.shape) * array.dtype.itemsize
             if size > self.limit:
                 return None
@@ -169,6 +170,15 @@ def _count(event: str, seconds: float, **more: Any) -> None:
 
 
 jax.monitoring.register_event_duration_secs_listener(_count)
+
+
+def share_device(part: float) -> None:
+    """Leaves the rest of the device's memory to the processes that it is shared with.
+
+    Args:
+        part: The share of the device that this process has; several devices count as one.
+    """
+    _device.part = min(part, 1.0)
 
 
 def forget() -> None:
