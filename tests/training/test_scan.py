@@ -93,8 +93,8 @@ def test_a_scanned_epoch_is_the_one_of_single_steps(context, point, monkeypatch)
         pytest.param(CONVNET, id="convnet"),
         pytest.param(RECIPE, id="recipe"),
         pytest.param(MIXED, id="mixed"),
-        pytest.param(TUNED, id="3 layers"),
-        # On a CPU a scan of convolutions on whole pictures takes minutes.
+        # On a CPU a scan of so many convolutions takes minutes.
+        pytest.param(TUNED, id="3 layers", marks=pytest.mark.soak),
         pytest.param(TUNED | {"unfrozen": 13}, id="13 layers", marks=pytest.mark.soak),
     ],
 )
