@@ -127,9 +127,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             self.trial.restore(checkpoint)
 
     def _settle_on_gpu(self) -> None:
-        """Takes no more of it than the trial's share, and shares what JAX compiles for it.
+        """Keeps to the trial's part of its memory, and what JAX compiles for all workers and runs.
 
-        Compiling takes seconds; what is compiled is kept for all workers and runs.
+        A network takes seconds to compile.
         """
         import keras
 
