@@ -5,6 +5,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from tuning.cluster.resources import Resources
 from tuning.files.shared_folder import SharedFolder
 from tuning.records.event_log import CURVES
 from tuning.records.run_folder import RunFolder
@@ -51,7 +52,7 @@ def steps(tmp_path, monkeypatch):
         worker = object.__new__(Counting)
         config = {"number": 0, "hyperparameters": hyperparameters}
         folder, backend = SharedFolder(tmp_path), keras.backend.backend()
-        worker.setup(config, None, folder, None, backend, frozenset(rungs))
+        worker.setup(config, None, folder, Resources(0, 0, 1), backend, frozenset(rungs))
         results = []
         while not results or not results[-1]["done"]:
             results.append(worker.step())
