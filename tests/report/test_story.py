@@ -164,6 +164,17 @@ def test_levers_want_enough_trials(trials, said, figures):
     assert any(plot.name == "importances" for plot in plots(facts)) == figures
 
 
+@pytest.mark.parametrize(("points", "besides"), [("experiments", True), ("recipe", False)])
+def test_the_levers_chapter_says_that_the_articles_experiments_are_not_in_it(points, besides):
+    facts = example(60)
+    recipe = [each for each in facts["trials"] if each["epochs"] and not each["experiment"]]
+    first = [each for each in facts["trials"] if each["experiment"]]
+    facts["trials"] = [*(first if points == "experiments" else ()), recipe[0]]
+    (caution,) = levers.caution(facts)
+    assert ("1 trial with an accuracy besides the article's experiments" in caution) == besides
+    assert caution.startswith("1 trial with an accuracy")
+
+
 def test_the_terminal_says_what_repeats_reached():
     facts = example(12)
     said = in_short(facts, Path("runs/x"))

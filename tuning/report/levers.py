@@ -77,12 +77,14 @@ def enough(facts: Facts) -> bool:
 def caution(facts: Facts) -> list[str]:
     """What to keep in mind when there are few trials, a sentence each."""
     number = len(proposed(facts))
+    experiments = any(trial["experiment"] is not None for trial in facts["trials"])
+    besides = " besides the article's experiments" if experiments else ""
     if not number:
-        return ["No trial came to an accuracy, so there is nothing to compare."]
+        return [f"No trial{besides} came to an accuracy, so there is nothing to compare."]
     if number < FEWEST:
         return [
-            f"{wording.count(number, 'trial')} with an accuracy cannot tell a lever's part from "
-            f"chance; from {FEWEST} on, figures appear here."
+            f"{wording.count(number, 'trial')} with an accuracy{besides} cannot tell a lever's "
+            f"part from chance; from {FEWEST} on, figures appear here."
         ]
     told = [f"{number} trials are few: take this chapter as a hint."] if number < FEW else []
     found = facts["importances"]
