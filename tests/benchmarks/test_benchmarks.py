@@ -163,6 +163,7 @@ def test_a_benchmark_prints_its_table(benchmark, name):
     assert first_cells(table) == rows
 
 
+@pytest.mark.soak
 def test_scale_prints_its_table(benchmark):
     """With a Ray of its own, before the one that others share."""
     (table,) = benchmark("scale", "--gpus 2 --epochs 1 --rounds 1", {})
@@ -201,11 +202,13 @@ def test_accuracy_compares_numbers_of_views(benchmark):
     assert first_cells(table) == ["trained on", "as they are", "1 views", "2 views"]
 
 
+@pytest.mark.soak
 def test_overhead_prints_its_table(benchmark, cluster):
     (table,) = benchmark("overhead", "--trials 3", {})
     assert first_cells(table) == ["seconds beyond training", "this project", "bare"]
 
 
+@pytest.mark.soak
 def test_all_four_ways_are_compared(benchmark, cluster):
     kinds = {"KINDS": [(0, "none"), (1, "article")], "SIZE": 32}
     seconds, accuracies, hours = benchmark("compute_once", "--per-class 2 2 --epochs 1", kinds)

@@ -168,6 +168,7 @@ def test_the_dashboard_listens_to_its_own_host_alone(cluster, tmp_path):
 _FETCH = "import urllib.request; urllib.request.urlopen('{url}', timeout=5)"
 
 
+@pytest.mark.soak
 def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, photos, tmp_path):
     with running(Amazon, LAPTOP) as store:
         pictures = ObjectPath(store.url("pictures"))

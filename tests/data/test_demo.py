@@ -58,7 +58,7 @@ def test_the_small_convnet_learns_it_but_not_perfectly(folder, cache):
         EXPERIMENTS[1].hyperparameters(8),
         levers.complete({}, 8, space="levers"),
         levers.complete({"pooling": "standardised"}, 8, space="levers"),
-        levers.complete({"unfrozen": 3}, 3, space="levers"),
+        pytest.param(levers.complete({"unfrozen": 3}, 3, space="levers"), marks=pytest.mark.soak),
     ],
     ids=["the bottleneck experiment", "a head", "a standardised head", "3 layers"],
 )

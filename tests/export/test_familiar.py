@@ -25,7 +25,7 @@ PHOTOS = (
 )
 
 
-@pytest.mark.parametrize("unfrozen", [1, 0])  # of which the second begins where the first did
+@pytest.mark.parametrize("unfrozen", [0, pytest.param(1, marks=pytest.mark.soak)])
 def test_photos_of_neither_class_shapes_and_noise_are_flagged(
     photos, shared_cache, tmp_path, unfrozen
 ):

@@ -20,7 +20,7 @@ from test_places import faults, run
 
 RUN = Path(__file__).resolve().parents[1] / "run" / "earlier_run"
 OTHERS: tuple[Any, ...] = (None, "x", -1, 1e300, [], {}, [None], {"x": None}, True)
-SAMPLE = 60  # of the spoiled values, in a run of all tests; all of them in `soak`
+SAMPLE = 60  # of the spoiled files, and of the values, in a run of all tests; all in `soak`
 
 
 def spoiled(file: Path) -> Iterator[tuple[str, Callable[[Path], object]]]:
@@ -101,12 +101,17 @@ def files() -> list[Path]:
     return sorted(each for each in RUN.rglob("*") if each.is_file())
 
 
+def every_file() -> list[tuple[Path, str, Callable[[Path], object]]]:
+    return [(f.relative_to(RUN), name, spoil) for f in files() for name, spoil in spoiled(f)]
+
+
 @pytest.mark.slow
-def test_a_damaged_file_is_named_or_left_out(tmp_path):
+@pytest.mark.parametrize("number", [SAMPLE, pytest.param(None, marks=pytest.mark.soak)])
+def test_a_damaged_file_is_named_or_left_out(number, tmp_path):
     """Pictures are missing, so that no damage makes a run go on; its mistake is told in a line."""
-    check(
-        [(f.relative_to(RUN), name, spoil) for f in files() for name, spoil in spoiled(f)], tmp_path
-    )
+    every = every_file()
+    chosen = np.random.default_rng(1).permutation(len(every))[:number]
+    check([every[number] for number in chosen], tmp_path)
 
 
 def every_value() -> list[tuple[Path, str, Callable[[Path], object]]]:

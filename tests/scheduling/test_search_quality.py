@@ -12,7 +12,7 @@ from benchmarks.search_quality import WAYS, best_after
 SEEDS, EPOCHS = 16, 400
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_searcher_finds_better_points_for_the_same_epochs():
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)

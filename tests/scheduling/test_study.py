@@ -309,6 +309,16 @@ def test_a_budget_counts_hours_times_price(tmp_path):
     assert spending.time == 0  # of which nothing was said
 
 
+def test_a_time_budget_counts_what_the_sessions_before_have_spent(tmp_path):
+    """Not the time between them."""
+    events = EventLog(tmp_path / "trials.jsonl")
+    events.write(event="session", at=100.0)
+    events.write(event="start", number=0, hyperparameters={"epochs": 3}, at=130.0)
+    events.write(event="session", at=900.0)
+    spending = Spending(Options(time_budget=100, runs=tmp_path), TrialLog(events), gpus=0.0)
+    assert 0.3 <= spending.time < 0.8
+
+
 def test_failures_alike_are_counted_in_a_row():
     failures = Failures()
     for reason in ("size 3 is odd", "size 5 is odd", None, "size 7 is odd", "out of memory"):

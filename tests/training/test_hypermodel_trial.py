@@ -313,6 +313,7 @@ print(json.dumps(sizes))
 """
 
 
+@pytest.mark.soak
 def test_memory_does_not_grow_from_trial_to_trial(photos, cache, module):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(MANY), str(photos), str(cache), module],
