@@ -29,7 +29,7 @@ test: .venv/.dev  ## all tests; the networks' under both backends
 test-fast: .venv/.dev  ## what takes a few seconds a test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not soak" $(ARGS)
 
-soak: .venv/.dev  ## what takes hours; for whoever changes what it covers
+soak: .venv/.dev  ## what takes hours, and further variants; for whoever changes what they cover
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
 dist: .venv/.dev  ## a wheel and an sdist in dist/

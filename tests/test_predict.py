@@ -162,6 +162,7 @@ def command(*arguments, stdin=None):
     )
 
 
+@pytest.mark.slow
 def test_the_command_predicts_all_it_can_and_tells_the_rest(run, model, folder):
     odd = os.fsencode(folder / "dogs") + b"/\xff.jpg"
     os.rename(folder / "dogs" / "0.jpg", odd)
@@ -233,6 +234,7 @@ ODD += [
 ODD += [b"<script>.jpg", b"..jpg", b"con", b"true", b"01", b"BIG.JPG", b"[1].jpg", b"a b.jpg"]
 
 
+@pytest.mark.slow
 def test_any_file_name_comes_out_as_it_went_in(run, photos, tmp_path):
     """Into a pipe as bytes, so that programs find the file; on a terminal nothing is obeyed."""
     content = next((photos / "validation" / "dogs").iterdir()).read_bytes()

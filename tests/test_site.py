@@ -229,6 +229,7 @@ def site(tmp_path_factory) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_it_asks_nothing_of_other_servers(site):
     asked = [
         (page.name, each)

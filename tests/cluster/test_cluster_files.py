@@ -151,6 +151,7 @@ def launch(config, kind, node_type, provider):
     return found
 
 
+@pytest.mark.slow
 def test_aws_machines_are_what_the_file_says(bootstrapped):
     from ray.autoscaler._private.aws.node_provider import list_ec2_instances
 

@@ -23,6 +23,8 @@ connect(None)
 import psutil, ray
 from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 @ray.remote
 class Worker:
     def ready(self):

@@ -122,6 +122,7 @@ def test_per_class_takes_the_first_of_each_split(tmp_path, cache):
     assert data.train.paths[:3] == tuple(f"train/cats/cats.{n}.png" for n in (0, 1, 2))
 
 
+@pytest.mark.slow
 def test_the_real_photos(all_photos, cache):
     data = load(all_photos, cache, image_size=32)
     assert counts(data) == {"train": [1000, 1000], "validation": [400, 400]}
@@ -203,6 +204,7 @@ def test_damage_that_leaves_no_trace_is_found_by_verify(tmp_path, cache, capsys)
     assert "removed, it cannot be read: " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_flipped_bits_and_cut_ends_are_all_found(tmp_path, cache):
     root = article(tmp_path / "d")
     before = load(root, cache)

@@ -42,6 +42,7 @@ def test_colour_alone_does_not_tell_the_classes_apart(folder, cache):
     assert (nearest == data.validation.labels).mean() < 0.65
 
 
+@pytest.mark.slow
 def test_the_small_convnet_learns_it_but_not_perfectly(folder, cache):
     data = dataset.load(folder, cache=cache, image_size=64)
     trial = TransferTrial(
@@ -52,6 +53,7 @@ def test_the_small_convnet_learns_it_but_not_perfectly(folder, cache):
     assert 0.7 < best < 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point",
     [

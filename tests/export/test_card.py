@@ -121,6 +121,7 @@ def run(photos, tmp_path_factory):
     return run_folder(tmp_path_factory.mktemp("card"), photos)
 
 
+@pytest.mark.slow
 def test_its_code_for_keras_runs_without_this_project(run, photos):
     card.write(example(), run)
     best = run / "best"

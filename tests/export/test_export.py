@@ -43,6 +43,7 @@ for name in sys.argv[1:]:
 )
 
 
+@pytest.mark.slow
 def test_the_exported_model_says_what_the_trial_said_where_this_project_is_not(
     photos, all_photos, cache, tmp_path
 ):
@@ -97,6 +98,7 @@ def run(photos, tmp_path_factory):
 EXACT = [name for name in formats.FORMATS if name != integers.NAME]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_each_format_says_what_the_keras_model_says(run, name, photos):
     form = formats.FORMATS[name]
@@ -173,6 +175,7 @@ def test_formats_are_checked_before_anything_is_done(monkeypatch):
     assert len(str(told.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_an_export_that_fails_is_one_line(tmp_path):
     with pytest.raises(UserError, match=f"No model in {re.escape(str(tmp_path))}"):
         formats.export(tmp_path, ["savedmodel"])

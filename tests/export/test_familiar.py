@@ -18,6 +18,8 @@ from tuning.training.context import TrialContext
 from tuning.training.source import Source
 from tuning.training.transfer import TransferTrial
 
+pytestmark = pytest.mark.slow
+
 SIZE = 128
 PHOTOS = (
     *("astronaut", "brick", "camera", "coffee", "coins", "grass", "gravel", "hubble_deep_field"),

@@ -15,6 +15,8 @@ from tuning.export import classifier, formats, integers
 from tuning.export.model import main
 from tuning.options import Options, settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

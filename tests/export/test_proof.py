@@ -8,6 +8,8 @@ from exported import run_folder
 from tuning.export import classifier
 from tuning.export.proof import Proof
 
+pytestmark = pytest.mark.slow
+
 
 @keras.saving.register_keras_serializable("tests")
 class Own(keras.layers.Layer):

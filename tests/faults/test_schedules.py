@@ -289,7 +289,7 @@ def place(photos, tmp_path) -> Iterator[Place]:
 @pytest.mark.parametrize(
     "schedule",
     [
-        soaked([("full", "epoch", 2)]),
+        [("full", "epoch", 2)],
         soaked([("broken", "weights", 1), ("locked", "start", 1)]),
         soaked([("worker", "epoch", 3), ("term", "end", 2)]),
     ],

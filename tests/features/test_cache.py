@@ -197,6 +197,7 @@ def test_a_copied_cache_is_taken_as_it_is(data, features, backbone, tmp_path):
     assert [event["event"] for event in events.read()] == ["use"]
 
 
+@pytest.mark.slow
 def test_an_entry_is_the_same_bytes_whoever_builds_which_part(photos, cache, backbone):
     """Whole, and in shards of one and two blocks in any order."""
     data = dataset.load(photos, cache=cache, image_size=32, per_class=(100, 4))

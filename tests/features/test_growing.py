@@ -57,6 +57,7 @@ def check(features, data, backbone, expected):
         np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * wanted.max())
 
 
+@pytest.mark.slow
 def test_only_what_is_new_is_computed(folder, features, backbone, expected, tmp_path):
     assert computed(features, load(folder, features), backbone) == 2 * 40  # each of two views
     for name in ("cats", "dogs"):
@@ -77,6 +78,7 @@ def test_only_what_is_new_is_computed(folder, features, backbone, expected, tmp_
     check(features, other, backbone, expected)
 
 
+@pytest.mark.slow
 def test_a_picture_that_lies_there_twice_is_computed_once(folder, features, backbone, expected):
     one = sorted((folder / "cats").iterdir())[0]
     for number in range(3):
@@ -86,6 +88,7 @@ def test_a_picture_that_lies_there_twice_is_computed_once(folder, features, back
     check(features, data, backbone, expected)
 
 
+@pytest.mark.slow
 def test_a_picture_at_another_size_is_the_same_one(folder, features, backbone, expected):
     data = load(folder, features)
     large = data.at(64)
@@ -113,6 +116,7 @@ def test_another_size_is_that_of_the_same_files(folder, features):
         data.at(64)
 
 
+@pytest.mark.slow
 def test_a_deeper_pass_starts_where_each_picture_has_come_to(
     folder, features, backbone, expected, tmp_path
 ):
@@ -144,6 +148,7 @@ def test_many_segments_become_one(folder, features, backbone, monkeypatch):
     np.testing.assert_array_equal(found, alone.features(data.train, backbone, TOP))
 
 
+@pytest.mark.slow
 def test_a_damaged_segment_costs_its_own_pictures(folder, features, backbone, tmp_path):
     computed(features, load(folder, features), backbone)
     for name in ("cats", "dogs"):

@@ -300,6 +300,7 @@ for policy in POLICIES:
 """
 
 
+@pytest.mark.slow
 def test_every_backend_makes_the_same_pixels(pictures, digests, tmp_path):
     other = "jax" if keras.backend.backend() == "tensorflow" else "tensorflow"
     np.save(tmp_path / "pictures.npy", pictures)

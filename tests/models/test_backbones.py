@@ -149,6 +149,7 @@ def test_the_usual_sizes_are_those_of_keras():
             keras.backend.clear_session()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="its weights are not here")
 def test_lite0_tells_cats_from_dogs_by_its_own_classes(all_photos):
     """ImageNet's classes 281 to 285 are cats, 151 to 268 dogs; 100 photos."""

@@ -128,6 +128,7 @@ def test_whole_trains_what_was_trained(networks):
     assert len(whole.trainable_weights) == len(trained.trainable_weights) == 2 * (3 + 2)
 
 
+@pytest.mark.slow
 def test_loads_safely_where_this_project_is_not(networks, pictures, tmp_path):
     np.save(tmp_path / "pictures.npy", pictures)
     wanted = {}

@@ -259,6 +259,7 @@ def test_refuses_a_keras_file_with_nan(network, tmp_path):
         load(str(tmp_path / "inf.weights.h5"))
 
 
+@pytest.mark.slow
 def test_names_the_ways_out_without_imagenet(tmp_path):
     # Nobody listens at this proxy, so the download fails on every machine.
     environment = os.environ | {

@@ -279,6 +279,7 @@ def test_a_wrong_space_is_refused(arguments, told):
     assert told in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_wrong_space_is_one_line_before_anything_is_done(tmp_path):
     script = str(ROOT / "tuning" / "search.py")
     place = ["--runs", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")]

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NET = """
 import keras, keras_tuner
 
+pytestmark = pytest.mark.slow
+
 class Net(keras_tuner.HyperModel):
     def build(self, hp):
         model = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(),

@@ -71,12 +71,14 @@ def test_every_size_of_search_gives_four_files(tmp_path, trials):
     assert "default-src 'none'" in texts["report.html"]
 
 
+@pytest.mark.slow
 def test_a_huge_search_still_makes_a_page_that_opens(tmp_path):
     html = written(tmp_path, example(3000))["report.html"]
     assert len(html.encode()) < 6_000_000
     assert "The 500 best are shown" in Page(html).text
 
 
+@pytest.mark.slow
 def test_a_small_search_has_no_plot_that_it_cannot_support():
     names = {number: [plot.name for plot in plots(example(number))] for number in (1, 2, 3, 9, 30)}
     assert names[1] == ["curves", "calibration", "answered", "learning"]

@@ -138,6 +138,7 @@ def test_the_report_is_made_again(place: Path) -> None:
     assert (folder / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_its_model_predicts(place: Path) -> None:
     folder = place / "pictures" / "validation"
     score = facts(FIXTURE)["best"]["validation"]

@@ -73,6 +73,7 @@ def alone(run, number):
     return model, temperature.apply(said, fitted)
 
 
+@pytest.mark.slow
 def test_the_mean_answers_where_it_is_better(run, tmp_path):
     """A mean of probabilities has a lower loss than the worst of them, whatever they are."""
     data = run.context.dataset

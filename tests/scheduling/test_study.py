@@ -178,6 +178,7 @@ def test_a_warm_start_with_other_objectives_is_told(tmp_path):
         take_over(new(optuna.storages.InMemoryStorage()), f"sqlite:///{tmp_path}/s.db", SPACE, SAME)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("other", "said"),
     [
@@ -338,6 +339,7 @@ def few(trial):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["random", "tpe", "grid"])
 def test_no_point_is_trained_twice_and_a_space_may_come_to_its_end(where, kind):
     study = new(open_storage(where), kind=kind)

@@ -161,6 +161,7 @@ def test_the_page_forbids_all_that_is_not_its_own(port):
     assert "<b>" not in page
 
 
+@pytest.mark.slow
 def test_the_command_serves_and_ends_gently(run, photo):
     server = subprocess.Popen(
         [sys.executable, "-m", "tuning.serve", str(run), "--port", "0"],

@@ -64,6 +64,7 @@ def bars(page):
     }
 
 
+@pytest.mark.slow
 def test_a_chosen_picture_gets_its_bars(page, port, photo, tmp_path):
     odd = tmp_path / "<img src=x onerror=alert(1)>.jpg"
     odd.write_bytes(photo.read_bytes())

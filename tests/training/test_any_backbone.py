@@ -175,6 +175,7 @@ def test_a_network_that_is_another_in_each_process_is_refused(module):
         backbones.load(known, 48)
 
 
+@pytest.mark.slow
 def test_what_a_network_drops_is_the_same_again_and_after_a_pause(photos, tmp_path, module):
     """Dropout of the network itself; a trial that goes on from its state draws what it would."""
     data = dataset.load(photos, cache=tmp_path, image_size=32, per_class=(16, 8))

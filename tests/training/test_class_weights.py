@@ -51,6 +51,7 @@ def trained(context, **levers_of):
     return [trial.run_epoch() for _ in range(6)], trial
 
 
+@pytest.mark.slow
 def test_pictures_of_a_rare_class_count_more_and_nothing_is_compiled_anew(context, traces):
     networks.forget()
     said = {}

@@ -71,6 +71,7 @@ def is_keras_tuners(hp):
             assert type(value) is type(one.default)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hypermodel", "texts", "names"),
     [
@@ -151,6 +152,7 @@ class Mlp(keras_tuner.HyperModel):
         return model
 
 
+@pytest.mark.slow
 def test_a_model_in_the_style_of_the_guides():
     seen = set()
     for hp, model, params in studied(Mlp().build, [], trials=12):

@@ -42,6 +42,7 @@ def losses(context, point):
     return trial, [trial.run_epoch()["validation_loss"] for _ in range(2)]
 
 
+@pytest.mark.slow
 def test_it_learns_nearly_the_same(exact, mixed, tmp_path):
     _, wanted = losses(exact, point(3))
     trial, found = losses(mixed, point(3))
