@@ -14,6 +14,8 @@ from hosts import ROOT
 from tuning.cluster import joining
 from tuning.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 # Prints where the processes of a search listen, and where Ray keeps its files.
 LOOK = """
 import json, sys
@@ -22,8 +24,6 @@ from tuning.cluster.joining import connect
 connect(None)
 import psutil, ray
 from pathlib import Path
-
-pytestmark = pytest.mark.slow
 
 @ray.remote
 class Worker:

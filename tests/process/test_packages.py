@@ -12,12 +12,12 @@ from tuning.errors import UserError
 from tuning.training.context import NamedHyperModel
 from tuning.training.hypermodel import load
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 NET = """
 import keras, keras_tuner
-
-pytestmark = pytest.mark.slow
 
 class Net(keras_tuner.HyperModel):
     def build(self, hp):
