@@ -37,10 +37,12 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster():
+def cluster(place):
     """A Ray that all searches here use, each with workers of its own: it takes seconds to start."""
-    with put_back(), connected(None):
-        yield
+    with put_back():
+        os.environ |= {"WANDB_MODE": "offline", "WANDB_DIR": str(place)}  # Ray's processes keep it
+        with connected(None):
+            yield
 
 
 @pytest.fixture
@@ -279,8 +281,6 @@ def test_a_hypermodel_on_the_features_of_a_backbone(asked, place, monkeypatch):
     """As told to Weights & Biases, too."""
     pytest.importorskip("wandb")
     monkeypatch.chdir(TESTS)
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_DIR", str(place))
     folder, words = asked(
         *("features", "--hypermodel", "users_networks:OnFeatures"),
         *("--trials", "2", "--epochs", "2", "--log", "wandb"),
