@@ -31,8 +31,6 @@ from tuning.scheduling.storages import open_storage
 from tuning.scheduling.tune import TrialLoop
 from tuning.scheduling.worker import Worker
 
-pytestmark = pytest.mark.slow
-
 TRIALS = 4
 START = 3  # seconds
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import it
