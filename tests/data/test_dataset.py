@@ -378,9 +378,10 @@ def test_two_processes_at_once(tmp_path, cache):
     ]
     for worker in workers:
         worker.start()
-    assert queue.get(timeout=60) == queue.get(timeout=60) == load(root, cache).fingerprint
     for worker in workers:
         worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    assert queue.get() == queue.get() == load(root, cache).fingerprint
     assert all(each.name[0] != "." for each in (cache / "pictures").iterdir())
 
 

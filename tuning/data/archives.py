@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tarfile
-import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +11,7 @@ from tuning.data.decoded import check_room
 from tuning.data.layouts import split_of
 from tuning.data.walk import Walk, holds_files
 from tuning.errors import UserError, one_line
+from tuning.files.atomic import appearing
 
 LISTS = ("*.csv", "*.tsv")
 
@@ -34,14 +33,8 @@ def unpacked(archive: Path, cache: Path) -> Path:
                 digest.update(chunk)
         folder = cache / "archives" / digest.hexdigest()[:32]
         if not folder.is_dir():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
-            try:
+            with appearing(folder) as draft:
                 _unpack(archive, draft)
-                if not folder.is_dir():  # else another process was faster
-                    draft.rename(folder)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
         raise UserError(f"{archive} cannot be unpacked: {error.strerror or error}.") from None
     return _only_folder(folder)

@@ -11,7 +11,6 @@ import json
 import operator
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from tuning.data.containers import is_installed
 from tuning.data.decoding import DecodeSettings, UnreadablePicture, decode
 from tuning.errors import NoRoom, UserError
+from tuning.files.atomic import appearing, remove
 from tuning.files.shared_folder import SharedFolder
 from tuning.wording import size as in_words
 
@@ -117,14 +117,6 @@ def verify(cache: Path) -> Iterator[tuple[Path, str | None]]:
         yield folder, fault
 
 
-def remove(folder: Path) -> None:
-    """Removes an entry, or a file that lies in its place."""
-    if folder.is_dir() and not folder.is_symlink():
-        shutil.rmtree(folder, ignore_errors=True)
-    else:
-        folder.unlink(missing_ok=True)
-
-
 def write(
     folder: Path,
     files: list[Path],
@@ -146,29 +138,22 @@ def write(
     Raises:
         UserError: If there is no room for it, or it cannot be written.
     """
-    draft = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         check_room(folder.parent, len(files) * image_size**2 * 3)
-        draft = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
-        header = facts | _decode(draft / PIXELS, files, image_size, settings, pool)
-        header["checksum"] = _checksum(header)
-        with (draft / HEADER).open("w") as file:
-            json.dump(header, file)
-            file.flush()
-            os.fsync(file.fileno())
-        if read(SharedFolder(folder)) is None:  # else another process was faster
-            remove(folder)
-            draft.rename(folder)
+        with appearing(folder, lambda there: read(SharedFolder(there)) is not None) as draft:
+            header = facts | _decode(draft / PIXELS, files, image_size, settings, pool)
+            header["checksum"] = _checksum(header)
+            with (draft / HEADER).open("w") as file:
+                json.dump(header, file)
+                file.flush()
+                os.fsync(file.fileno())
         return header
     except OSError as error:
         raise UserError(
             f"Decoded pictures cannot be written to {folder.parent}: "
             f"{error.strerror or error}; give another --cache."
         ) from None
-    finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
 
 
 def check_room(folder: Path, needed: int, what: str = "decoded") -> None:

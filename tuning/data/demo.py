@@ -7,12 +7,12 @@ fur is what features of random weights tell them apart by, at any depth.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
+
+from tuning.files.atomic import appearing
 
 VERSION = 2  # raised when the drawings change
 SIZE = 96  # pixels a side
@@ -36,9 +36,7 @@ def make(parent: Path, *, seed: int = 0) -> Path:
     folder = parent / f"demo-{VERSION}-{seed}"
     if folder.is_dir():
         return folder
-    parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".demo-", dir=parent))
-    try:
+    with appearing(folder) as draft:
         for split_number, (split, count) in enumerate(COUNTS.items()):
             for label, name in enumerate(CLASSES):
                 (draft / split / name).mkdir(parents=True)
@@ -46,14 +44,7 @@ def make(parent: Path, *, seed: int = 0) -> Path:
                     generator = np.random.default_rng((seed, split_number, label, index))
                     picture = draw(label == 1, generator)
                     picture.save(draft / split / name / f"{name[:-1]}.{index:04d}.png")
-        try:
-            draft.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process was faster
-                raise
-        return folder
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    return folder
 
 
 def draw(dog: bool, generator: np.random.Generator) -> Image.Image:
