@@ -2,14 +2,18 @@
 
 That is `ray._private.services.canonicalize_bootstrap_address`, `ray._private.ray_constants`
 (`ENABLE_RAY_CLUSTERS_ENV_VAR`, `ENABLE_RAY_CLUSTER`), `ray._private.worker.get_dashboard_url` and
-`._global_node`, `ray._private.parameter.RayParams`, `ray._private.node.Node.start_api_server`, and
-`ray.air._internal.usage.tag_callbacks`.
+`._global_node`, `ray._private.parameter.RayParams`, `ray._private.node.Node.start_api_server`,
+`ray._private.services.start_ray_process`, `ray._raylet.persist_port` with the names of an agent's
+ports, and `ray.air._internal.usage.tag_callbacks`.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +22,16 @@ from pathlib import Path
 
 from ray._private import parameter, ray_constants, services, worker
 from ray._private.node import Node
+from ray._raylet import (  # type: ignore[attr-defined]
+    DASHBOARD_AGENT_LISTEN_PORT_NAME,
+    METRICS_AGENT_PORT_NAME,
+    METRICS_EXPORT_PORT_NAME,
+    persist_port,
+)
 
 _AHEAD = "RAY_prestart_worker_first_driver"
+_AGENT = "--dashboard_agent_command="
+_PORTS = METRICS_AGENT_PORT_NAME, METRICS_EXPORT_PORT_NAME, DASHBOARD_AGENT_LISTEN_PORT_NAME
 
 
 def find_address(address: str) -> str | None:
@@ -47,23 +59,41 @@ def only_what_is_used(dashboard: bool) -> Iterator[None]:
     """A Ray that is started in this context lacks processes that none of ours has a use for.
 
     These are the log monitor, since workers' lines are not shown; the autoscaler's, since there is
-    one machine; the server of what a dashboard shows; and idle workers, whose environment is not
-    the one that ours have.
+    one machine; the server of what a dashboard shows, and the agent that gathers it; and idle
+    workers, whose environment is not the one that ours have.
 
     Args:
         dashboard: Whether there is a dashboard.
     """
     params, serve, ahead = parameter.RayParams, Node.start_api_server, os.environ.get(_AHEAD)
+    begin = services.start_ray_process
     parameter.RayParams = partial(params, include_log_monitor=False, no_monitor=True)
     if not dashboard:
         Node.start_api_server = lambda self, **options: None
+        services.start_ray_process = lambda command, *given, **options: begin(
+            [_without_agent(each) for each in command], *given, **options
+        )
     os.environ[_AHEAD] = ahead or "0"
     try:
         yield
     finally:
         parameter.RayParams, Node.start_api_server = params, serve
+        services.start_ray_process = begin
         if ahead is None:
             del os.environ[_AHEAD]
+
+
+def _without_agent(argument: str) -> str:
+    """An argument of a Ray's process; where it is the agent's command, one that does nothing.
+
+    Ray's own node wants an agent that lives as long as it does, and its ports; -1 stands for none.
+    """
+    if not argument.startswith(_AGENT):
+        return argument
+    told = dict(re.findall(r"--(node-id|session-dir)=(\S+)", argument))
+    for name in _PORTS:
+        persist_port(told["session-dir"], told["node-id"], name, -1)
+    return _AGENT + subprocess.list2cmdline([sys.executable, "-IS", "-"])  # reads until Ray ends
 
 
 @contextmanager

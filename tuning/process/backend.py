@@ -135,12 +135,13 @@ def follow(backend: str) -> None:
         )
 
 
-def import_keras(log: Path | None = None) -> None:
+def import_keras(log: Path | None = None, *, tuner: bool = False) -> None:
     """Imports Keras.
 
     Args:
         log: The file that native lines are appended to until the process, which is a command's own,
             ends; None: they stay.
+        tuner: Whether KerasTuner comes along; it offers something for scikit-learn, too.
 
     Raises:
         UserError: If its backend is none that this project trains with, or is not installed.
@@ -156,6 +157,9 @@ def import_keras(log: Path | None = None) -> None:
     try:
         with _quickly(spared(os.environ["KERAS_BACKEND"]) if ours else ()):
             import keras
+
+            if tuner:
+                import keras_tuner  # noqa: F401
         if ours:
             gc.freeze()  # nor does a trial's end go through them: a quarter of a second each time
     except (ImportError, ValueError) as error:  # of a backend that there is not, or is not here

@@ -93,7 +93,7 @@ def prepare(options: Options, resumed: bool = False) -> Prepared:
             f"--folds {options.folds} wants a picture of each class in each fold, but the smallest "
             f"class has {most} beside the test split; ask for at most {most}."
         )
-    import_keras()
+    import_keras(tuner=True)
     formats.check_formats(options.export)
     loggers.check(options.log, options.dashboard)
     build_sampler(options.sampler, options.seed)
