@@ -1,7 +1,8 @@
 """The site: what its pages have people type works, and it is built without a warning.
 
 The pages' blocks are run in the order of the navigation, in one folder, with drawn pictures laid
-out as the pages say. A block that is not run says why, in a comment before it.
+out as the pages say, by what `make dist` builds. A block that is not run says why, in a comment
+before it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
+import wheel
 import yaml
 
 from tuning.data import demo
@@ -34,7 +36,6 @@ BLOCK = re.compile(
     re.M | re.S,
 )
 OTHERS = ("ray ", "curl ", "gcloud ", "optuna-dashboard ", "tensorboard ")  # have their own options
-PROGRAM = f"#!{sys.executable}\nimport sys\nfrom tuning.__main__ import main\nsys.exit(main())\n"
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,11 @@ class Block:
 
 def environment(folder: Path) -> dict[str, str]:
     """A user's, with this project installed and nothing kept from before."""
-    path = f"{folder / 'bin'}{os.pathsep}{BIN}{os.pathsep}{os.environ['PATH']}"
+    site = folder / "site"
+    path = f"{site / 'bin'}{os.pathsep}{BIN}{os.pathsep}{os.environ['PATH']}"
     # Threads that spin while they wait cost more than they bring to so small networks.
     few = {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    own = {"PATH": path, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(folder / "cache")}
+    own = {"PATH": path, "PYTHONPATH": str(site), "XDG_CACHE_HOME": str(folder / "cache")}
     return {**os.environ, **few, **own}
 
 
@@ -121,8 +123,9 @@ def blocks() -> list[Block]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Where a reader is: with pictures as the pages have them, and the command installed."""
+    """Where a reader is: with pictures as the pages have them, and the wheel installed."""
     place = tmp_path_factory.mktemp("reader")
+    wheel.install(wheel.build(tmp_path_factory.mktemp("dist"))[0], place / "site")
     generator = np.random.default_rng(0)
 
     def draw(name: str, kind: int) -> None:
@@ -138,10 +141,17 @@ def folder(tmp_path_factory) -> Path:
         for number in range(30 if animal else 0):
             draw(f"photos/train/{animal}.{number}.jpg", kind)
         draw(f"new/{kind}.jpg", kind)
-    (place / "bin").mkdir()
-    (place / "bin" / "little-data-tuner").write_text(PROGRAM)
-    (place / "bin" / "little-data-tuner").chmod(0o755)
     return place
+
+
+@pytest.mark.slow
+def test_the_reader_has_no_checkout(folder):
+    Block("here", "console", "little-data-tuner --help\n").run(folder)
+    where = "import models, search_spaces, tuning\nfor each in (models, search_spaces, tuning):\n"
+    where += (
+        '    assert "/site/" in each.__file__, each.__file__\nassert "tune" in tuning.__all__\n'
+    )
+    Block("here", "python", where).run(folder)
 
 
 @pytest.mark.slow
@@ -199,6 +209,7 @@ def test_options_that_pages_name_exist():
         assert named <= known, file.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "block",
     [

@@ -84,7 +84,9 @@ def test_nothing_listens_beyond_this_machine(alone):
     assert set(found["addresses"]) <= loopback
 
 
-@pytest.mark.parametrize("part", ["monitor.py", "dashboard.py", "DashboardAgent", "agent.py --node", "ray::IDLE"])
+@pytest.mark.parametrize(
+    "part", ["monitor.py", "dashboard.py", "DashboardAgent", "agent.py --node", "ray::IDLE"]
+)
 def test_nothing_runs_that_none_of_ours_uses(alone, part):
     found, _ = alone
     assert [each for each in found["processes"] if part in each] == []

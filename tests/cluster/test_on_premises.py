@@ -221,6 +221,7 @@ def test_a_search_goes_on_from_an_object_store_after_the_head_was_lost(cluster, 
         assert list((host.home / ".cache/little-data-tuner/copies").rglob("features.npy"))
 
 
+@pytest.mark.soak
 def test_a_worker_is_lost_and_comes_back_and_the_job_that_is_stopped_reports(
     cluster, photos, tmp_path
 ):

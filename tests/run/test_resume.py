@@ -67,7 +67,7 @@ def alive(pid):
 @pytest.fixture(
     scope="module",
     params=[
-        (8, (6, 12), 1),
+        (8, (12,), 1),
         *(
             pytest.param((40, sorted(random.Random(seed).sample(range(2, 120), 9)), 2), marks=SOAK)
             for seed in range(10)
@@ -75,7 +75,7 @@ def alive(pid):
     ],
 )
 def killed(request, photos, shared_cache, tmp_path_factory):
-    """Kills of the search at some events of trials, and one of a worker; then more trials."""
+    """A search killed at some events of trials, then with more of them; a worker killed, too."""
     trials, moments, at_once = request.param
     place = tmp_path_factory.mktemp("resume")
     folder = place / "runs" / "killed"
@@ -119,7 +119,8 @@ def test_all_trials_are_told_and_none_is_running(killed):
 def test_what_was_over_was_not_run_again(killed):
     _, folder, over, _ = killed
     assert max(map(len, over)) > 1
-    assert len({tuple(each) for each in over}) > 1  # the kills hit different moments
+    if len(over) > 1:
+        assert len({tuple(each) for each in over}) > 1  # the kills hit different moments
     for ended in over:
         for number, place in ended.items():
             later = [each for each in events(folder)[place:] if each.get("number") == number]

@@ -66,7 +66,7 @@ def epochs(context, point, number=2):
         pytest.param(BOTTLENECK, id="head"),
         pytest.param(FULL, id="head-full"),
         pytest.param(RECIPE, id="recipe"),
-        pytest.param(TUNED, id="top"),
+        pytest.param(TUNED, id="top", marks=pytest.mark.soak),
         pytest.param(TUNED | {"augmentation": "flip"}, id="top-views"),
         pytest.param(CONVNET, id="convnet-augmented"),
         pytest.param(MIXED | {"augmentation": "crop"}, id="convnet-mixed"),
