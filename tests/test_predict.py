@@ -158,7 +158,7 @@ def command(*arguments, stdin=None):
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         input=stdin,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
 
 

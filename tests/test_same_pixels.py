@@ -104,7 +104,7 @@ def test_predict(run, folder, model, wanted, settings):
         [sys.executable, predict.__file__, run, folder, "--top-k", "2"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     told = csv.DictReader(io.StringIO(done.stdout))
     said = {

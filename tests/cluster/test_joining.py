@@ -70,7 +70,7 @@ def alone(tmp_path_factory):
         env={**os.environ, "HOME": str(home), "RAY_ADDRESS": "127.0.0.1:9"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert found.returncode == 0, found.stderr
     return json.loads(found.stdout), home
@@ -124,7 +124,7 @@ def test_of_a_ray_that_ended_well_nothing_is_left(tmp_path):
         env={**os.environ, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["False", "True"]

@@ -136,7 +136,7 @@ def _denied(cluster: Cluster, *command: str, home: Path, **environment: str) -> 
         env={**_environment(), "HOME": str(home), **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert found.returncode != 0, found.stdout
     return found.stdout + found.stderr

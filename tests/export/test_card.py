@@ -135,7 +135,7 @@ def test_its_code_for_keras_runs_without_this_project(run, photos):
         env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() in ("cats", "dogs")

@@ -309,10 +309,10 @@ def test_of_three_processes_one_builds(data, cache):
     for worker in workers:
         worker.start()
     for _ in workers:
-        ready.acquire(timeout=60)
+        ready.acquire(timeout=600)
     go.set()
     for worker in workers:
-        worker.join(120)
+        worker.join(600)
         assert worker.exitcode == 0
     told = cache_statistics(EventLog(events))
     assert told["multiples"] == 0
@@ -328,7 +328,7 @@ def test_when_the_builder_dies_another_takes_over(photos, cache, backbone):
     builder = context.Process(target=_use, args=(cache, data, events, ready, go))
     builder.start()
     go.set()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while not any(event["event"] == "building" for event in EventLog(events).read()):
         assert time.monotonic() < deadline
         time.sleep(0.05)

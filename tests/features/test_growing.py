@@ -234,7 +234,7 @@ def test_two_processes_append_to_one_entry_and_compute_each_picture_once(
     for worker in workers:
         worker.start()
     for _ in workers:
-        ready.acquire(timeout=60)
+        ready.acquire(timeout=600)
     go.set()
     for worker in workers:
         worker.join(120)

@@ -282,7 +282,7 @@ except WeightsError as error:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     said = done.stdout.split("said: ", 1)[1]
