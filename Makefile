@@ -24,7 +24,7 @@ search: .venv/.run  ## search on the embedded demo; options in ARGS="--data DIR 
 
 test: .venv/.dev  ## all tests; the networks' under both backends
 	$(QUICK) KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
-	$(QUICK) $(KEPT) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 4 --dist loadfile tests/models tests/training/test_scan.py tests/training/test_mixed_precision.py tests/features/test_precision.py -m "not soak" $(ARGS)
+	$(QUICK) $(KEPT) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/models tests/training/test_scan.py tests/training/test_mixed_precision.py tests/features/test_precision.py -m "not soak" $(ARGS)
 
 test-fast: .venv/.dev  ## what takes a few seconds a test
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not soak" $(ARGS)

@@ -10,7 +10,7 @@ from object_store import Amazon, Google, ObjectStore, running
 
 LONGEST = (
     *("test_on_premises.py", "test_resume.py", "test_whole_searches.py", "test_search.py"),
-    *("test_benchmarks.py", "test_api.py"),
+    *("test_benchmarks.py", "test_api.py", "test_scan.py", "test_mixed_precision.py"),
 )
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
