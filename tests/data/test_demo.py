@@ -67,7 +67,6 @@ def test_the_small_convnet_learns_it_but_not_perfectly(folder, cache):
 def test_random_frozen_layers_tell_it_apart_at_any_depth(point, folder):
     cache = folder.parent
     data = dataset.load(folder, cache=cache, image_size=64)
-    context = TrialContext(data, FeatureCache(cache), vgg16_from("random"), views=2)
-    trial = TransferTrial(context, point)
+    trial = TransferTrial(TrialContext(data, FeatureCache(cache), vgg16_from("random")), point)
     best = max(trial.run_epoch()["validation_accuracy"] for _ in range(point["epochs"]))
     assert 0.6 < best < 0.99  # of 120 pictures: by chance one time in sixty

@@ -237,7 +237,7 @@ def test_two_processes_append_to_one_entry_and_compute_each_picture_once(
         ready.acquire(timeout=600)
     go.set()
     for worker in workers:
-        worker.join(120)
+        worker.join(600)
         assert worker.exitcode == 0
     data = load(folder, features)
     seen = {

@@ -84,9 +84,9 @@ def only_what_is_used(dashboard: bool) -> Iterator[None]:
 
 
 def _without_agent(argument: str) -> str:
-    """An argument of a Ray's process; where it is the agent's command, one that does nothing.
+    """An argument of a process of Ray's; in place of the agent's command, one that does nothing.
 
-    Ray's own node wants an agent that lives as long as it does, and its ports; -1 stands for none.
+    A node of Ray's waits for an agent's ports, and ends with its agent; a port of -1 is none.
     """
     if not argument.startswith(_AGENT):
         return argument
