@@ -244,7 +244,10 @@ def test_exif_that_is_none_leaves_the_picture_as_it_is(tmp_path):
     assert close(decode(file, SIZE), scene(), tolerance=6)
 
 
-def test_heic_and_avif_are_read_upright(tmp_path):
+def test_heic_and_avif_are_read_upright(tmp_path, monkeypatch):
+    # Another test's library (imageio) may have taught Pillow itself to read HEIC.
+    monkeypatch.setattr(Image, "ID", [each for each in Image.ID if each != "HEIF"])
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
     for ending, writer in (("heic", pillow_heif), ("avif", None)):
         if writer is None and not features.check("avif"):
             continue
