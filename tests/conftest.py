@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 from object_store import Amazon, Google, ObjectStore, running
 
+from tuning.process.backend import prefer_quicker_kernels
+
 LONGEST = (
     *("test_on_premises.py", "test_resume.py", "test_whole_searches.py", "test_search.py"),
     *("test_benchmarks.py", "test_api.py", "test_scan.py", "test_mixed_precision.py"),
 )
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+prefer_quicker_kernels()  # many tests import Keras themselves
 
 # For tests side by side: Ray gives its workers the lowest priority, and a test that searches would
 # wait for all others; workers before they are asked for, whom no trial uses, and threads that spin

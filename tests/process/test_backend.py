@@ -73,6 +73,20 @@ def test_where_keras_is_imported_it_stays_as_it_is(monkeypatch):
     assert chosen(never) == HERE
 
 
+def test_the_users_word_on_kernels_comes_first(monkeypatch):
+    monkeypatch.setattr(backend.platform, "machine", lambda: "AMD64")
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    backend.prefer_quicker_kernels()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "0"
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    backend.prefer_quicker_kernels()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    monkeypatch.setattr(backend.platform, "machine", lambda: "aarch64")
+    backend.prefer_quicker_kernels()
+    assert "TF_ENABLE_ONEDNN_OPTS" not in os.environ
+
+
 def test_a_worker_follows_the_search_or_says_that_it_cannot(fresh, monkeypatch):
     backend.follow("jax")
     assert os.environ["KERAS_BACKEND"] == "jax"
