@@ -413,12 +413,13 @@ def test_a_time_budget_ends_the_search(search):
 
 def test_killed_in_the_tenth_epoch_of_the_second_they_go_on_from_a_checkpoint(photos, tmp_path):
     place = ("--runs", tmp_path / "runs")
-    log = EventLog(tmp_path / "runs" / "three" / "trials.jsonl")
+    log = EventLog(tmp_path / "runs" / "two" / "trials.jsonl")
     process = start(
         "search.py",
         *("--data", photos, "--per-class", 24, 12, "--image-size", 32, "--weights", "random"),
-        *("--experiments", "--epochs", EPOCHS, "--name", "three", "--time-budget", "20m"),
-        *("--cpus-per-trial", os.cpu_count(), "--cache", tmp_path / "cache", *place),
+        *("--experiments", "convnet", "bottleneck", "--epochs", EPOCHS, "--time-budget", "20m"),
+        *("--cpus-per-trial", os.cpu_count(), "--cache", tmp_path / "cache"),
+        *("--name", "two", *place),
     )
     until = time.monotonic() + 600
     while len(epochs(log.read(), 1)) < 9:
@@ -430,26 +431,34 @@ def test_killed_in_the_tenth_epoch_of_the_second_they_go_on_from_a_checkpoint(ph
     before = log.read()
     done = len(epochs(before, 1))
     assert 9 <= done < EPOCHS
-    code, out, error = run("--resume", "three", *place)
+    code, _, error = run("--resume", "two", *place)
     assert (code, error) == (0, "")
     after = log.read()[len(before) :]
     again = epochs(after, 1)
     assert 1 < again[0] <= done + 1  # from a checkpoint
     assert again == list(range(again[0], EPOCHS + 1))
     assert epochs(after, 0) == []  # it was over
-    facts = report.check(json.loads((log.path.parent / "report.json").read_text()))
-    assert [(each["status"], each["epochs"]) for each in facts["trials"]] == 3 * [
+    facts = facts_of(log.path.parent)
+    assert [(each["status"], each["epochs"]) for each in facts["trials"]] == 2 * [
         ("finished", EPOCHS)
     ]
+    # What was spent before counts, in its time and so in its budget: see test_study.py.
+    assert facts["run"]["seconds"] >= before[-1]["at"] - before[0]["at"]
+
+
+def test_the_articles_experiments_come_in_its_order(asked, tmp_path):
+    folder, words = asked("three", "--experiments", "--epochs", 3, "--cache", tmp_path)
+    code, out, error = run(*words)
+    assert (code, error) == (0, "")
+    facts = facts_of(folder)
+    assert [(each["status"], each["epochs"]) for each in facts["trials"]] == 3 * [("finished", 3)]
     names = [each["experiment"] for each in facts["trials"]]
     assert names == ["convnet", "bottleneck", "fine_tune"]
     assert re.search(r"Small convnet from scratch +75-80 % +\d+\.\d %", out)
     # The head of experiment 3 is experiment 2's, epochs and all.
-    assert len(list((tmp_path / "cache" / "heads").glob("*.npz"))) == 1
+    assert len(list((tmp_path / "heads").glob("*.npz"))) == 1
     assert facts["run"]["trials_at_once"] == 1
-    # What was spent before counts, in its time and so in its budget: see test_study.py.
-    assert facts["run"]["seconds"] >= before[-1]["at"] - before[0]["at"]
-    assert (log.path.parent / "tune").is_dir()  # the loggers' folder
+    assert (folder / "tune").is_dir()  # the loggers' folder
 
 
 def epochs(events: list[dict], number: int) -> list[int]:

@@ -41,7 +41,7 @@ RECIPE |= {"batch_size": 8, "pooling": "standardised"}
 
 @pytest.fixture
 def context(photos, cache):
-    data = dataset.load(photos, cache=cache, image_size=32, per_class=(16, 6))
+    data = dataset.load(photos, cache=cache, image_size=48, per_class=(16, 6))
     return TrialContext(data, FeatureCache(cache, "float16"), vgg16_from("random"), views=2)
 
 
