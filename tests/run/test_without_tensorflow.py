@@ -48,7 +48,7 @@ def test_a_search_goes_with_jax_and_its_model_predicts(photos, tmp_path):
     assert "No module named 'tensorflow'" in away.stderr
     done = run(
         *(ROOT / "tuning" / "search.py", "--data", photos, "--per-class", 24, 12),
-        *("--image-size", 32, "--weights", "random", "--trials", 2, "--epochs", 2),
+        *("--image-size", 48, "--weights", "random", "--trials", 2, "--epochs", 2),
         *("--set", "network=vgg16", "unfrozen=0", "augmentation=none", "--name", "jax"),
         *("--no-experiments", "--cpus-per-trial", os.cpu_count()),
     )

@@ -61,8 +61,8 @@ def choose(on_card: Callable[[], bool] = has_card) -> None:
 def prefer_quicker_kernels() -> None:
     """Lets TensorFlow, which is not imported yet, compute with oneDNN unless somebody has decided.
 
-    It does so by itself on CPUs with VNNI alone; on others, too, a backbone's pass takes 0.7 to 0.9
-    of the time and a fine-tuning step 0.8 (measured on an AMD EPYC, benchmarks/RESULTS.md).
+    It does so by itself on CPUs with VNNI alone; on others, too, a backbone's pass takes 0.8 of the
+    time, and training its last layers no longer (benchmarks/RESULTS.md, "Building features").
     """
     if platform.machine().lower() in ("x86_64", "amd64"):
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
