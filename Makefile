@@ -27,7 +27,7 @@ test: .venv/.dev  ## all tests; the networks' under both backends
 	$(QUICK) $(KEPT) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/models tests/training/test_scan.py tests/training/test_mixed_precision.py tests/features/test_precision.py -m "not soak" $(ARGS)
 
 test-fast: .venv/.dev  ## what takes a few seconds a test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not soak" $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not soak" $(ARGS)
 
 soak: .venv/.dev  ## what takes hours, and further variants; for whoever changes what they cover
 	$(BIN)/python -m pytest -m soak $(ARGS)

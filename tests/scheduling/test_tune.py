@@ -120,6 +120,7 @@ def run(worker, share, trials, tmp_path, monkeypatch):
     return study, trial_log
 
 
+@pytest.mark.slow
 def test_a_trial_whose_worker_is_lost_is_run_by_another(alone, tmp_path, monkeypatch):
     study, trial_log = run(Mortal, Resources(0.0, 1, 1), TRIALS, tmp_path, monkeypatch)
     assert (tmp_path / "died").exists()
@@ -128,6 +129,7 @@ def test_a_trial_whose_worker_is_lost_is_run_by_another(alone, tmp_path, monkeyp
     assert {each.status for each in trial_log.records.values()} <= {"finished", "stopped"}
 
 
+@pytest.mark.slow
 def test_one_trial_per_gpu_on_machines_that_differ(mixed, tmp_path, monkeypatch):
     share = resources_per_trial(None, None)
     assert share == Resources(1.0, 1, 3)
