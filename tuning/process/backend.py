@@ -62,7 +62,7 @@ def prefer_quicker_kernels() -> None:
     """Lets TensorFlow, which is not imported yet, compute with oneDNN unless somebody has decided.
 
     It does so by itself on CPUs with VNNI alone; on others, too, a backbone's pass takes 0.8 of the
-    time, and training its last layers no longer (benchmarks/RESULTS.md, "Building features").
+    time, and training its last layers 0.93 to 1.09 (benchmarks/RESULTS.md, "Building features").
     """
     if platform.machine().lower() in ("x86_64", "amd64"):
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
