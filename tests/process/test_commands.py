@@ -42,6 +42,12 @@ def test_a_planted_fault_comes_out_as_what_it_is(run, monkeypatch, capsys, tmp_p
     assert text.rstrip().endswith("ZeroDivisionError: integer division or modulo by zero")
 
 
+def test_no_command_takes_half_an_option(run, capsys):
+    assert report.main([str(run), "--wat"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "unrecognized arguments: --wat; did you mean --watch?" in line
+
+
 def raising(error: BaseException):
     def work() -> int:
         raise error

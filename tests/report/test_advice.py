@@ -65,9 +65,18 @@ def test_more_pictures_where_the_curve_still_rises(facts):
 def test_a_larger_network_where_it_does_not_learn_what_it_is_shown(facts):
     trial = next(t for t in facts["trials"] if t["number"] == facts["best"]["trial"])
     trial["curve"]["accuracy"] = [0.7 for _ in trial["curve"]["accuracy"]]
+    trial["hyperparameters"] |= {"dropout": 0.0, "augmentation": "none"}
     _, then, figure = advice(facts)
     assert then.startswith("A larger network")
-    assert "70.0 % of its own training pictures" in figure
+    assert "70.0 % of its own training pictures right, and" in figure
+    # Where training is made harder, that more is right of what it was not shown is no riddle.
+    trial["hyperparameters"] |= {"dropout": 0.5}
+    _, then, figure = advice(facts)
+    assert then.startswith("More epochs, less dropout, or a larger network")
+    assert "training pictures right while dropout makes them harder, and" in figure
+    trial["hyperparameters"] |= {"augmentation": "strong"}
+    _, _, figure = advice(facts)
+    assert "while dropout and augmentation make them harder" in figure
 
 
 def test_what_is_no_model_is_called_none(facts):

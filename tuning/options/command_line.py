@@ -21,7 +21,6 @@ def parser() -> argparse.ArgumentParser:
         description="Searches the best image classifier for little data: augmentation, dropout, "
         "L1/L2 and unfrozen layers of VGG16, on shared, cached features. Without --data it shows "
         "itself on an embedded demo.",
-        allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
     groups: dict[str, Any] = {}

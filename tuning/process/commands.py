@@ -20,7 +20,13 @@ LOG = "fault.log"  # in the run folder
 
 
 class Parser(argparse.ArgumentParser):
-    """Tells a mistake as `UserError`."""
+    """Tells a mistake as `UserError`.
+
+    An option is written out: what is short for one today may be short for two tomorrow.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's; beside an option that there is not stands the one that is meant."""
