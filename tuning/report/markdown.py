@@ -222,9 +222,9 @@ def _cost(facts: Facts) -> list[str]:
     failures = "\n".join(f"- {escape(failure)}" for failure in facts["failures"])
     return [
         pairs(cost.search(facts)),
+        pairs(cost.time_spent(facts)) if cost.time_spent(facts) else "",
         escape(cost.cache_sentence(facts)),
         pairs(cost.cache(facts)),
-        pairs(cost.time_spent(facts)) if cost.time_spent(facts) else "",
         f"What failed:\n\n{failures}" if failures else "",
     ]
 
