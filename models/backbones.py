@@ -331,6 +331,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m models.backbones",
         description="Where a network of keras.applications can be cut, as a table.",
+        allow_abbrev=False,
     )
     parser.add_argument("name", metavar="NAME", help="vgg16, efficientnetv2-b0, …")
     parser.add_argument("--image-size", type=int, metavar="PIXELS")

@@ -155,7 +155,9 @@ def main() -> None:
     import argparse
 
     parser = argparse.ArgumentParser(
-        prog="python -m models.vgg16", description="VGG16's structure, as a table."
+        prog="python -m models.vgg16",
+        description="VGG16's structure, as a table.",
+        allow_abbrev=False,
     )
     parser.add_argument("--image-size", type=int, default=150, metavar="PIXELS")
     size = parser.parse_args().image_size

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tuning.errors import UserError
+from tuning.features import __main__ as features
 from tuning.process.commands import exit_code
 from tuning.report import __main__ as report
 from tuning.report import story
@@ -46,6 +47,14 @@ def test_no_command_takes_half_an_option(run, capsys):
     assert report.main([str(run), "--wat"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "unrecognized arguments: --wat; did you mean --watch?" in line
+
+
+def test_an_option_behind_an_action_belongs_before_it(tmp_path, capsys):
+    (tmp_path / "features").mkdir()
+    assert features.main(["list", "--cache", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "; put --cache first (see" in line
+    assert features.main(["--cache", str(tmp_path), "list"]) == 0
 
 
 def raising(error: BaseException):

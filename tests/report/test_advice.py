@@ -73,10 +73,10 @@ def test_a_larger_network_where_it_does_not_learn_what_it_is_shown(facts):
     trial["hyperparameters"] |= {"dropout": 0.5}
     _, then, figure = advice(facts)
     assert then.startswith("More epochs, less dropout, or a larger network")
-    assert "training pictures right while dropout makes them harder, and" in figure
+    assert figure.startswith("While it learns, with dropout, it gets 70.0 % of its own training")
     trial["hyperparameters"] |= {"augmentation": "strong"}
     _, _, figure = advice(facts)
-    assert "while dropout and augmentation make them harder" in figure
+    assert figure.startswith("While it learns, with dropout and augmentation, it gets 70.0 %")
 
 
 def test_what_is_no_model_is_called_none(facts):

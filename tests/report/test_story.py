@@ -173,6 +173,10 @@ def test_the_levers_chapter_says_that_the_articles_experiments_are_not_in_it(poi
     (caution,) = levers.caution(facts)
     assert ("1 trial with an accuracy besides the article's experiments" in caution) == besides
     assert caution.startswith("1 trial with an accuracy")
+    for trial in facts["trials"]:
+        trial["best_accuracy"] = None
+    (caution,) = levers.caution(facts)
+    assert caution == "No trial came to an accuracy, so there is nothing to compare."
 
 
 def test_the_terminal_says_what_repeats_reached():

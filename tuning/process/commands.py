@@ -25,8 +25,8 @@ class Parser(argparse.ArgumentParser):
     An option is written out: what is short for one today may be short for two tomorrow.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse's; beside an option that there is not stands the one that is meant."""
@@ -34,7 +34,9 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             known = re.findall(r"--[\w-]+", self.format_usage())
             name = next((each.partition("=")[0] for each in unknown if each.startswith("--")), "")
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{meant(name, known)}")
+            # Known and not recognised: it stands behind an action, which has options of its own.
+            hint = f"; put {name} first" if name in known else meant(name, known)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return found
 
     def error(self, message: str) -> NoReturn:

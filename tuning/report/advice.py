@@ -12,7 +12,7 @@ from tuning.report import better, mistakes, story
 SURE = 0.01  # share of all labels, from which on they are what to look at first
 FEWEST_OF_A_CLASS = 10  # pictures by which one is judged
 WORTHWHILE = 0.005  # that twice the pictures must promise
-# What is done to training pictures alone, and what stands there where it is not done.
+# What is done in training alone and makes it harder, with the value that leaves it out.
 HARDER = {"dropout": 0.0, "augmentation": "none", "mixup": 0.0}
 
 
@@ -116,18 +116,17 @@ def _network(facts: Facts, score: Score) -> tuple[str, str] | None:
         return None
     asked = trial["hyperparameters"]
     harder = [name for name, off in HARDER.items() if asked.get(name, off) != off]
-    right = f"It gets {wording.percent(learned)} of its own training pictures right"
+    trained = f"{wording.percent(learned)} of its own training pictures right"
     validated = f"{wording.percent(best['validation']['accuracy'])} of the validation pictures"
     if harder:  # else a reader wonders how it can get more right of what it was not shown
         names = wording.listed(harder)
         return (
             f"More epochs, less {names}, or a larger network: --epochs, --set, --max-unfrozen.",
-            f"{right} while {names} make{'s' * (len(harder) == 1)} them harder, and {validated}, "
-            "which nothing does.",
+            f"While it learns, with {names}, it gets {trained}; without, {validated}.",
         )
     return (
         "A larger network, more unfrozen layers or more epochs: --max-unfrozen, --epochs.",
-        f"{right}, and {validated}.",
+        f"It gets {trained}, and {validated}.",
     )
 
 

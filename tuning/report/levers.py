@@ -77,11 +77,8 @@ def enough(facts: Facts) -> bool:
 def caution(facts: Facts) -> list[str]:
     """What to keep in mind when there are few trials, a sentence each."""
     number = len(proposed(facts))
-    experiments = any(
-        trial["experiment"] is not None and trial["best_accuracy"] is not None
-        for trial in facts["trials"]
-    )
-    besides = " besides the article's experiments" if experiments else ""
+    scored = sum(trial["best_accuracy"] is not None for trial in facts["trials"])
+    besides = " besides the article's experiments" if scored > number else ""
     if not number:
         return [f"No trial{besides} came to an accuracy, so there is nothing to compare."]
     if number < FEWEST:
