@@ -1,5 +1,6 @@
 # Two commands do everything: `make search` and `make test`. Both make .venv when it is not there,
 # with uv where there is uv, else with pip; constraints.txt pins the versions that were tested.
+# `make check` is `make test` and what seldom changes, or takes a user's whole way.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(if $(shell command -v uv),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
@@ -16,18 +17,27 @@ STORE ?= $(error Give STORE=s3://BUCKET or gs://BUCKET, or a folder that all mac
 SYNC = $(if $(filter s3://%,$(STORE)),aws s3 sync,$(if $(filter gs://%,$(STORE)),gcloud storage rsync --recursive))
 JOB = python ~/little-data-tuner/tuning/search.py --address auto --data $(STORE)/pictures --cache $(STORE)/cache --runs $(STORE)/runs
 
-.PHONY: search test test-fast soak dist docs lint format lock clean
+# What `make check` runs beside `make test`: clusters, what breaks, the second backend's, and all that
+# is handed out: documentation, notebook, wheel, images' files, benchmarks.
+BESIDE := tests/benchmarks tests/cluster tests/faults tests/release
+JAX := tests/models tests/training/test_scan.py tests/training/test_mixed_precision.py tests/features/test_precision.py tests/run/test_without_tensorflow.py
+TESTS = $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak"
+
+.PHONY: search test test-fast check soak dist docs lint format lock clean
 .PHONY: cluster-up cluster-data cluster-search cluster-logs cluster-report cluster-down
 
 search: .venv/.run  ## search on the embedded demo; options in ARGS="--data DIR …"
 	$(BIN)/python tuning/search.py $(ARGS)
 
-test: .venv/.dev  ## all tests; the networks' under both backends
-	$(QUICK) KERAS_BACKEND=tensorflow $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak" $(ARGS)
-	$(QUICK) $(KEPT) KERAS_BACKEND=jax $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder tests/models tests/training/test_scan.py tests/training/test_mixed_precision.py tests/features/test_precision.py -m "not soak" $(ARGS)
+test: .venv/.dev  ## what tests the tuner on one machine, with TensorFlow
+	$(QUICK) KERAS_BACKEND=tensorflow $(TESTS) $(BESIDE:%=--ignore=%) $(ARGS)
 
 test-fast: .venv/.dev  ## what takes a few seconds a test
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not soak" $(ARGS)
+
+check: lint test  ## all that must pass
+	$(QUICK) KERAS_BACKEND=tensorflow $(TESTS) $(BESIDE)
+	$(QUICK) $(KEPT) KERAS_BACKEND=jax $(TESTS) $(JAX)
 
 soak: .venv/.dev  ## what takes hours, and further variants; for whoever changes what they cover
 	$(BIN)/python -m pytest -m soak $(ARGS)

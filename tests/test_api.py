@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -168,15 +167,6 @@ def test_a_mistake_is_a_user_error(session):
         resume(session / "runs" / "second")
     with pytest.raises(UserError, match=r"not the HyperModel other:Net"):
         resume(session / "runs" / "first", hypermodel="other:Net")
-
-
-def test_the_readme_s_example_runs(tmp_path, shared_cache):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    example = re.search(r"<!-- example: python -->\s*```python\n(.*?)```", text, re.S)
-    assert example
-    done = python(tmp_path, example[1], shared_cache)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
 
 
 def test_importing_the_face_is_quick_work():

@@ -57,7 +57,7 @@ def test_the_small_convnet_learns_it_but_not_perfectly(folder, cache):
 @pytest.mark.parametrize(
     "point",
     [
-        EXPERIMENTS[1].hyperparameters(8),
+        pytest.param(EXPERIMENTS[1].hyperparameters(8), marks=pytest.mark.soak),
         levers.complete({}, 8, space="levers"),
         levers.complete({"pooling": "standardised"}, 8, space="levers"),
         pytest.param(levers.complete({"unfrozen": 3}, 3, space="levers"), marks=pytest.mark.soak),

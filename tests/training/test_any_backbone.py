@@ -24,9 +24,9 @@ from tuning.training.transfer import TransferTrial
 
 NETWORKS = (
     *("VGG16", "ResNet50V2", "MobileNetV2", "EfficientNetV2B0"),
-    *("ConvNeXtTiny", "Xception", "DenseNet121", "MobileNetV3Small"),
+    *("ConvNeXtTiny", "Xception", "DenseNet121", "MobileNetV3Small", "MobileNet"),
 )
-IN_EVERY_RUN = ("MobileNetV3Small",)  # VGG16: test_networks.py, test_transfer.py, test_export.py
+IN_EVERY_RUN = ("MobileNet",)  # VGG16: test_networks.py, test_transfer.py, test_export.py
 STRANGER = (
     AWAY
     + """

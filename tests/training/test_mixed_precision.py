@@ -26,7 +26,7 @@ def point(unfrozen):
 
 @pytest.fixture
 def exact(photos, cache):
-    data = dataset.load(photos, cache=cache, image_size=48, per_class=(16, 6))
+    data = dataset.load(photos, cache=cache, image_size=32, per_class=(8, 6))
     return TrialContext(data, FeatureCache(cache, "float32"), vgg16_from("random"))
 
 

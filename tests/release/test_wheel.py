@@ -1,6 +1,6 @@
 """What `make dist` builds is all that a user needs: installed, it works where no checkout is.
 
-What it searches and predicts there, and its Python API, see tests/test_site.py.
+What it searches and predicts there, and its Python API, see tests/release/test_site.py.
 """
 
 import os

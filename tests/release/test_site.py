@@ -27,7 +27,7 @@ from tuning.data import demo
 from tuning.options.command_line import parser
 from tuning.records import facts
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 BIN = Path(sys.executable).parent
 BLOCK = re.compile(
