@@ -21,7 +21,9 @@ JOB = python ~/little-data-tuner/tuning/search.py --address auto --data $(STORE)
 # is handed out: documentation, notebook, wheel, images' files, benchmarks.
 BESIDE := tests/benchmarks tests/cluster tests/faults tests/release
 JAX := tests/models tests/training/test_scan.py tests/training/test_mixed_precision.py tests/features/test_precision.py tests/run/test_without_tensorflow.py
-TESTS = $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "not soak"
+# As many side by side as there are cores: more take a quarter more of their time, since four large
+# processes have no room in their caches.
+TESTS = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not soak"
 
 .PHONY: search test test-fast check soak dist docs lint format lock clean
 .PHONY: cluster-up cluster-data cluster-search cluster-logs cluster-report cluster-down
@@ -36,7 +38,7 @@ test-fast: .venv/.dev  ## what takes a few seconds a test
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not soak" $(ARGS)
 
 check: lint test  ## all that must pass
-	$(QUICK) KERAS_BACKEND=tensorflow $(TESTS) $(BESIDE)
+	$(QUICK) KERAS_BACKEND=tensorflow $(TESTS) -n 3 $(BESIDE)  # which often wait
 	$(QUICK) $(KEPT) KERAS_BACKEND=jax $(TESTS) $(JAX)
 
 soak: .venv/.dev  ## what takes hours, and further variants; for whoever changes what they cover

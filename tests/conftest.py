@@ -11,8 +11,9 @@ from object_store import Amazon, Google, ObjectStore, running
 from tuning.process.backend import prefer_quicker_kernels
 
 LONGEST = (
-    *("test_on_premises.py", "test_resume.py", "test_whole_searches.py", "test_search.py"),
-    *("test_benchmarks.py", "test_api.py", "test_scan.py", "test_mixed_precision.py"),
+    *("test_whole_searches.py", "test_resume.py", "test_search.py", "test_api.py"),
+    *("test_on_premises.py", "test_site.py", "test_benchmarks.py"),
+    *("test_scan.py", "test_mixed_precision.py"),
 )
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
