@@ -3,6 +3,7 @@
 import os
 import subprocess
 
+import keras
 import numpy as np
 import pytest
 
@@ -23,6 +24,23 @@ def data(photos, shared_cache):
 @pytest.fixture(scope="session")
 def backbone():
     return backbones.load("vgg16", 32, "random", "rescale")
+
+
+@pytest.fixture(scope="session")
+def thin():
+    """VGG16, an eighth as wide, where it does not matter what is computed."""
+    x = pictures = keras.Input((32, 32, 3))
+    for block, (count, channels) in enumerate([(2, 8), (2, 16), (3, 32), (3, 64), (3, 64)], 1):
+        for number in range(1, count + 1):
+            x = keras.layers.Conv2D(
+                *(channels, 3, 1, "same"),
+                activation="relu",
+                kernel_initializer=keras.initializers.HeUniform(seed=10 * block + number),
+                name=f"block{block}_conv{number}",
+            )(x)
+        x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
+    scaled = keras.layers.Rescaling(1 / 255)
+    return backbones.of_model(keras.Model(pictures, x), "thin", preprocessing=scaled)
 
 
 @pytest.fixture

@@ -198,7 +198,7 @@ def test_a_copied_cache_is_taken_as_it_is(data, features, backbone, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_entry_is_the_same_bytes_whoever_builds_which_part(photos, cache, backbone):
+def test_an_entry_is_the_same_bytes_whoever_builds_which_part(photos, cache, thin):
     """Whole, and in shards of one and two blocks in any order."""
     data = dataset.load(photos, cache=cache, image_size=32, per_class=(100, 4))
 
@@ -215,8 +215,8 @@ def test_an_entry_is_the_same_bytes_whoever_builds_which_part(photos, cache, bac
     for index, runner in enumerate((None, in_shards(1), in_shards(2))):
         features = FeatureCache(cache / str(index))
         if runner:
-            features.build(data.train, backbone, "block5_conv1", View("medium", 2), runner)
-        array = features.features(data.train, backbone, "block5_conv1", View("medium", 2))
+            features.build(data.train, thin, "block5_conv1", View("medium", 2), runner)
+        array = features.features(data.train, thin, "block5_conv1", View("medium", 2))
         header = json.loads((Path(array.filename).parent / "entry.json").read_text())
         found.append((array.tobytes(), header["checksums"]))
     assert len(data.train) == 200

@@ -21,6 +21,12 @@ from tuning.records.event_log import EventLog
 from tuning.report.gather import cache_statistics
 
 TOP, VIEW = "block5_pool", View("medium", 1)
+VGG16 = ("vgg16", 32, "random", "rescale")
+
+
+@pytest.fixture
+def backbone(thin):
+    return thin
 
 
 @pytest.fixture
@@ -211,7 +217,7 @@ def test_flips_and_cuts_are_found_and_mended(damages, folder, features, backbone
 def _append(folder, root, events, numbers, ready, go):
     backend.follow(os.environ.get("KERAS_BACKEND", "tensorflow"))
     features = FeatureCache(root, "float32", events=EventLog(events))
-    backbone = backbones.load("vgg16", 32, "random", "rescale")
+    backbone = backbones.load(*VGG16)  # which a spawned process finds by name
     parts = [load(folder, features, split_seed=number) for number in numbers]
     ready.release()
     go.wait()
@@ -221,7 +227,7 @@ def _append(folder, root, events, numbers, ready, go):
 
 @pytest.mark.slow
 def test_two_processes_append_to_one_entry_and_compute_each_picture_once(
-    folder, features, backbone, expected
+    folder, features, expected
 ):
     context = multiprocessing.get_context("spawn")
     ready, go = context.Semaphore(0), context.Event()
@@ -247,4 +253,4 @@ def test_two_processes_append_to_one_entry_and_compute_each_picture_once(
     }
     assert cache_statistics(features.events)["passes_computed"] == len(seen)
     assert len(maintenance.segments(features.folder)) > 3
-    check(features, data, backbone, expected)
+    check(features, data, backbones.load(*VGG16), expected)

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+from models import backbones
 from tuning.data import dataset
 from tuning.features import FeatureCache, View
 from tuning.files.object_store import ObjectPath
@@ -13,6 +14,11 @@ from tuning.records.event_log import EventLog
 from tuning.report.gather import cache_statistics
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def backbone(thin):
+    return thin
 
 
 @pytest.fixture
@@ -48,7 +54,8 @@ def builds(features):
     return [e["frontier"] for e in features.events.read() if e["event"] == "build"]
 
 
-def test_what_one_machine_computes_another_copies(data, features, backbone, expected, machine):
+def test_what_one_machine_computes_another_copies(data, features, expected, machine):
+    backbone = backbones.load("vgg16", 32, "random", "rescale")  # worth keeping in passing
     view = View("article", 1)
     found = features.features(data.train, backbone, "block5_pool", view)
     wanted = expected(data.train, backbone, "block5_pool", view)

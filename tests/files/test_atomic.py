@@ -1,11 +1,16 @@
 """Files and folders that appear whole or not at all."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 
 import pytest
 
-from tuning.files.atomic import appearing, replacing
+from tuning.files.atomic import appearing, drop_drafts, replacing
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def names(folder):
@@ -19,6 +24,19 @@ def test_what_fails_leaves_nothing(tmp_path):
             raise KeyboardInterrupt
     assert names(tmp_path) == ["file.txt"]
     assert (tmp_path / "file.txt").read_text() == "as it was"
+
+
+def test_what_a_killed_writer_left_is_dropped(tmp_path):
+    others = ["3.npz", ".hidden.npz", f"{'a' * 32}.npz"]
+    for name in others:
+        (tmp_path / name).touch()
+    killed = "import os; from pathlib import Path; from tuning.files.atomic import replacing\n"
+    killed += "with replacing(Path('4.npz')) as draft: draft.touch(); os._exit(1)"
+    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)})
+    assert len(names(tmp_path)) == len(others) + 1
+    drop_drafts(tmp_path)
+    assert names(tmp_path) == sorted(others)
+    drop_drafts(tmp_path / "none")
 
 
 def test_the_first_of_several_folders_stays(tmp_path):

@@ -30,6 +30,12 @@ def replacing(path: Path) -> Iterator[Path]:
         draft.unlink(missing_ok=True)
 
 
+def drop_drafts(folder: Path) -> None:
+    """Removes drafts whose writers were killed; nobody may be writing in the folder."""
+    for draft in folder.glob(f".*.{'[0-9a-f]' * 32}*"):
+        draft.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a text file, UTF-8 with line feeds."""
     with replacing(path) as draft:

@@ -17,9 +17,10 @@ from tuning.cluster import prebuild
 from tuning.cluster.ray_private import callbacks_uncounted
 from tuning.cluster.resources import Capacity, Resources, resources_per_trial
 from tuning.evaluation.repeats import Repeat, confirmation, confirming
+from tuning.files.atomic import drop_drafts
 from tuning.options import Options
 from tuning.process.interrupt import BY_USER
-from tuning.records.run_folder import NOISE, RunFolder, checkpoint_file
+from tuning.records.run_folder import CHECKPOINTS, NOISE, WEIGHTS, RunFolder, checkpoint_file
 from tuning.records.trial_log import OVER, RunEnding, TrialLog, rank
 from tuning.scheduling import loggers
 from tuning.scheduling import study as studies
@@ -245,12 +246,14 @@ def _drop_ahead(run: Run) -> None:
 
 
 def _tidy(run: Run) -> None:
-    """Leaves no trial running, and no checkpoint of one that is over."""
+    """Leaves no trial running, no checkpoint of one that is over, and nothing half written."""
     for record in list(run.trial_log.records.values()):
         if record.status == "running":
             run.trial_log.end(record.number, "interrupted")
         if record.status in OVER:  # of a search that was killed meanwhile, too
             run.folder.shared.remove(checkpoint_file(record.number))
+    for name in (CHECKPOINTS, WEIGHTS):
+        drop_drafts(run.folder.path / name)
 
 
 def _pending(run: Run, turns: Turns, share: Resources) -> list[dict[str, Any]]:
