@@ -1,6 +1,6 @@
 # Two commands do everything: `make search` and `make test`. Both make .venv when it is not there,
 # with uv where there is uv, else with pip; constraints.txt pins the versions that were tested.
-# `make check` is `make test` and what seldom changes, or takes a user's whole way.
+# `make check` has more tests than `make test`: of what seldom changes, or takes a user's whole way.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(if $(shell command -v uv),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
@@ -37,8 +37,9 @@ test: .venv/.dev  ## what tests the tuner on one machine, with TensorFlow
 test-fast: .venv/.dev  ## what takes a few seconds a test
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not soak" $(ARGS)
 
-check: lint test  ## all that must pass
-	$(QUICK) KERAS_BACKEND=tensorflow $(TESTS) -n 3 $(BESIDE)  # which often wait
+# One by one with the others, what waits for hosts or disks costs no time of its own.
+check: lint  ## all that must pass: lint, make test, and BESIDE, in one go; the networks under JAX
+	$(QUICK) KERAS_BACKEND=tensorflow $(TESTS) -n 3
 	$(QUICK) $(KEPT) KERAS_BACKEND=jax $(TESTS) $(JAX)
 
 soak: .venv/.dev  ## what takes hours, and further variants; for whoever changes what they cover

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #   search.py --resume earlier_run --trials 4
 # and holds no machine's name, and nothing that is made again (tune/, report.html, …). The loss of
 # trial 3's only epoch was rounded afterwards: if it were trained again, its digits would tell.
-FIXTURE = Path(__file__).parent / "earlier_run"
+FIXTURE = ROOT / "tests" / "run" / "earlier_run"
 CLASSES = ("lying", "standing")
 COUNTS = {"train": 12, "validation": 6}
 SIDE = 32
