@@ -1,6 +1,6 @@
 # Two commands do everything: `make search` and `make test`. Both make .venv when it is not there,
 # with uv where there is uv, else with pip; constraints.txt pins the versions that were tested.
-# `make check` has more tests than `make test`: of what seldom changes, or takes a user's whole way.
+# `make test` is what a change needs tested many times a day, `make check` all that must pass.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(if $(shell command -v uv),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
@@ -17,8 +17,7 @@ STORE ?= $(error Give STORE=s3://BUCKET or gs://BUCKET, or a folder that all mac
 SYNC = $(if $(filter s3://%,$(STORE)),aws s3 sync,$(if $(filter gs://%,$(STORE)),gcloud storage rsync --recursive))
 JOB = python ~/little-data-tuner/tuning/search.py --address auto --data $(STORE)/pictures --cache $(STORE)/cache --runs $(STORE)/runs
 
-# What `make check` runs beside `make test`: clusters, what breaks, the second backend's, and all that
-# is handed out: documentation, notebook, wheel, images' files, benchmarks.
+# Not in `make test`: clusters, what breaks, what people get, read and had before, benchmarks.
 BESIDE := tests/benchmarks tests/cluster tests/faults tests/release
 JAX := tests/models tests/training/test_scan.py tests/training/test_mixed_precision.py tests/features/test_precision.py tests/run/test_without_tensorflow.py
 # As many side by side as there are cores: more take a quarter more of their time, since four large
@@ -37,8 +36,8 @@ test: .venv/.dev  ## what tests the tuner on one machine, with TensorFlow
 test-fast: .venv/.dev  ## what takes a few seconds a test
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not soak" $(ARGS)
 
-# One by one with the others, what waits for hosts or disks costs no time of its own.
-check: lint  ## all that must pass: lint, make test, and BESIDE, in one go; the networks under JAX
+# In one go: what waits for hosts leaves its time to others.
+check: lint  ## all that must pass: lint and all tests, the networks' under JAX as well
 	$(QUICK) KERAS_BACKEND=tensorflow $(TESTS) -n 3
 	$(QUICK) $(KEPT) KERAS_BACKEND=jax $(TESTS) $(JAX)
 
