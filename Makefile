@@ -36,7 +36,7 @@ test: .venv/.dev  ## what tests the tuner on one machine, with TensorFlow
 test-fast: .venv/.dev  ## what takes a few seconds a test
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m "not slow and not soak" $(ARGS)
 
-# In one go: what waits for hosts leaves its time to others.
+# In one go, and one more side by side: some wait for hosts, and leave their time to others.
 check: lint  ## all that must pass: lint and all tests, the networks' under JAX as well
 	$(QUICK) KERAS_BACKEND=tensorflow $(TESTS) -n 3
 	$(QUICK) $(KEPT) KERAS_BACKEND=jax $(TESTS) $(JAX)
