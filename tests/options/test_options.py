@@ -279,13 +279,11 @@ def test_a_wrong_space_is_refused(arguments, told):
     assert told in str(error.value)
 
 
-@pytest.mark.slow
-def test_a_wrong_space_is_one_line_before_anything_is_done(tmp_path):
-    script = str(ROOT / "tuning" / "search.py")
+def test_a_wrong_space_is_one_line_before_anything_is_done(photos, tmp_path, capsys):
     place = ["--runs", str(tmp_path / "runs"), "--cache", str(tmp_path / "cache")]
-    command = [sys.executable, script, "--set", "dropuot=0.5", *place, "--weights", "random"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    small = ["--data", str(photos), "--per-class", "2", "2", "--image-size", "32"]
+    given = [*place, *small, "--weights", "random"]
+    assert search.main(["--set", "dropuot=0.5", *given]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
     assert "did you mean dropout?" in line
     assert not (tmp_path / "runs").exists()

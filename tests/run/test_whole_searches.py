@@ -242,15 +242,17 @@ def test_few_pictures_of_a_class_are_searched_by_balanced_accuracy(asked, all_ph
     assert facts["cross_validation"]["mean"] < 0.95  # no share that the commonest class gives
 
 
-def test_of_several_backbones_the_best_two_are_searched(asked, place, monkeypatch):
+def test_the_best_two_of_several_backbones_are_searched_for_a_front(asked, place, monkeypatch):
     """One of them sees nothing; a network of the user's own needs no weights."""
     monkeypatch.chdir(TESTS)  # where the user's module lies
     folder, words = asked(
         *("networks", "--backbone", "vgg16", "users_networks:blind", "users_networks:network"),
         *("--trials", "4", "--epochs", "1", "--no-experiments"),
+        *("--objective", "accuracy", "--objective", "parameters"),
+        *("--space", "full", "--sampler", "random"),
     )
     assert main(words) == 0
-    facts = json.loads((folder / "report.json").read_text())
+    facts = facts_of(folder)
     rows = facts["screening"]
     assert [each["name"] for each in rows if each["searched"]] == [r["name"] for r in rows[:2]]
     assert rows[0]["score"] >= rows[1]["score"] >= rows[2]["score"]
@@ -260,7 +262,7 @@ def test_of_several_backbones_the_best_two_are_searched(asked, place, monkeypatc
     assert used == {each["name"] for each in rows[:2]}
     assert facts["space"]["networks"] == [each["name"] for each in rows[:2]]
     assert not any(each["trial"] is not None for each in facts["experiments"])
-    study = optuna.load_study(study_name="networks", storage=f"sqlite:///{folder / 'study.db'}")
+    study = study_of(folder)
     for trial in (each for each in study.trials if each.params):
         network = trial.user_attrs["hyperparameters"]["network"]
         assert {n for n in trial.params if "unfrozen" in n} == {f"{network}/unfrozen"}
@@ -268,6 +270,12 @@ def test_of_several_backbones_the_best_two_are_searched(asked, place, monkeypatc
     assert "## Which frozen network" in text
     assert "The best trial of" in text
     assert "| users_networks:network |" not in text
+    # Of two objectives.
+    assert [each.name for each in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    over = [trial for trial in study.trials if trial.state is not TrialState.WAITING]
+    assert [trial.state for trial in over] == [TrialState.COMPLETE] * 4
+    assert facts["run"]["objectives"] == ["accuracy", "parameters"]
+    assert facts["front"] is not None
     # What goes on keeps to what was chosen, and is told apart from a search of one of them.
     again = Path(words[words.index("--runs") + 1])
     assert main(["--resume", "networks", "--runs", str(again), "--trials", "5"]) == 0
@@ -276,50 +284,18 @@ def test_of_several_backbones_the_best_two_are_searched(asked, place, monkeypatc
     assert len(resumed["trials"]) == 5
 
 
-def test_a_hypermodel_on_the_features_of_a_backbone(asked, place, monkeypatch):
-    """As told to Weights & Biases, too."""
+def test_a_search_of_no_given_length_ends_by_itself(asked, monkeypatch):
+    """Of a HyperModel on the features of a backbone; told to Weights & Biases, too."""
     pytest.importorskip("wandb")
     monkeypatch.chdir(TESTS)
-    folder, words = asked(
-        *("features", "--hypermodel", "users_networks:OnFeatures"),
-        *("--trials", "2", "--epochs", "2", "--log", "wandb"),
-    )
-    words = [word for word in words if word not in ("--weights", "random")]
-    assert main(words) == 0
-    facts = json.loads((folder / "report.json").read_text())
-    assert facts["best"]["validation"]["accuracy"] > 0
-    assert facts["weights"]["sources"] == {"network": "own"}
-    assert facts["cache"]["passes_saved"] > 0
-    assert facts["cache"]["multiples"] == 0
-    assert facts["doubts"]["pictures"] == 72
-    card = (folder / "best" / "card.md").read_text()
-    assert "HyperModel of the user's" in card
-    assert len(list(place.rglob("offline-run-*/*.wandb"))) == 2
-
-
-def test_several_objectives_give_a_front(search):
-    folder, code, said = search(
-        "front",
-        *("--trials", 4, "--epochs", 1, "--objective", "accuracy", "--objective", "parameters"),
-        *("--space", "full", "--sampler", "random", "--set", "network=vgg16", "unfrozen=0"),
-    )
-    assert code == 0, said
-    study = study_of(folder)
-    assert [each.name for each in study.directions] == ["MAXIMIZE", "MINIMIZE"]
-    over = [trial for trial in study.trials if trial.state is not TrialState.WAITING]
-    assert [trial.state for trial in over] == [TrialState.COMPLETE] * 4
-    facts = facts_of(folder)
-    assert facts["run"]["objectives"] == ["accuracy", "parameters"]
-    assert facts["front"] is not None
-
-
-def test_a_search_of_no_given_length_ends_by_itself(search, monkeypatch):
     monkeypatch.setattr(plateau, "WINDOW", 5)  # else it is twenty trials longer
-    folder, code, said = search(
-        "alone",
-        *("--hypermodel", "hypermodels_that_fail:Sound", "--epochs", 1),
-        *("--sampler", "random", "--cpus-per-trial", os.cpu_count(), "--resplit"),
+    folder, words = asked(
+        *("alone", "--hypermodel", "users_networks:OnFeatures", "--epochs", 1),
+        *("--sampler", "random", "--resplit", "--log", "wandb"),
     )
+    given = words.index("--weights")
+    del words[given : given + 2]  # its backbone has weights of its own
+    code, _, said = run(*words)
     assert code == 0, said
     facts = facts_of(folder)
     # Five that gained no more than chance, and what they are compared with.
@@ -331,6 +307,20 @@ def test_a_search_of_no_given_length_ends_by_itself(search, monkeypatch):
     again = read_trials(EventLog(folder / "noise" / "trials.jsonl"))
     assert len(again) == (3 if "3 fresh seeds" in note else 0)
     assert {each.status for each in again} <= {"finished"}
+
+
+def test_a_hypermodel_on_the_features_of_a_backbone(place):
+    """In `alone`."""
+    folder = place / "runs/alone"
+    facts = facts_of(folder)
+    assert facts["best"]["validation"]["accuracy"] > 0
+    assert facts["weights"]["sources"] == {"network": "own"}
+    assert facts["cache"]["passes_saved"] > 0
+    assert facts["cache"]["multiples"] == 0
+    assert facts["doubts"]["pictures"] == 72
+    card = (folder / "best" / "card.md").read_text()
+    assert "HyperModel of the user's" in card
+    assert len(list(place.rglob("offline-run-*/*.wandb"))) == len(facts["trials"])
 
 
 def test_a_trial_that_fails_is_told_with_its_reason_and_the_search_goes_on(search):
@@ -399,8 +389,8 @@ def test_interrupting_ends_gently(search, place):
 
 
 def test_a_time_budget_ends_the_search(search, place):
-    """Of half as much again as `moody`, with such a HyperModel, took to its first epoch."""
-    events = EventLog(place / "runs/moody/trials.jsonl").read()
+    """Of half as much again as `alone` took to its first epoch, which has more to compute."""
+    events = EventLog(place / "runs/alone/trials.jsonl").read()
     first = next(event["at"] for event in events if event["event"] == "epoch")
     budget = round(1.5 * (first - events[0]["at"])) + 5
     folder, code, said = search(
