@@ -33,7 +33,7 @@ def test_photos_of_neither_class_shapes_and_noise_are_flagged(
 ):
     """By EfficientNet-Lite0 with its real weights; threshold at 1 % of validation."""
     assert WEIGHTS.is_file()
-    data = dataset.load(photos, cache=shared_cache, image_size=SIZE)
+    data = dataset.load(photos, cache=shared_cache, image_size=SIZE, per_class=(50, 50))
     source = Source("own", "lite0:lite0", "own", str(Path(__file__).parents[1]))
     context = TrialContext(data, FeatureCache(shared_cache), (source,))
     given = {"network": "own", "unfrozen": unfrozen, "augmentation": "none", "head_epochs": 2}

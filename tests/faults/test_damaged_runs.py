@@ -20,7 +20,7 @@ from test_places import faults, run
 
 RUN = Path(__file__).resolve().parents[1] / "run" / "earlier_run"
 OTHERS: tuple[Any, ...] = (None, "x", -1, 1e300, [], {}, [None], {"x": None}, True)
-SAMPLE = 60  # of the spoiled files, and of the values, in a run of all tests; all in `soak`
+SAMPLE = 40  # of the spoiled files, and of the values, in a run of all tests; all in `soak`
 
 
 def spoiled(file: Path) -> Iterator[tuple[str, Callable[[Path], object]]]:

@@ -1,5 +1,6 @@
 """A few photos, and VGG16 with random weights, at a size at which a pass takes a second."""
 
+import multiprocessing
 import os
 import subprocess
 
@@ -41,6 +42,14 @@ def thin():
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
     scaled = keras.layers.Rescaling(1 / 255)
     return backbones.of_model(keras.Model(pictures, x), "thin", preprocessing=scaled)
+
+
+@pytest.fixture(scope="session")
+def processes():
+    """Makes processes for which Keras, which takes seconds to import, is imported once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["keras"])
+    return context
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import functools
 import json
-import multiprocessing
 import operator
 import os
 import re
@@ -299,12 +298,11 @@ def _use(cache, data, events, ready, go):
 
 
 @pytest.mark.slow
-def test_of_three_processes_one_builds(data, cache):
-    context = multiprocessing.get_context("spawn")
-    ready, go = context.Semaphore(0), context.Event()
+def test_of_three_processes_one_builds(data, cache, processes):
+    ready, go = processes.Semaphore(0), processes.Event()
     events = cache.parent / "cache.jsonl"
     workers = [
-        context.Process(target=_use, args=(cache, data, events, ready, go)) for _ in range(3)
+        processes.Process(target=_use, args=(cache, data, events, ready, go)) for _ in range(3)
     ]
     for worker in workers:
         worker.start()
@@ -320,12 +318,11 @@ def test_of_three_processes_one_builds(data, cache):
 
 
 @pytest.mark.slow
-def test_when_the_builder_dies_another_takes_over(photos, cache, backbone):
+def test_when_the_builder_dies_another_takes_over(photos, cache, backbone, processes):
     data = dataset.load(photos, cache=cache, image_size=32, per_class=(100, 4))
-    context = multiprocessing.get_context("spawn")
-    ready, go = context.Semaphore(0), context.Event()
+    ready, go = processes.Semaphore(0), processes.Event()
     events = cache.parent / "cache.jsonl"
-    builder = context.Process(target=_use, args=(cache, data, events, ready, go))
+    builder = processes.Process(target=_use, args=(cache, data, events, ready, go))
     builder.start()
     go.set()
     deadline = time.monotonic() + 600

@@ -1,6 +1,5 @@
 """Pictures that come, go and move: only what is new is computed, and all is what it should be."""
 
-import multiprocessing
 import os
 import random
 import shutil
@@ -217,7 +216,7 @@ def test_flips_and_cuts_are_found_and_mended(damages, folder, features, backbone
 def _append(folder, root, events, numbers, ready, go):
     backend.follow(os.environ.get("KERAS_BACKEND", "tensorflow"))
     features = FeatureCache(root, "float32", events=EventLog(events))
-    backbone = backbones.load(*VGG16)  # which a spawned process finds by name
+    backbone = backbones.load(*VGG16)  # which another process finds by name
     parts = [load(folder, features, split_seed=number) for number in numbers]
     ready.release()
     go.wait()
@@ -227,14 +226,13 @@ def _append(folder, root, events, numbers, ready, go):
 
 @pytest.mark.slow
 def test_two_processes_append_to_one_entry_and_compute_each_picture_once(
-    folder, features, expected
+    folder, features, expected, processes
 ):
-    context = multiprocessing.get_context("spawn")
-    ready, go = context.Semaphore(0), context.Event()
+    ready, go = processes.Semaphore(0), processes.Event()
     events = features.root.parent / "cache.jsonl"
     where = (folder, features.root, events)
     workers = [
-        context.Process(target=_append, args=(*where, seeds, ready, go))
+        processes.Process(target=_append, args=(*where, seeds, ready, go))
         for seeds in ((0, 1, 2), (3, 4, 5))
     ]
     for worker in workers:

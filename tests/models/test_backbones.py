@@ -152,16 +152,16 @@ def test_the_usual_sizes_are_those_of_keras():
 @pytest.mark.slow
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="its weights are not here")
 def test_lite0_tells_cats_from_dogs_by_its_own_classes(all_photos):
-    """ImageNet's classes 281 to 285 are cats, 151 to 268 dogs; 100 photos."""
+    """ImageNet's classes 281 to 285 are cats, 151 to 268 dogs; 50 photos."""
     model = lite0(top=True)
     right = []
     for number, name in enumerate(("cats", "dogs")):
-        files = sorted((all_photos / "validation" / name).glob("*.jpg"))[::8]
+        files = sorted((all_photos / "validation" / name).glob("*.jpg"))[::16]
         pictures = np.stack([_square(file) for file in files]).astype("float32")
         logits = model.predict(values(model.preprocessing(pictures)), verbose=0)
         dog = logits[:, 151:269].max(axis=1) > logits[:, 281:286].max(axis=1)
         right += [*(dog == number)]
-    assert len(right) == 100
+    assert len(right) == 50
     assert np.mean(right) >= 0.9
 
 

@@ -108,7 +108,7 @@ def assert_halves_make_the_whole(model, size, step=1):
 
 
 @once
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(sorted(PIECES)), min_size=1, max_size=5), st.booleans())
 def test_of_any_network_both_halves_make_the_whole(pieces, jump):
     keras.utils.set_random_seed(0)

@@ -291,7 +291,7 @@ def test_a_search_of_no_given_length_ends_by_itself(asked, monkeypatch):
     monkeypatch.setattr(plateau, "WINDOW", 5)  # else it is twenty trials longer
     folder, words = asked(
         *("alone", "--hypermodel", "users_networks:OnFeatures", "--epochs", 1),
-        *("--sampler", "random", "--resplit", "--log", "wandb"),
+        *("--sampler", "random", "--log", "wandb"),
     )
     given = words.index("--weights")
     del words[given : given + 2]  # its backbone has weights of its own
