@@ -1,6 +1,4 @@
-"""HyperModels for tests: two are sound, one's trials fail in turn, one always fails alike."""
-
-import time
+"""HyperModels for tests: one is sound, one's trials fail in turn, one always fails alike."""
 
 import keras
 import keras_tuner
@@ -40,14 +38,6 @@ class Sound(keras_tuner.HyperModel):
 
     def build(self, hp):
         return network(hp.Float("rate", 1e-4, 1e-1, sampling="log"))
-
-
-class Slow(Sound):
-    """Takes its time, and nobody else's."""
-
-    def build(self, hp):
-        time.sleep(2)
-        return super().build(hp)
 
 
 class Moody(keras_tuner.HyperModel):

@@ -29,8 +29,37 @@ def check(names: Sequence[str], dashboard: bool) -> None:
             raise UserError(f"--log {name} needs the package {module}: pip install {package}")
 
 
-class _EachEpoch:
-    """A logger of Ray's that is told each epoch, where a result lists several."""
+class _Told:
+    """A logger of Ray's that is told each epoch, where a result lists several, and each end.
+
+    Of trials that run when the search is ended Ray Tune tells none: MLflow's would run for ever,
+    and those of Weights & Biases be waited for for half an hour.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._running: set[Any] = set()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Called by Ray Tune."""
+        self._running.add(trial)
+        super().on_trial_start(iteration, trials, trial, **info)  # type: ignore[misc]
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Called by Ray Tune."""
+        self._running.discard(trial)
+        super().on_trial_complete(iteration, trials, trial, **info)  # type: ignore[misc]
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Called by Ray Tune."""
+        self._running.discard(trial)
+        super().on_trial_error(iteration, trials, trial, **info)  # type: ignore[misc]
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Called by Ray Tune."""
+        while self._running:
+            self.log_trial_end(self._running.pop(), failed=True)  # type: ignore[attr-defined]
+        super().on_experiment_end(trials, **info)  # type: ignore[misc]
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -42,8 +71,8 @@ class _EachEpoch:
             super().on_trial_result(iteration, trials, trial, told, **info)  # type: ignore[misc]
 
 
-def _telling_each(kind: type[Any]) -> type[Any]:
-    return type(kind.__name__, (_EachEpoch, kind), {})
+def _told(kind: type[Any]) -> type[Any]:
+    return type(kind.__name__, (_Told, kind), {})
 
 
 def files() -> list[Any]:
@@ -51,7 +80,7 @@ def files() -> list[Any]:
     from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
 
     kinds = (CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback)
-    return [_telling_each(each)() for each in kinds]
+    return [_told(each)() for each in kinds]
 
 
 def callbacks(names: Sequence[str], folder: RunFolder) -> list[Any]:
@@ -70,11 +99,11 @@ def callbacks(names: Sequence[str], folder: RunFolder) -> list[Any]:
 
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         where = os.environ.get("MLFLOW_TRACKING_URI") or folder.mlflow
-        kind = _telling_each(MLflowLoggerCallback)
+        kind = _told(MLflowLoggerCallback)
         found.append(kind(tracking_uri=where, experiment_name=folder.name))
     if "wandb" in names:
         from ray.air.integrations.wandb import WandbLoggerCallback
 
         project = os.environ.get("WANDB_PROJECT", "little-data-tuner")
-        found.append(_telling_each(WandbLoggerCallback)(project=project, group=folder.name))
+        found.append(_told(WandbLoggerCallback)(project=project, group=folder.name))
     return found
