@@ -29,7 +29,7 @@ def check(names: Sequence[str], dashboard: bool) -> None:
             raise UserError(f"--log {name} needs the package {module}: pip install {package}")
 
 
-class _Told:
+class _EachEpochAndEnd:
     """A logger of Ray's that is told each epoch, where a result lists several, and each end.
 
     Of trials that run when the search is ended Ray Tune tells none: MLflow's would run for ever,
@@ -71,8 +71,8 @@ class _Told:
             super().on_trial_result(iteration, trials, trial, told, **info)  # type: ignore[misc]
 
 
-def _told(kind: type[Any]) -> type[Any]:
-    return type(kind.__name__, (_Told, kind), {})
+def _telling_all(kind: type[Any]) -> type[Any]:
+    return type(kind.__name__, (_EachEpochAndEnd, kind), {})
 
 
 def files() -> list[Any]:
@@ -80,7 +80,7 @@ def files() -> list[Any]:
     from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
 
     kinds = (CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback)
-    return [_told(each)() for each in kinds]
+    return [_telling_all(each)() for each in kinds]
 
 
 def callbacks(names: Sequence[str], folder: RunFolder) -> list[Any]:
@@ -99,11 +99,11 @@ def callbacks(names: Sequence[str], folder: RunFolder) -> list[Any]:
 
         logging.getLogger("mlflow").setLevel(logging.ERROR)
         where = os.environ.get("MLFLOW_TRACKING_URI") or folder.mlflow
-        kind = _told(MLflowLoggerCallback)
+        kind = _telling_all(MLflowLoggerCallback)
         found.append(kind(tracking_uri=where, experiment_name=folder.name))
     if "wandb" in names:
         from ray.air.integrations.wandb import WandbLoggerCallback
 
         project = os.environ.get("WANDB_PROJECT", "little-data-tuner")
-        found.append(_told(WandbLoggerCallback)(project=project, group=folder.name))
+        found.append(_telling_all(WandbLoggerCallback)(project=project, group=folder.name))
     return found
