@@ -134,7 +134,7 @@ def test_any_command_line_is_taken_or_refused_in_one_line(arguments):
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), itertools.combinations(sorted(set(FIELDS) - {"data"}), 2)
+    ("one", "other"), list(itertools.combinations(sorted(set(FIELDS) - {"data"}), 2))
 )
 def test_a_pair_is_taken_or_refused_in_one_line(one, other):
     """What one excludes is refused beside it, whichever comes first, and nothing is overlooked."""
