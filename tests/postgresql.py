@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,15 @@ class Server:
     def url(self) -> str:
         """As a user gives it."""
         return f"postgresql://tuner:s3cret@127.0.0.1:{self.port}/postgres"
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        import psycopg
+
+        name = f"d{uuid.uuid4().hex}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return f"{self.url.rpartition('/')[0]}/{name}"
 
     def up(self) -> None:
         """Starts it, anew after `down`."""

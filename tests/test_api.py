@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tuning import Options, UserError, load, resume
+from tuning import Options, UserError, extend, load, resume, tune
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,18 +27,21 @@ class Tiny(keras_tuner.HyperModel):
         return model
 """
 
-# Twice in one process: interrupted by Ctrl-C, then resumed in a thread.
+# Twice in one process: interrupted by Ctrl-C beside a Ray of the user's own, then, that ended,
+# resumed in a thread.
 SCRIPT = """
 import json, logging, os, signal, sys, threading, time, warnings
 from pathlib import Path
 import optuna
+import ray
 from mine import Tiny
 from tuning import Options, UserError, resume, tune
 
 def state():
     loggers = [logging.getLogger(each) for each in (None, "ray", "optuna", "tensorflow", "tuning")]
     return {
-        "signals": [str(signal.getsignal(each)) for each in (signal.SIGINT, signal.SIGTERM)],
+        "signals": [str(signal.getsignal(each))
+                    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)],
         "filters": [str(each) for each in warnings.filters],
         "logging": [[each.level, each.disabled, [str(h) for h in each.handlers]]
                     for each in loggers],
@@ -56,6 +59,8 @@ def interrupt():
 
 print("The user's own imports are over.", file=sys.stderr, flush=True)
 optuna.logging.set_verbosity(optuna.logging.ERROR)
+ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False,
+         logging_level="error")
 found = {"states": [state()]}
 threading.Thread(target=interrupt, daemon=True).start()
 try:
@@ -63,6 +68,9 @@ try:
                  cpus_per_trial=os.cpu_count()))
 except KeyboardInterrupt:
     found["interrupted"] = json.loads(Path("runs/first/report.json").read_text())
+found["states"].append(state())
+found["stays"] = ray.is_initialized()
+ray.shutdown()
 found["states"].append(state())
 
 def go_on():
@@ -82,7 +90,6 @@ thread.start()
 thread.join()
 print("The second is over.")
 found["states"].append(state())
-import ray
 found["ray"] = ray.is_initialized()
 Path("found.json").write_text(json.dumps(found))
 """
@@ -124,9 +131,10 @@ def test_ctrl_c_writes_the_report_and_is_raised(found):
 
 
 def test_what_a_run_changes_in_its_process_is_put_back(found):
-    before, between, after = found["states"]
-    assert between == before
-    assert after == before
+    before, beside, alone, after = found["states"]
+    assert beside == before
+    assert after == alone
+    assert found["stays"]
     assert not found["ray"]
 
 
@@ -134,6 +142,7 @@ def test_progress_is_shown_or_nothing(session):
     printed = (session / "printed").read_text()
     first, second = printed.split("The second begins.\n")
     assert "trial 0 starts: width" in first
+    assert "Configuration for experiment" not in first  # Ray Tune's own words
     assert second == "The second is over.\n"
     assert (session / "errors").read_text().endswith("imports are over.\n")
 
@@ -163,8 +172,13 @@ def test_an_earlier_run_is_loaded(session, found):
 def test_a_mistake_is_a_user_error(session):
     with pytest.raises(UserError, match="--trials"):
         Options(trials=0)
+    with pytest.raises(UserError, match=r"as tune\(Options\(data='photos'\)\)"):
+        tune("photos")
     with pytest.raises(UserError, match="no run"):
         resume(session / "runs" / "second")
+    for go_on in (resume, extend):
+        with pytest.raises(TypeError, match="nonsense"):
+            go_on(session / "runs" / "first", nonsense=1)
     with pytest.raises(UserError, match=r"not the HyperModel other:Net"):
         resume(session / "runs" / "first", hypermodel="other:Net")
 

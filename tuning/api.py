@@ -80,6 +80,8 @@ def tune(options: Options, *, progress: bool = True) -> Result:
             after trial failed alike, a budget ended before there was a model, a disk was full.
         KeyboardInterrupt: Ctrl-C was pressed; the report of what was done by then is written.
     """
+    if not isinstance(options, Options):
+        raise UserError(f"tune() takes Options, as tune(Options(data={str(options)!r})).")
     return _run(options, False, progress)
 
 

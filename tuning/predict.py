@@ -7,12 +7,16 @@ the accuracy where pictures lie in folders named as the classes.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 if __package__ in (None, ""):
     # Run as a script: the packages lie beside this file's folder, installed or not.
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from tuning.process.interrupt import leave_at_once
+
+if __name__ == "__main__":
+    leave_at_once()  # from the first moment: imports take seconds
 
 import argparse
 import csv
@@ -24,6 +28,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 

@@ -259,8 +259,12 @@ def test_passwords_are_not_written_down(tmp_path):
 
 def test_only_what_a_resumed_run_may_be_given(tmp_path):
     write(parse(["--runs", str(tmp_path), "--name", "r"]))
-    with pytest.raises(UserError, match="--views cannot be changed by --resume"):
-        parse(["--resume", "r", "--runs", str(tmp_path), "--views", "3"])
+    resumed = ["--resume", "r", "--runs", str(tmp_path)]
+    for fixed, value in (("--views", "3"), ("--name", "other")):
+        with pytest.raises(UserError, match=f"{fixed} cannot be changed by --resume"):
+            parse([*resumed, fixed, value])
+    with pytest.raises(UserError, match="--config is for new runs"):
+        parse([*resumed, "--config", str(tmp_path / "nowhere.toml")])
 
 
 @pytest.mark.parametrize(

@@ -110,15 +110,28 @@ def test_an_output_that_cannot_be_written_is_one_line(run):
     ]
 
 
+SCRIPT = "from tuning.__main__ import main; main()"  # the console's command
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_in_its_first_moments_a_command_leaves_with_a_line(number, tmp_path):
-    slow = tmp_path / "rich"  # a package that is imported early, and takes its time
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [
+        (["-c", SCRIPT], "rich"),
+        ([ROOT / "tuning" / "search.py"], "rich"),
+        ([ROOT / "tuning" / "predict.py"], "numpy"),
+        (["-m", "tuning.serve"], "numpy"),
+        (["-m", "tuning.export"], "numpy"),
+    ],
+    ids=["console", "search", "predict", "serve", "export"],
+)
+def test_in_its_first_moments_a_command_leaves_with_a_line(number, command, package, tmp_path):
+    slow = tmp_path / package  # imported early, and takes its time
     slow.mkdir()
     (slow / "__init__.py").write_text("import time; print('now', flush=True); time.sleep(60)")
-    program = "from tuning.__main__ import main; main()"
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     process = subprocess.Popen(
-        [sys.executable, "-c", program],
+        [sys.executable, *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -103,7 +103,8 @@ def test_a_line_that_was_cut_off_is_passed_over(trial_log):
 
 
 @pytest.mark.parametrize(
-    "line", ["somebody's note", '{"event":"use"}', '{"event":"epoch","number":7}', "\x00\x00"]
+    "line",
+    ["somebody's note", '{"event":"use"}', '{"event":"epoch","number":7}', "\0\0", "[" * 9000],
 )
 def test_a_run_goes_on_after_a_damaged_line(trial_log, line):
     fill(trial_log)

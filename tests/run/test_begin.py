@@ -110,6 +110,28 @@ def test_a_run_that_was_killed_before_its_study_is_gone_on_with(asked):
         assert len(run.study.trials) == len(run.space.portfolio()) > 2
 
 
+def test_a_renamed_folder_goes_on_with_the_study_it_has(asked):
+    with begun(Options(**asked, trials=3)) as run:
+        began = [trial.number for trial in run.study.trials]
+    (asked["runs"] / "mine").rename(asked["runs"] / "yours")
+    with begun(resumed_options("yours", runs=asked["runs"]), resumed=True) as run:
+        assert run.study.study_name == "mine"
+        assert [trial.number for trial in run.study.trials] == began
+
+
+def test_a_ray_that_was_there_before_is_taken_and_no_other(asked):
+    with begun(Options(**asked)):
+        # Else a failed trial would end the search, and Ctrl-C would be Ray Tune's.
+        assert os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] == "1"
+        assert os.environ["TUNE_DISABLE_SIGINT_HANDLER"] == "1"
+    assert ray.is_initialized()
+    with (
+        pytest.raises(UserError, match=r"--address auto would not be heard\. Leave it away"),
+        begun(Options(**asked | {"name": "other"}, address="auto")),
+    ):
+        pass
+
+
 def test_a_mistake_that_is_found_late_leaves_the_name_free(asked, tmp_path):
     with (
         pytest.raises(UserError, match="there is no such run folder"),

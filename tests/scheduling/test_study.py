@@ -14,6 +14,7 @@ import optuna
 import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from postgresql import serving
 from told import told
 
 from search_spaces.constraints import parse_constraints
@@ -51,8 +52,17 @@ def new(store, name="run", kind="tpe", objectives=("accuracy",)):
     return studies.create(store, name, build_sampler(kind, 0), objectives)
 
 
-@pytest.fixture(params=["sqlite", "journal"])
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("postgresql")) as found:
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "journal", pytest.param("postgresql", marks=pytest.mark.slow)])
 def where(request, tmp_path):
+    """Where a study may be stored, each kind by turns; empty."""
+    if request.param == "postgresql":
+        return request.getfixturevalue("server").database()
     return f"sqlite:///{tmp_path}/study.db" if request.param == "sqlite" else str(tmp_path / "log")
 
 
@@ -87,7 +97,13 @@ def test_what_was_cut_off_goes_on_as_the_same_trial(where):
     cut = study.get_trials()[3]
     # Another process comes.
     again = studies.resume(open_storage(where), "run", build_sampler("tpe", 1))
-    assert again.get_trials()[3].state is TrialState.WAITING
+    states = [trial.state for trial in again.get_trials()]
+    assert states == [
+        TrialState.COMPLETE,
+        TrialState.PRUNED,
+        TrialState.FAIL,
+        TrialState.WAITING,
+    ]
     assert studies.count_finished(again) == 3
     search = LeverSearch(again, LeverSpace(3, {"vgg16": 6}))
     proposed = search.suggest("x")
@@ -405,6 +421,24 @@ def test_a_database_that_somebody_holds_is_waited_for(tmp_path, monkeypatch, cap
     monkeypatch.setattr(storages, "PATIENCE", 0.5)
     with held(file, 3.0), pytest.raises(StorageInternalError):
         study.ask()
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_is_waited_for(server):
+    """As when it is started anew: what had been told is there, and the next is told to it."""
+    study = new(open_storage(server.database()))
+    play(study, stopped={1})
+    known = len(study.get_trials())
+    server.down()
+    back = threading.Timer(6, server.up)
+    back.start()
+    began = time.monotonic()
+    trial = study.ask()
+    assert time.monotonic() - began > 5
+    study.tell(trial, 0.5)
+    back.join()
+    assert len(study.get_trials()) >= known
+    assert study.get_trials()[trial.number].state == TrialState.COMPLETE
 
 
 def test_what_lasts_is_not_waited_for(tmp_path):

@@ -162,9 +162,14 @@ def test_the_page_forbids_all_that_is_not_its_own(port):
 
 
 @pytest.mark.slow
-def test_the_command_serves_and_ends_gently(run, photo):
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [("tuning.serve", signal.SIGINT), ("tuning", signal.SIGINT), ("tuning", signal.SIGTERM)],
+)
+def test_the_command_serves_and_ends_gently(run, photo, command, number):
+    words = [command] if command == "tuning.serve" else [command, "serve"]
     server = subprocess.Popen(
-        [sys.executable, "-m", "tuning.serve", str(run), "--port", "0"],
+        [sys.executable, "-m", *words, str(run), "--port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -186,7 +191,7 @@ def test_the_command_serves_and_ends_gently(run, photo):
         )
         assert taken.returncode == 2
         assert re.fullmatch(rf"error: Port {port} of 127\.0\.0\.1 cannot be had .*\n", taken.stderr)
-        server.send_signal(signal.SIGINT)
+        server.send_signal(number)
         assert server.wait(timeout=120) == 0
         assert server.stderr.read() == ""
     finally:

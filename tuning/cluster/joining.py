@@ -26,11 +26,20 @@ OURS = (ROOT / "tuning", ROOT / "models", ROOT / "search_spaces")
 
 @contextlib.contextmanager
 def connected(address: str | None, dashboard: bool = False) -> Iterator[str | None]:
-    """Ray in this context, see `connect`; a Ray that was there before stays.
+    """Ray in this context, see `connect`; a Ray that was there before is taken, and stays.
 
     One on this machine alone leaves its logs behind only where an error ends the context.
+
+    Raises:
+        UserError: As `connect`; or an address is given where this process has a Ray already.
     """
     if ray.is_initialized():
+        if address is not None:
+            raise UserError(
+                f"Ray runs in this process already: --address {address} would not be heard. Leave "
+                "it away to search there, or call ray.shutdown() first."
+            )
+        _set_up_tune()
         yield None
         return
     with contextlib.ExitStack() as stack:
@@ -75,13 +84,8 @@ def connect(address: str | None, dashboard: bool = False) -> str | None:
     Raises:
         UserError: If there is no cluster at `address`, or it does not let us in.
     """
-    # Ray's own lines would drown ours; what concerns the user is said by us.
-    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    _set_up_tune()
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_SYNCER"] = "1"
-    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a failed trial has none
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the search ends itself
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
     place: dict[str, Any] = {"address": address}
     if address is None:
         ray_private.stay_on_loopback()
@@ -110,6 +114,16 @@ def connect(address: str | None, dashboard: bool = False) -> str | None:
     if address:
         await_first_worker()
     return ray_private.dashboard_url() if dashboard and not address else None
+
+
+def _set_up_tune() -> None:
+    """Sets what Ray Tune reads in this process, whoever has started Ray."""
+    # Ray's own lines would drown ours; what concerns the user is said by us.
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_SYNCER"] = "1"
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"  # a failed trial has none
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the search ends itself
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
 
 
 def _knock(address: str) -> None:

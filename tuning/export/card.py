@@ -7,7 +7,6 @@ machine.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from search_spaces.experiments import BACKBONE
@@ -15,6 +14,7 @@ from tuning import wording
 from tuning.export import familiar, integers
 from tuning.export.classifier import CLASSES, MODEL
 from tuning.export.formats import FORMATS, written
+from tuning.files import atomic
 from tuning.records.facts import Best, Facts, Score
 from tuning.report import story
 from tuning.report.markdown import code, code_block, escape, pairs, table
@@ -84,9 +84,7 @@ def write(facts: Facts, folder: Path) -> None:
     if best is None:
         return
     path = folder / "best" / FILE_NAME
-    draft = path.with_name(f".{FILE_NAME}")
-    draft.write_text(_card(facts, best, path.parent), encoding="utf-8", newline="\n")
-    os.replace(draft, path)
+    atomic.write_text(path, _card(facts, best, path.parent))
 
 
 def _card(facts: Facts, best: Best, folder: Path) -> str:

@@ -22,6 +22,7 @@ import numpy as np
 
 from tuning.data.parts import Rows
 from tuning.errors import UserError
+from tuning.files import atomic
 
 TOLERANCE = 1e-4  # of a probability, between a format and the Keras model
 TIMED = 20  # pictures
@@ -267,6 +268,7 @@ def convert(folder: Path, name: str, model: Any, image_size: int) -> Path:
                 f"Keras model, but must be within {TOLERANCE:g}; it was not kept."
             )
         target = folder / form.file
+        atomic.sync(path)
         _remove(target)
         os.replace(path, target)
         return target

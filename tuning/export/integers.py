@@ -119,6 +119,7 @@ def convert(folder: Path, model: Any, data: Dataset) -> tuple[Path, Measured]:
         )
         (folder / FILE).unlink(missing_ok=True)
         atomic.write_text(folder / FACTS, json.dumps(asdict(found), indent=1) + "\n")
+        atomic.sync(draft)
         os.replace(draft, folder / FILE)
     return folder / FILE, found
 

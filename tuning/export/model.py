@@ -18,6 +18,7 @@ import numpy as np
 from tuning.errors import UserError
 from tuning.export import formats, integers
 from tuning.export.classifier import CLASSES, MODEL, Classifier, check, load
+from tuning.files import atomic
 from tuning.process.backend import import_keras
 from tuning.process.commands import Parser, exit_code
 from tuning.process.surroundings import put_back
@@ -67,16 +68,15 @@ def write(model: keras.Model, dataset: Dataset, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / MODEL
-    draft = folder / f".{MODEL}"  # Keras chooses the format by this ending
-    model.save(draft)
-    formats.remove(folder)
-    os.replace(draft, path)
+    with atomic.replacing(path) as draft:
+        model.save(draft)
+        formats.remove(folder)
     facts: dict[str, Any] = {"classes": dataset.classes, "image_size": dataset.image_size}
     if levels := dataset.settings.levels:
         facts["levels"] = [levels.low, levels.high]
     if dataset.settings.keep_aspect:
         facts["keep_aspect"] = dataset.settings.keep_aspect
-    (folder / CLASSES).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    atomic.write_text(folder / CLASSES, json.dumps(facts, indent=1) + "\n")
     return path
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from tuning.features.entry import Segment, checksum
 from tuning.features.segments import FEATURES, HEADER, signature
+from tuning.files import atomic
 
 Content = memoryview | bytes
 
@@ -120,15 +121,11 @@ class SegmentWriter:
 
     def publish(self, checksums: Sequence[str], seconds_from_picture: float) -> int:
         """Moves the written segment to its place; returns the bytes of its features' file."""
-        with self.file.open("rb") as file:
-            os.fsync(file.fileno())
+        atomic.sync(self.file)
         status = self.file.stat()
         size, modified = status.st_size, status.st_mtime_ns
         header = self.header(checksums, seconds_from_picture, bytes=size, modified=modified)
-        with (self.folder / HEADER).open("w") as text:
-            json.dump(header, text)
-            text.flush()
-            os.fsync(text.fileno())
+        atomic.write_text(self.folder / HEADER, json.dumps(header))
         entry = self.root / self.segment.entry.key
         if entry.is_file():
             entry.unlink()  # somebody's, or what a failing disk left
@@ -142,8 +139,8 @@ class SegmentWriter:
                 if entry.exists():
                     raise
                 # Whoever prunes has removed the empty folder.
-        _sync(entry)
-        _sync(self.root)
+        atomic.sync(entry)
+        atomic.sync(self.root)
         return size
 
     def discard(self) -> None:
@@ -161,11 +158,3 @@ def remove(folder: Path) -> None:
         folder.unlink(missing_ok=True)
     with suppress(OSError):  # others are in it
         folder.parent.rmdir()
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

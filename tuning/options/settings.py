@@ -103,7 +103,7 @@ def resumed(folder: Path, **given: Any) -> Options:
     if "hypermodel" in given:
         _must_be_the_same(saved.get("hypermodel"), given["hypermodel"])
         resumable.append("hypermodel")
-    fixed = sorted(set(given) - set(resumable))
+    fixed = sorted({each.name for each in fields(Options)} & set(given) - set(resumable))
     if fixed:
         raise UserError(
             f"{flag(fixed[0])} cannot be changed by --resume; start a new run and give it what was "

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 
 BY_USER = "interrupted by the user"  # why a run ended
@@ -16,11 +15,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)  # of a person, and of a system that w
 NOTE = "Ending after the epochs that are running; Ctrl-C again leaves at once."
 
 
-@dataclass
 class Interrupt:
     """Whether the user wants the run to end."""
 
-    raised: bool = False
+    # No dataclass: until this module is imported, Ctrl-C is a traceback.
+    def __init__(self) -> None:
+        self.raised = False
 
 
 @contextmanager

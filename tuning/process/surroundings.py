@@ -15,6 +15,8 @@ from pathlib import Path
 from tuning.process.native_output import native_output
 from tuning.wording import visible
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # the last is Ray Tune's
+
 
 @contextmanager
 def quietly(tell: Callable[[str], None], native: Path) -> Iterator[None]:
@@ -52,7 +54,7 @@ def put_back() -> Iterator[None]:
     loggers = {each: (each.level, each.disabled, list(each.handlers)) for each in _loggers()}
     signals = {}
     if threading.current_thread() is threading.main_thread():
-        signals = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+        signals = {each: signal.getsignal(each) for each in SIGNALS}
     try:
         with warnings.catch_warnings():
             yield

@@ -100,7 +100,7 @@ class EventLog:
             keys = self.kinds[event["event"]]
             whole = all(_is(event.get(key), types) for key, types in keys.items())
             return event if whole and _holds(event) else None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
 
 

@@ -23,9 +23,14 @@ def read_options(arguments: list[str] | None = None) -> tuple[Options, bool]:
     given = command_line.parse(arguments)
     name, config = given.pop("resume", None), given.pop("config", None)
     if name is not None:
+        if config is not None:
+            raise UserError(
+                "--config is for new runs, and --resume goes on with the run's own settings: give "
+                "what is to change as options."
+            )
         return resumed_options(name, **given), True
     if "extend" in given and config is None:
-        return extended_options(**given), False
+        return extended_options(given.pop("extend"), **given), False
     return settings.from_file(config, **given) if config else Options(**given), False
 
 
@@ -34,7 +39,7 @@ def typed(arguments: list[str]) -> str:
     return shlex.join(["python", "tuning/search.py", *map(masked, arguments)])
 
 
-def resumed_options(name: str, **given: Any) -> Options:
+def resumed_options(name: str, /, **given: Any) -> Options:
     """The options of a run that goes on; what is given goes before what it began with.
 
     Raises:
@@ -48,16 +53,16 @@ def resumed_options(name: str, **given: Any) -> Options:
     return settings.resumed(folder.path, **given | {"runs": runs})
 
 
-def extended_options(extend: str, **given: Any) -> Options:
+def extended_options(name: str, /, **given: Any) -> Options:
     """The options of a new run that begins as another one did, where `given` says nothing else.
 
     Raises:
         UserError: If there is no such run.
     """
-    folder, runs = _there(extend, given)
+    folder, runs = _there(name, given)
     if folder.counterpart is not None:
         given |= {"runs": runs}
-    return settings.extended(folder.path, **given, extend=extend)
+    return settings.extended(folder.path, **given | {"extend": name})
 
 
 def _there(name: str, given: dict[str, Any]) -> tuple[RunFolder, Path | ObjectPath]:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
@@ -71,6 +72,15 @@ def open_storage(where: str) -> BaseStorage:
         # SQLAlchemy's and the drivers' own, of many kinds; their first line says what is wrong.
         reason = str(error).splitlines()[0].replace(where, masked(where))
         raise UserError(f"The storage {masked(where)} cannot be opened: {reason}") from None
+
+
+def name_in(store: BaseStorage, folder: str) -> str:
+    """The name of the study in the storage of a run folder of this name.
+
+    That is the folder's own, but where it was renamed after its run began.
+    """
+    names = optuna.get_all_study_names(store)
+    return names[0] if len(names) == 1 else folder
 
 
 def _journal(path: Path) -> JournalStorage:

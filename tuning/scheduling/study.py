@@ -19,6 +19,7 @@ from tuning.records.trial_log import OVER, TrialLog
 from tuning.scheduling.optuna_private import begin_beside, set_waiting
 from tuning.scheduling.samplers import build_sampler
 from tuning.scheduling.space import Space
+from tuning.scheduling.storages import name_in
 from tuning.scheduling.warm_start import Conditions, best_points, enqueue, take_over
 
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
@@ -56,7 +57,8 @@ def open_study(
     if resumed:
         # With the seed alone it would propose once more what it proposed at first.
         seed = options.seed + 1000 * (1 + len(trial_log.records))
-        study = resume(store, options.name, build_sampler(options.sampler, seed))
+        name = options.name if options.storage else name_in(store, options.name)
+        study = resume(store, name, build_sampler(options.sampler, seed))
         if study is not None:
             reconcile(study, trial_log)
             return study
@@ -140,7 +142,8 @@ def rebuild(study: Study, experiments: Sequence[Experiment], trial_log: TrialLog
         points = [each.hyperparameters(record.hyperparameters["epochs"]) for each in experiments]
         if record.number != number or points[number : number + 1] != [record.hyperparameters]:
             raise UserError(
-                f"The storage has no study {study.study_name}; give the --storage it has."
+                f"The storage has no study {study.study_name}; give the --storage that has it, or "
+                "the run folder the name with which it began."
             )
         attributes = {"hyperparameters": record.hyperparameters}
         trial = begin_beside(study, experiments[number].name, attributes)

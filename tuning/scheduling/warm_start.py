@@ -27,7 +27,7 @@ from tuning.records.run_folder import STUDY, RunFolder
 from tuning.records.trial_log import rank, read_trials
 from tuning.scheduling.optuna_private import proposed
 from tuning.scheduling.space import Space
-from tuning.scheduling.storages import open_storage
+from tuning.scheduling.storages import name_in, open_storage
 from tuning.wording import count
 
 BEST = 10  # points of a search on other pictures that are tried
@@ -225,7 +225,7 @@ def earlier_study(source: str) -> Study:
     if folder.is_dir():
         if not (folder / STUDY).is_file():
             raise UserError(f"--warm-start {source} has no study.db; give STORAGE#STUDY.")
-        where, name = RunFolder(folder.resolve()).storage, folder.resolve().name
+        where = RunFolder(folder.resolve()).storage
     elif "://" not in where and not Path(where).expanduser().is_file():
         raise UserError(f"--warm-start {source}: there is no such run folder or storage.")
     file = where.removeprefix("sqlite:///")
@@ -234,10 +234,7 @@ def earlier_study(source: str) -> Study:
         raise UserError(f"--warm-start {source}: there is no file {file}.")
     store = open_storage(where)
     names = optuna.get_all_study_names(store)
-    if not name and len(names) == 1:
-        name = names[0]
-    if name not in names and len(names) == 1 and folder.is_dir():
-        name = names[0]  # of a folder that was renamed
+    name = name or name_in(store, folder.resolve().name if folder.is_dir() else "")
     if name not in names:
         raise UserError(
             f"--warm-start {masked(source)}: the storage has the studies "

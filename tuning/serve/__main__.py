@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from tuning.process.interrupt import SIGNALS, leave_at_once
+
+if __name__ == "__main__":
+    leave_at_once()  # from the first moment: imports take seconds
+
 import argparse
 import contextlib
 import importlib.util
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -156,6 +162,8 @@ def _serve(
     model.probabilities([np.zeros((model.image_size, model.image_size, 3), np.uint8)])
     host, port = listener.getsockname()[:2]
     host = f"[{host}]" if ":" in host else host
+    for number in SIGNALS:  # the server ends gently at them, and hands them on
+        signal.signal(number, signal.default_int_handler)
     print(f"{name} on http://{host}:{port} (Ctrl-C ends it)", flush=True)
     server(application(model, name, token=token)).run(sockets=[listener])
 
