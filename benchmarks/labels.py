@@ -110,8 +110,8 @@ def main() -> None:
                 for seed in range(options.draws)
             ]
             means = np.mean(draws, axis=0)
-            told = [f"{100 * each:.1f}" for each in means[:-1]]
-            rows.append((f"{number:,}", f"{100 * share:.0f}", *told, float(means[-1])))
+            figures = [f"{100 * each:.1f}" for each in means[:-1]]
+            rows.append((f"{number:,}", f"{100 * share:.0f}", *figures, float(means[-1])))
     heads = ["in the first 5 %", "counted", "of all counted", "of all sure", "seconds"]
     print(table(["labels", "flipped %", *heads], rows))
     rows = []
@@ -122,8 +122,8 @@ def main() -> None:
         ]
         gains, lows, highs, reached = np.array(draws).T
         inside = np.mean((lows <= reached) & (reached <= highs))
-        told = [f"{100 * each.mean():.2f}" for each in (gains, lows, highs, reached)]
-        rows.append((f"{size:,}", *told, f"{100 * inside:.0f}"))
+        figures = [f"{100 * each.mean():.2f}" for each in (gains, lows, highs, reached)]
+        rows.append((f"{size:,}", *figures, f"{100 * inside:.0f}"))
     print("\n" + table(["pictures", "foretold", "from", "to", "came", "inside %"], rows))
 
 

@@ -100,13 +100,13 @@ def searched(context: TrialContext, way: str, trials: int, epochs: int) -> list[
         parameters, _ = space.asked(point)
         study.enqueue_trial(parameters)
     found: list[tuple[float, float]] = []
-    told: list[float] = []
+    scored: list[float] = []
     for _ in range(trials if sampler else min(trials, len(points))):
         asked = study.ask()
         found.append(accuracies(context, space(asked)))
         study.tell(asked, found[-1][0])
-        told.append(max(found)[1])
-    return told + told[-1:] * (trials - len(told))
+        scored.append(max(found)[1])
+    return scored + scored[-1:] * (trials - len(scored))
 
 
 def main() -> None:

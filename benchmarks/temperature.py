@@ -66,8 +66,8 @@ def judged(context: TrialContext, point: dict[str, Any], halves: np.ndarray) -> 
     found = [fitted]
     scaled = vector(kept[first], labels[first], kept[second])
     for said in (kept[second], temperature.apply(kept[second], fitted), scaled):
-        told = scores.measure(said, labels[second], data.classes)
-        found += [told["calibration"]["error"], told["loss"]]  # type: ignore[index, list-item]
+        score = scores.measure(said, labels[second], data.classes)
+        found += [score["calibration"]["error"], score["loss"]]  # type: ignore[index, list-item]
     return found
 
 

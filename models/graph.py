@@ -357,8 +357,8 @@ def _gelu(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     """As Keras', of which TensorFlow makes an operation that ONNX has not."""
     inside = keras.Input(x.shape[1:])
     # A model of its own, since its operations have names that Keras counts.
-    told = 0.5 * inside * (1.0 + keras.ops.erf(inside * 0.5**0.5))
-    return keras.Model(inside, told, name=name)(x)
+    outside = 0.5 * inside * (1.0 + keras.ops.erf(inside * 0.5**0.5))
+    return keras.Model(inside, outside, name=name)(x)
 
 
 def _is_depthwise(operation: Any) -> bool:

@@ -114,16 +114,16 @@ def _parser() -> argparse.ArgumentParser:
 class _Tally:
     """What came of pictures, to be told at the end."""
 
-    told: int = 0
+    predicted: int = 0
     broken: int = 0
-    judged: int = 0  # of those told with a class, in folders named as the classes
+    judged: int = 0  # of those predicted with a class, in folders named as the classes
     right: int = 0
     silent: int = 0  # for want of certainty
     unlike: int = 0
 
     def lines(self, least: float) -> Iterator[str]:
         """What to say of them, where classes need a probability of at least `least`."""
-        told = count(self.told, "picture")
+        pictures = count(self.predicted, "picture")
         if self.judged:
             ends = interval(wilson(self.right, self.judged))
             yield (
@@ -133,13 +133,13 @@ class _Tally:
             )
         if self.unlike:
             yield (
-                f"{self.unlike:,} of {told} unlike all that the model was shown: do not rely on "
-                "what it says of them"
+                f"{self.unlike:,} of {pictures} unlike all that the model was shown: do not rely "
+                "on what it says of them"
             )
         if self.silent:
-            yield f"{self.silent:,} of {told} left without a class: less than {least:g} sure"
+            yield f"{self.silent:,} of {pictures} left without a class: less than {least:g} sure"
         if self.broken:
-            whole = count(self.told + self.broken, "picture")
+            whole = count(self.predicted + self.broken, "picture")
             yield f"{self.broken:,} of {whole} could not be read"
 
 
@@ -158,14 +158,14 @@ def _run(model: Classifier, paths: Iterator[Path], options: argparse.Namespace) 
         ranking = model.ranked(said.probabilities, top)
         answers = ranking[0][1] >= options.min_probability
         _print(path, ranking, said.unlike, answers, options.format)
-        tally.told += 1
+        tally.predicted += 1
         tally.silent += not answers
         tally.unlike += bool(said.unlike)
         if answers and (label := truth(path, model.classes)) is not None:
             tally.judged += 1
             tally.right += label == ranking[0][0]
     sys.stdout.flush()
-    if not tally.told + tally.broken:
+    if not tally.predicted + tally.broken:
         raise UserError("No pictures: the list on stdin was empty.")
     for line in tally.lines(options.min_probability):
         print(line, file=sys.stderr)
@@ -210,8 +210,8 @@ def as_json(ranking: Sequence[tuple[str, float]], unlike: bool | None = None) ->
     """
     rounded = {name: round(probability, 6) for name, probability in ranking}
     name = ranking[0][0]
-    told = {"class": name, "probability": rounded[name], "probabilities": rounded}
-    return told if unlike is None else {**told, "unlike": unlike}
+    line = {"class": name, "probability": rounded[name], "probabilities": rounded}
+    return line if unlike is None else {**line, "unlike": unlike}
 
 
 def find(arguments: Sequence[str], lines: Iterable[str]) -> Iterator[Path]:

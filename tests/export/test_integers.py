@@ -65,7 +65,7 @@ def test_it_is_as_good_and_a_quarter_of_the_size(data, tmp_path):
     assert found.keras_accuracy == accuracy
     assert found.accuracy == right(said, data) >= accuracy - integers.MOST_LOST
     assert found.in_floats == []
-    assert "All layers compute in whole numbers" in found.told()
+    assert "All layers compute in whole numbers" in found.in_words()
     assert integers.read(tmp_path) == found
     assert sorted(each.name for each in tmp_path.iterdir()) == [integers.FACTS, integers.FILE]
     interpreter = tf.lite.Interpreter(model_path=str(path))
@@ -95,7 +95,7 @@ def test_layers_that_would_lose_too_much_stay_in_floating_point(data, tmp_path):
     assert found.accuracy >= before - integers.MOST_LOST
     assert "widened" in found.in_floats
     assert len(found.in_floats) < len(model.layers) - 2  # neither input nor resizing are among them
-    assert f"still compute in floating point: {found.in_floats[0]}" in found.told()
+    assert f"still compute in floating point: {found.in_floats[0]}" in found.in_words()
     said = formats.open_tflite(path)(np.asarray(data.validation.pictures))
     assert right(said, data) == found.accuracy
 

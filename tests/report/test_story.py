@@ -237,17 +237,17 @@ def test_a_choice_is_told_by_its_medians_the_best_first():
     found = lever(["none", "flip", "strong"])
     assert not found.numeric
     assert list(found.values) == ["strong", "flip", "none"]
-    assert found.told == "medians: strong 52.0 %, flip 51.0 %, none 50.0 %"
+    assert found.summary == "medians: strong 52.0 %, flip 51.0 %, none 50.0 %"
 
 
 def test_few_numbers_are_told_like_a_choice_in_their_order():
-    assert lever([3, 0, 1]).told == "medians: 0 51.0 %, 1 52.0 %, 3 50.0 %"
+    assert lever([3, 0, 1]).summary == "medians: 0 51.0 %, 1 52.0 %, 3 50.0 %"
 
 
 def test_many_numbers_are_told_by_their_ends_and_the_best():
     found = lever([number / 10 for number in range(12)])
     assert not found.medians
-    assert found.told == "from 0 to 1.1; the highest, 61.0 %, at 1.1"
+    assert found.summary == "from 0 to 1.1; the highest, 61.0 %, at 1.1"
 
 
 def test_the_most_important_lever_comes_first():

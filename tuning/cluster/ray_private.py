@@ -90,9 +90,9 @@ def _without_agent(argument: str) -> str:
     """
     if not argument.startswith(_AGENT):
         return argument
-    told = dict(re.findall(r"--(node-id|session-dir)=(\S+)", argument))
+    named = dict(re.findall(r"--(node-id|session-dir)=(\S+)", argument))
     for name in _PORTS:
-        persist_port(told["session-dir"], told["node-id"], name, -1)
+        persist_port(named["session-dir"], named["node-id"], name, -1)
     return _AGENT + subprocess.list2cmdline([sys.executable, "-IS", "-"])  # reads until Ray ends
 
 

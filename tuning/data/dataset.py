@@ -213,10 +213,10 @@ def load(
     """
     reader = _Reader(root, SharedFolder.of(cache), image_size, settings)
     shares = Shares(validation_share, holdout, per_class, split_seed)
-    by_split, told = _divided(root, reader, shares, listed, groups, divided)
+    by_split, notes = _divided(root, reader, shares, listed, groups, divided)
     classes = tuple(sorted({str(each.label) for split in by_split.values() for each in split}))
     splits, broken = reader.splits(by_split, classes)
-    warnings = [*told, *broken, *reader.told]
+    warnings = [*notes, *broken, *reader.notes]
     if settings.levels:
         shown = _scale(settings.levels)
         warnings.append(f"Pictures of more than 8 bits are shown as before: {shown}")
@@ -254,12 +254,12 @@ def _divided(
     if divided:
         pictures = labels.read(divided, root)
         return {name: [p for p in pictures if p.split == name] for name in layouts.SPLITS}, []
-    pictures, told = layouts.find(root, listed)
+    pictures, notes = layouts.find(root, listed)
     if listed:
         pictures, more = labels.apply(listed, root, pictures, groups)
-        told += more
+        notes += more
     by_split, more = divide(root, pictures, shares, reader.alike(pictures))
-    return by_split, told + more
+    return by_split, notes + more
 
 
 def _fingerprint(classes: Sequence[str], splits: Iterable[Split]) -> str:
@@ -276,7 +276,7 @@ class _Reader:
     Attributes:
         settings: How pictures become squares; with the scale of those of more than 8 bits, once
             training is read.
-        told: What was found of them, for the user.
+        notes: What was found of them, for the user.
     """
 
     def __init__(
@@ -288,7 +288,7 @@ class _Reader:
     ) -> None:
         self.root, self.cache, self.image_size = root, cache, image_size
         self.settings = settings
-        self.told: list[str] = []
+        self.notes: list[str] = []
         self._contents: dict[Path, str] = {}
 
     def splits(
@@ -323,7 +323,7 @@ class _Reader:
             self.settings = replace(self.settings, levels=found)
             deep = header["deep"]
             number = "All" if deep == len(files) else f"{deep:,} of {len(files):,}"
-            self.told.append(f"{number} training pictures have more than 8 bits: {_scale(found)}")
+            self.notes.append(f"{number} training pictures have more than 8 bits: {_scale(found)}")
         reasons = header["broken"]
         kept = np.array([row for row in range(len(files)) if str(row) not in reasons], dtype=int)
         groups = [pictures[index].group for index in kept]

@@ -149,8 +149,8 @@ def _unreadable(path: Path | BinaryIO, error: Exception) -> UnreadablePicture:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         return UnreadablePicture(f"it has more than {most:,} pixels, a decompression bomb")
     if isinstance(error, OSError) and error.errno is not None and isinstance(path, Path):
-        told = "no permission" if error.errno == errno.EACCES else os.strerror(error.errno)
-        return UnreadablePicture(f"it cannot be read: {told}")
+        reason = "no permission" if error.errno == errno.EACCES else os.strerror(error.errno)
+        return UnreadablePicture(f"it cannot be read: {reason}")
     kind = containers.kind(path)
     reason = " ".join(str(error).split())[:MAX_REASON] or type(error).__name__
     if kind in containers.PACKAGES and not containers.can_read(kind):

@@ -49,10 +49,10 @@ def divide(
     """
     given = {each.split for each in pictures} - {None}
     per_class, seed = shares.per_class, shares.seed
-    told: list[str] = []
+    notes: list[str] = []
     kinds = dict(zip((each.file for each in pictures), alike.tolist(), strict=True))
     if "validation" not in given and not per_class:
-        pictures, told = _together(root, pictures, kinds)
+        pictures, notes = _together(root, pictures, kinds)
     splits = {
         name: [each for each in pictures if (each.split or "train") == name]
         for name in ("train", "validation", "test")
@@ -69,7 +69,7 @@ def divide(
             splits = two | {"test": test}
         else:
             splits |= _by_shares(splits["train"], {"validation": shares.validation}, seed)
-        told.append(
+        notes.append(
             "there is no validation split: it is taken out of the training pictures, by "
             + ("--per-class" if per_class else f"a share of {shares.validation:g}")
         )
@@ -89,7 +89,7 @@ def divide(
                 f"The class {label!r} has no picture in {name} of {root}; every split needs all "
                 "classes."
             )
-    return splits, told + _divided(splits) + _repeated(root, splits, kinds)
+    return splits, notes + _divided(splits) + _repeated(root, splits, kinds)
 
 
 def _as_given(
@@ -137,20 +137,20 @@ def _together(
         names |= {each.file: name for each in unit}
         if len({kinds[each.file] for each in unit}) < len(unit):
             repeated.append(unit)
-    told = []
+    notes = []
     if repeated:
         one, other = (each.file.relative_to(root).as_posix() for each in repeated[0][:2])
         number = sum(map(len, repeated))
-        told = [
+        notes = [
             f"{count(number, 'picture')} are the same as others, or nearly, and stay in one split "
             f"with them: {other} and {one}, for one"
         ]
-    return [replace(each, group=names.get(each.file, each.group)) for each in pictures], told
+    return [replace(each, group=names.get(each.file, each.group)) for each in pictures], notes
 
 
 def _repeated(root: Path, splits: dict[str, list[Picture]], kinds: dict[Path, int]) -> list[str]:
     """A word on what is alike in several splits, as folders, a list or numbers have it."""
-    told = []
+    notes = []
     for one, other in combinations(splits, 2):
         first = {(kinds[each.file], each.label): each.file for each in reversed(splits[one])}
         twins = [
@@ -161,11 +161,11 @@ def _repeated(root: Path, splits: dict[str, list[Picture]], kinds: dict[Path, in
         if twins:
             what, its = (each.relative_to(root).as_posix() for each in twins[0])
             are = "is" if len(twins) == 1 else "are"
-            told.append(
+            notes.append(
                 f"{count(len(twins), 'picture')} of {other} {are} in {one} as well, or nearly, "
                 f"which inflates the score: {what} is {its}, for one"
             )
-    return told
+    return notes
 
 
 def _by_class(pictures: Sequence[Picture]) -> dict[str, list[Picture]]:

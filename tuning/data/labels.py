@@ -51,7 +51,7 @@ def apply(
     rows = _read(path)
     index = _Index(root, pictures)
     columns = _columns(path, rows, index, groups)
-    told: list[str] = []
+    notes: list[str] = []
     said: dict[Path, Picture] = {}
     lines: dict[Path, int] = {}
     unknown: list[str] = []
@@ -79,8 +79,8 @@ def apply(
     if unknown:
         noun = count(len(unknown), "line")
         named = f"{unknown[0]}, for one" if len(unknown) > 1 else unknown[0]
-        told.append(f"{noun} of {path.name} without a picture: {named}")
-    return _merged(path, pictures, said, told), told
+        notes.append(f"{noun} of {path.name} without a picture: {named}")
+    return _merged(path, pictures, said, notes), notes
 
 
 def write(
@@ -225,7 +225,7 @@ def _news(path: Path, number: int, cells: list[str], columns: _Columns) -> Pictu
 
 
 def _merged(
-    path: Path, pictures: Sequence[Picture], said: dict[Path, Picture], told: list[str]
+    path: Path, pictures: Sequence[Picture], said: dict[Path, Picture], notes: list[str]
 ) -> list[Picture]:
     found = []
     for each in pictures:
@@ -240,7 +240,7 @@ def _merged(
         )
     kept = [each for each in found if each.label is not None]
     if left := len(found) - len(kept):
-        told.append(f"left out {count(left, 'picture')} without a class in {path.name}")
+        notes.append(f"left out {count(left, 'picture')} without a class in {path.name}")
     classes = sorted({str(each.label) for each in kept})
     if len(classes) < 2:
         only = f"Only one class, {classes[0]!r}," if classes else "No class"

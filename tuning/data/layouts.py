@@ -68,14 +68,14 @@ def find(root: Path, labelled: Path | None = None) -> tuple[list[Picture], list[
         raise UserError(f"The data folder {root} cannot be read; see who may.")
     finder = _Finder(root, walk, labelled)
     splits = _splits(root, folders)
-    told: list[str] = []
+    notes: list[str] = []
     if splits:
-        pictures = finder.of_splits(splits, told)
+        pictures = finder.of_splits(splits, notes)
     else:
-        told += _like_splits(root, folders)
+        notes += _like_splits(root, folders)
         _one_too_high(root, folders, files)
         pictures = finder.of_folder(root)
-    return pictures, told + walk.told()
+    return pictures, notes + walk.notes()
 
 
 class _Finder:
@@ -83,7 +83,7 @@ class _Finder:
         self.root, self.walk, self.labelled = root, walk, labelled
         self._known: dict[Path, ByClass] = {}
 
-    def of_splits(self, splits: dict[str, Path], told: list[str]) -> list[Picture]:
+    def of_splits(self, splits: dict[str, Path], notes: list[str]) -> list[Picture]:
         train = self.of_folder(splits["train"], "train")
         found = [train]
         for name in ("validation", "test"):
@@ -94,7 +94,7 @@ class _Finder:
             known = {each.label for each in train}
             if name == "test" and not (known & set(by_class)) and not self.labelled:
                 number = count(sum(1 for _ in self.walk.files(folder)), "picture")
-                told.append(
+                notes.append(
                     f"left out {folder.name}/: {number} without class folders; predict.py says "
                     "what they are"
                 )

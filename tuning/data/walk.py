@@ -99,7 +99,7 @@ class Walk:
         """Counts files that are left out."""
         self._others += Counter({what: number})
 
-    def told(self) -> list[str]:
+    def notes(self) -> list[str]:
         """What was left out, a line a kind."""
         lines = []
         if self._others:

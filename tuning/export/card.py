@@ -223,14 +223,14 @@ def _limits(facts: Facts, best: Best, folder: Path) -> str:
             "that, and the model's answer not to be relied on."
         )
     judged = best["test"] or best["validation"]
-    told = "Its probabilities were not calibrated: 0.9 need not be right nine times in ten"
+    text = "Its probabilities were not calibrated: 0.9 need not be right nine times in ten"
     if best.get("ensemble"):
-        told = "It answers with the mean of several trials, each calibrated on validation pictures"
+        text = "It answers with the mean of several trials, each calibrated on validation pictures"
     elif judged.get("raw"):
-        told = "Its probabilities were calibrated on the validation pictures, by a temperature"
+        text = "Its probabilities were calibrated on the validation pictures, by a temperature"
     if judged["calibration"]:
-        told += f"; on average they are off by {wording.percent(judged['calibration']['error'])}"
-    lines.append(f"{told}.")
+        text += f"; on average they are off by {wording.percent(judged['calibration']['error'])}"
+    lines.append(f"{text}.")
     if judged["pictures"] < FEW:
         lines.append(
             f"The accuracy was measured on {wording.count(judged['pictures'], 'picture')} only; "
@@ -290,7 +290,7 @@ def _loading(facts: Facts, best: Best, folder: Path) -> list[str]:
         form = FORMATS[name]
         blocks += [f"As {form.title}:", code_block(form.loading.format(size=size).strip())]
         if name == integers.NAME and (measured := integers.read(folder)):
-            blocks.append(f"Measured when it was written: {escape(measured.told())}")
+            blocks.append(f"Measured when it was written: {escape(measured.in_words())}")
     if any(not FORMATS[name].any_size for name in there):
         blocks += [
             "A fixed size stands where the format has no antialiased resizing. Resize first, as "

@@ -54,7 +54,7 @@ class Measured:
     keras_milliseconds: float
     in_floats: list[str]
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The same in a sentence or two."""
         said = (
             f"{percent(self.accuracy)} of {self.pictures:,} validation pictures right, the Keras "

@@ -177,7 +177,7 @@ def _written(run: Path, name: str, model: Classifier) -> str:
     if data.classes != model.classes:
         raise UserError(f"The pictures in {data.root} are of other classes than the model.")
     path, found = integers.convert(run / "best", model.model, data)
-    return f"{path}: {found.told()}"
+    return f"{path}: {found.in_words()}"
 
 
 @contextmanager

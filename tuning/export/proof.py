@@ -80,9 +80,9 @@ class Proof:
 
     def fault(self) -> str | None:
         """What is wrong with the file, once the process is over; None for nothing."""
-        _, told = self._process.communicate()
+        _, complaints = self._process.communicate()
         if self._process.returncode:
-            lines = told.strip().splitlines() or [f"exit code {self._process.returncode}"]
+            lines = complaints.strip().splitlines() or [f"exit code {self._process.returncode}"]
             return lines[-1]
         difference = np.abs(np.load(self._target) - self._model.predict_on_batch(self._pictures))
         if not difference.max() <= TOLERANCE:

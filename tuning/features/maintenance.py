@@ -47,8 +47,8 @@ class Kept:
         number, policy = identity.get("view", "?"), identity.get("policy", "?")
         view = policy if policy == "none" else f"{policy}/{number}"
         split, pictures = self.header.get("split", "?"), (self.header.get("shape") or "?")[0]
-        told = f"{identity.get('frontier', 'unknown')} of {pictures} pictures of {split}, "
-        return f"{told}view {view}{'' if self.current else ', of an earlier version'}"
+        text = f"{identity.get('frontier', 'unknown')} of {pictures} pictures of {split}, "
+        return f"{text}view {view}{'' if self.current else ', of an earlier version'}"
 
 
 def segments(folder: Path) -> list[Kept]:

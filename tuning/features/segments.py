@@ -100,18 +100,18 @@ class Stored:
         Raises:
             Damaged: If they are not those that were written.
         """
-        file, told = self.folder / FEATURES, self.header.facts
+        file, facts = self.folder / FEATURES, self.header.facts
         status = file.stat()
-        touched = status.st_mtime_ns != told["modified"]
+        touched = status.st_mtime_ns != facts["modified"]
         if not full and not touched:
             return
         blocks = range(0, len(self.array), BLOCK)
         found = [checksum(self.array[first : first + BLOCK]) for first in blocks]
-        if found != told["checksums"]:
+        if found != facts["checksums"]:
             raise Damaged("its content has changed")
         if touched:  # copied, perhaps: it need not be compared every time
             with suppress(OSError):
-                os.utime(file, ns=(status.st_atime_ns, told["modified"]))
+                os.utime(file, ns=(status.st_atime_ns, facts["modified"]))
 
     def touch(self) -> None:
         """Notes that it was used now."""
@@ -143,15 +143,15 @@ def read(folder: Path) -> Stored:
         # NumPy parses the head of an array as Python, which fails in as many ways.
         lock.close()
         raise Damaged(f"it cannot be read: {error}") from None
-    told = header.facts
-    if found == told["bytes"] and (list(array.shape), array.dtype.name) == (
-        told["shape"],
-        told["dtype"],
+    facts = header.facts
+    if found == facts["bytes"] and (list(array.shape), array.dtype.name) == (
+        facts["shape"],
+        facts["dtype"],
     ):
         return Stored(array, header, folder, lock)
     lock.close()
-    if found != told["bytes"]:
-        raise Damaged(f"it has {found:,} bytes instead of {told['bytes']:,}")
+    if found != facts["bytes"]:
+        raise Damaged(f"it has {found:,} bytes instead of {facts['bytes']:,}")
     raise Damaged("its array is not the one that its header describes")
 
 

@@ -137,8 +137,8 @@ def _options(path: Path, saved: Mapping[str, Any], given: Mapping[str, Any]) -> 
         return Options(**{**saved, **given})
     except UserError as error:
         Options(**given)  # which says what is wrong with that alone
-        told = re.match(r"--([\w-]+)", str(error))
-        raise UserError(f"{_place(path, told[1] if told else None)}: {error}") from None
+        named = re.match(r"--([\w-]+)", str(error))
+        raise UserError(f"{_place(path, named[1] if named else None)}: {error}") from None
 
 
 def _place(path: Path, name: str | None) -> str:

@@ -69,8 +69,8 @@ def exit_code(work: Callable[[], int]) -> int:
                 "the project's folder brings it, or call this with the Python that has it."
             )
             return MISTAKE
-        if told := refusal(error):
-            _tell(f"error: {told}")
+        if reason := refusal(error):
+            _tell(f"error: {reason}")
             _forget_output()
             return MISTAKE
         log = getattr(error, "log", None) or keep(error, _somewhere())

@@ -73,7 +73,7 @@ def claimed(folder: RunFolder) -> Iterator[Claim | None]:
 
 
 def _take(claim: Claim, folder: RunFolder) -> None:
-    seen, since, told = b"", time.monotonic(), False
+    seen, since, warned = b"", time.monotonic(), False
     while not claim.place.create(claim.content()):
         try:
             found = claim.place.read()
@@ -87,8 +87,8 @@ def _take(claim: Claim, folder: RunFolder) -> None:
             raise UserError(
                 f"Another search is at work on {folder.counterpart}, on {host}; wait for its end."
             )
-        if not told:
-            told = True
+        if not warned:
+            warned = True
             log.info(
                 "%s was written to by a search that did not end; waiting %.0f s at most to see "
                 "whether it is alive",

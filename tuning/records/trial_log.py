@@ -214,9 +214,9 @@ def read_trials(events: EventLog) -> list[TrialRecord]:
 
 def elapsed(events: EventLog) -> float:
     """Seconds that the run took so far, the time between its sessions not counted."""
-    told = events.read()
+    known = events.read()
     return sum(
-        (after["at"] - before["at"] for before, after in pairwise(told) if not _begins(after)),
+        (after["at"] - before["at"] for before, after in pairwise(known) if not _begins(after)),
         0.0,
     )
 

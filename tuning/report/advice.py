@@ -30,18 +30,18 @@ def advice(facts: Facts) -> Advice | None:
         return None
     split, score = mistakes.judged(facts) or ("validation", facts["best"]["validation"])
     tests = (_no_model, _labels, _class, _pictures, _network)
-    found = next((told for test in tests if (told := test(facts, score))), None)
+    found = next((answer for test in tests if (answer := test(facts, score))), None)
     return Advice(_have(split, score), *(found or _stop(facts)))
 
 
 def _have(split: str, score: Score) -> str:
-    told = f"{wording.percent(score['accuracy'])} of the {split} pictures right"
+    text = f"{wording.percent(score['accuracy'])} of the {split} pictures right"
     if not story.is_better(score):
-        return f"No model yet: {told}, which is not shown to be better than one and the same word."
+        return f"No model yet: {text}, which is not shown to be better than one and the same word."
     ends = wording.interval(score["interval"])
     if split == "test":
-        return f"A model that gets {told}; of new ones like these {ends}."
-    return f"A model that gets {told}, which chose it; of new ones rather less than {ends}."
+        return f"A model that gets {text}; of new ones like these {ends}."
+    return f"A model that gets {text}, which chose it; of new ones rather less than {ends}."
 
 
 def _no_model(facts: Facts, score: Score) -> tuple[str, str] | None:
@@ -139,13 +139,13 @@ def _stop(facts: Facts) -> tuple[str, str]:
             f"{wording.count(len(scored), 'trial')} came to a result.",
         )
     low, high = found["gain_interval"]
-    told = (
+    text = (
         f"Twice as many would add about {wording.points(max(0.0, found['gain']))} to a head on "
         f"frozen features (95 % interval {100 * low:.1f} to {100 * high:.1f})."
     )
     if found["gain"] >= WORTHWHILE:
-        return "Stop, or gather more pictures: whether they would help is not sure.", told
+        return "Stop, or gather more pictures: whether they would help is not sure.", text
     return (
         "Stop: nothing that was measured promises much more from these pictures.",
-        told,
+        text,
     )

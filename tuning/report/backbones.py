@@ -25,12 +25,12 @@ def sentence(facts: Facts) -> str:
     """How they were compared, and which is the better one."""
     rows = facts.get("screening", [])
     searched = [each["title"] for each in rows if each["searched"]]
-    told = (
+    text = (
         "Before the study began the pictures went once through each network, and a linear head on "
         f"its features was judged on the validation pictures. Searched: {' and '.join(searched)}."
     )
     better = compared(facts)
-    return f"{told} {better}" if better else told
+    return f"{text} {better}" if better else text
 
 
 def compared(facts: Facts) -> str:

@@ -14,14 +14,14 @@ def known(facts: Facts) -> bool:
 
 def paragraphs(facts: Facts) -> list[str]:
     """On more pictures, and on labels."""
-    return [told for told in (more_pictures(facts), labels(facts)) if told]
+    return [text for text in (more_pictures(facts), labels(facts)) if text]
 
 
 def reached(facts: Facts, value: float) -> str:
     """``97.1 %``; where the search goes by something else than accuracy, it is named."""
     name = facts.get("metric", "accuracy")
-    told = wording.percent(value)
-    return told if name == "accuracy" else f"a {story.metric(facts)} of {told}"
+    text = wording.percent(value)
+    return text if name == "accuracy" else f"a {story.metric(facts)} of {text}"
 
 
 def more_pictures(facts: Facts) -> str:

@@ -12,28 +12,28 @@ def search(facts: Facts) -> Pairs:
     run, trials, cost = facts["run"], facts["trials"], facts["cost"]
     epochs = sum(trial["epochs"] for trial in trials)
     planned = sum(trial["hyperparameters"].get("epochs", run["epochs"]) for trial in trials)
-    told = [
+    rows = [
         ("Wall clock of the search", wording.duration(cost["seconds"])),
         ("All trials added up", wording.duration(cost["trial_seconds"])),
     ]
     if cost["repeat_seconds"]:
-        told.append(("Repeats and folds", wording.duration(cost["repeat_seconds"])))
+        rows.append(("Repeats and folds", wording.duration(cost["repeat_seconds"])))
     if cost["gpu_hours"]:
-        told.append(("GPU hours", f"{cost['gpu_hours']:,.2f}"))
+        rows.append(("GPU hours", f"{cost['gpu_hours']:,.2f}"))
     if cost["price"] is not None:
-        told.append(("Price", f"{cost['price']:,.2f}"))
-    told += [
+        rows.append(("Price", f"{cost['price']:,.2f}"))
+    rows += [
         ("Trials", f"{len(trials):,} ({outcomes(facts)})" if trials else "0"),
         ("Epochs trained", f"{epochs:,} of at most {planned:,}"),
     ]
     if run["trials_at_once"] is not None:
         gpus = f", {wording.value(run['gpus_per_trial'])} GPU each" if run["gpus_per_trial"] else ""
         cpus = f", {wording.value(run['cpus_per_trial'])} CPU each"
-        told.append(("Trials at once", f"{run['trials_at_once']}{cpus}{gpus}"))
+        rows.append(("Trials at once", f"{run['trials_at_once']}{cpus}{gpus}"))
     retries = sum(trial["retries"] for trial in trials)
     if retries:
-        told.append(("Trials picked up after a crash", f"{retries:,}"))
-    return told
+        rows.append(("Trials picked up after a crash", f"{retries:,}"))
+    return rows
 
 
 WORDS = {
@@ -50,34 +50,34 @@ NAMED = 8  # workers, one by one
 def time_spent(facts: Facts) -> Pairs:
     """What workers spent their time on, and how busy their devices were; nothing of older runs."""
     spent, workers = facts["cost"].get("spent", {}), facts["cost"].get("workers", [])
-    told = [(WORDS[kind], wording.duration(spent[kind])) for kind in WORDS if spent.get(kind)]
+    rows = [(WORDS[kind], wording.duration(spent[kind])) for kind in WORDS if spent.get(kind)]
     if len(workers) > NAMED:
         shares = sorted(each["busy"] for each in workers)
         least, most = wording.percent(shares[0]), wording.percent(shares[-1])
-        return [*told, (f"Busy, of {len(workers)} workers", f"{least} to {most} of their time")]
+        return [*rows, (f"Busy, of {len(workers)} workers", f"{least} to {most} of their time")]
     for each in workers:
         busy = f"{wording.percent(each['busy'])} of {wording.duration(each['seconds'])}"
         if each["gpu_busy"] is not None:
             busy += f"; its GPU, by its driver, {wording.percent(each['gpu_busy'])}"
-        told.append((f"Busy: {each['worker']}", busy))
-    return told
+        rows.append((f"Busy: {each['worker']}", busy))
+    return rows
 
 
 def cache(facts: Facts) -> Pairs:
     """What the feature cache held and did."""
     held = facts["cache"]
-    told = [
+    rows = [
         ("Entries", f"{held['entries']:,} ({wording.size(held['bytes'])})"),
         ("Computed", f"{held['builds']:,}"),
         ("Read instead of computed", f"{held['hits']:,}"),
     ]
     if held["passes_computed"] is not None and held["passes_saved"] is not None:
-        told += [
+        rows += [
             ("Pictures through frozen layers", f"{held['passes_computed']:,}"),
             ("Pictures spared that way", f"{held['passes_saved']:,}"),
         ]
     return [
-        *told,
+        *rows,
         *_kept(facts),
         ("Forward passes, spent", wording.duration(held["forward_seconds_spent"])),
         ("Forward passes, saved", wording.duration(held["forward_seconds_saved"])),

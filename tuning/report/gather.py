@@ -268,25 +268,25 @@ def _cost(
 
 def time_spent(events: list[dict[str, Any]]) -> Spending:
     """What workers spent their time on, by what they told with their epochs."""
-    told: dict[str, list[dict[str, float]]] = defaultdict(list)
+    by_worker: dict[str, list[dict[str, float]]] = defaultdict(list)
     cards: dict[str, list[float]] = defaultdict(list)
     for event in events:
         spent, worker = event.get("spent"), event.get("worker")
         if not isinstance(spent, dict) or not isinstance(worker, str):
             continue  # of an earlier version, or between two of a step
-        told[worker].append({kind: _seconds(spent.get(kind)) for kind in KINDS})
+        by_worker[worker].append({kind: _seconds(spent.get(kind)) for kind in KINDS})
         if "gpu_busy" in event:
             cards[worker].append(_seconds(event["gpu_busy"]))
-    if not told:
+    if not by_worker:
         return {}
     workers: list[WorkerTime] = []
-    for worker, each in told.items():
+    for worker, each in by_worker.items():
         seconds = sum(sum(step.values()) for step in each)
         work = sum(step[kind] for step in each for kind in WORK)
         card = sum(cards[worker]) / len(cards[worker]) if worker in cards else None
         busy = work / seconds if seconds else 0.0
         workers.append({"worker": worker, "seconds": seconds, "busy": busy, "gpu_busy": card})
-    steps = [step for each in told.values() for step in each]
+    steps = [step for each in by_worker.values() for step in each]
     return {"spent": {k: sum(step[k] for step in steps) for k in KINDS}, "workers": workers}
 
 

@@ -44,7 +44,7 @@ class Lever:
         return wording.label(self.name)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The slice in words."""
         if self.medians:
             medians = self.medians.items()
@@ -86,19 +86,19 @@ def caution(facts: Facts) -> list[str]:
             f"{wording.count(number, 'trial')} with an accuracy{besides} cannot tell a lever's "
             f"part from chance; from {FEWEST} on, figures appear here."
         ]
-    told = [f"{number} trials are few: take this chapter as a hint."] if number < FEW else []
+    notes = [f"{number} trials are few: take this chapter as a hint."] if number < FEW else []
     found = facts["importances"]
     finished = sum(trial["status"] == "finished" for trial in proposed(facts))
     if found is None and finished < FEWEST and not facts["run"]["running"]:
-        told.append(
+        notes.append(
             f"Importances want {FEWEST} trials that ran to their end, but there are {finished}."
         )
     if found is not None and number >= FEW > found["trials"]:
-        told.append(
+        notes.append(
             f"The importances rest on the {found['trials']} trials that ran to their end, which "
             "are few: take them as a hint."
         )
-    return told
+    return notes
 
 
 def levers(facts: Facts) -> list[Lever]:

@@ -131,7 +131,7 @@ def _levers(facts: Facts) -> list[str]:
         [
             lever.label,
             *(wording.percent(shares.get(lever.name)) for shares in methods.values()),
-            lever.told,
+            lever.summary,
         ]
         for lever in levers.levers(facts)
     ]

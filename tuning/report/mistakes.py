@@ -86,8 +86,8 @@ def gallery(facts: Facts) -> str:
         return ""
     number = len(shown["most_confident"])
     few = "The mistakes" if number == shown["wrong"] else f"The {number} surest mistakes"
-    told = f"{few} on {shown['split']} pictures. Some may be labelled wrongly: look at them first."
-    return f"{told} {HEAT}" if heated(facts) else told
+    text = f"{few} on {shown['split']} pictures. Some may be labelled wrongly: look at them first."
+    return f"{text} {HEAT}" if heated(facts) else text
 
 
 def heated(facts: Facts) -> bool:

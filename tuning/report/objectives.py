@@ -18,7 +18,7 @@ def label(name: str) -> str:
     return LABELS.get(name, wording.label(name))
 
 
-def told(found: Front, trial: int) -> str:
+def in_words(found: Front, trial: int) -> str:
     """A trial's values in words."""
     values = zip(found["objectives"], found["values"][str(trial)], strict=True)
     return ", ".join(f"{label(name).lower()} {_value(name, value)}" for name, value in values)
@@ -41,7 +41,7 @@ def table(facts: Facts) -> tuple[list[str], list[list[str]]] | None:
 
 def sentence(found: Front) -> str:
     """The front as text."""
-    best = "; ".join(f"trial {trial}, {told(found, trial)}" for trial in _best(found))
+    best = "; ".join(f"trial {trial}, {in_words(found, trial)}" for trial in _best(found))
     return f"Beaten by none: {best}."
 
 

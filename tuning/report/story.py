@@ -153,23 +153,23 @@ def measures(score: Score, metric: str = "accuracy") -> Pairs:
         score: What is known of it.
         metric: What the search went by.
     """
-    told = [("Loss", wording.value(score["loss"]))]
+    rows = [("Loss", wording.value(score["loss"]))]
     if (commonest := score.get("commonest")) is not None:
-        told.insert(0, ("Commonest class", wording.percent(commonest)))
+        rows.insert(0, ("Commonest class", wording.percent(commonest)))
     if metric != "accuracy" and (value := score.get("score")) is not None:
         name = wording.metric(metric)
-        told.insert(0, (name[:1].upper() + name[1:], wording.percent(value)))
+        rows.insert(0, (name[:1].upper() + name[1:], wording.percent(value)))
     if score["auc"] is not None:
-        told.append(("Area under the ROC curve", f"{score['auc']:.3f}"))
+        rows.append(("Area under the ROC curve", f"{score['auc']:.3f}"))
     if score["recall"]:
         name, share = min(score["recall"].items(), key=lambda item: item[1])
-        told.append(("Class recognised least", f"{name}, {wording.percent(share)}"))
+        rows.append(("Class recognised least", f"{name}, {wording.percent(share)}"))
     if score["calibration"] is not None:
         error = f"{100 * score['calibration']['error']:.1f} points"
-        told.append(("Calibration error", error))
+        rows.append(("Calibration error", error))
     if raw := score.get("raw"):
         how = "less sure" if raw["temperature"] > 1 else "surer"
-        told.append(
+        rows.append(
             (
                 "Calibrated",
                 f"made {how} by a temperature of {raw['temperature']:.2f}, fitted on validation; "
@@ -177,7 +177,7 @@ def measures(score: Score, metric: str = "accuracy") -> Pairs:
                 f"{raw['loss']:.3f}",
             )
         )
-    return told
+    return rows
 
 
 def gain(facts: Facts) -> str:

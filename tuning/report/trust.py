@@ -29,15 +29,15 @@ def optimism(facts: Facts) -> str:
     begin = f"The validation pictures chose {chosen}, so their {said} was picked to look well."
     if best["test"] is None:
         return f"{begin} Expect a little less on new ones."
-    told = best["test"]["accuracy"]
-    gap = best["validation"]["accuracy"] - told
+    tested = best["test"]["accuracy"]
+    gap = best["validation"]["accuracy"] - tested
     compared = f"{wording.points(gap)} less, {_by_chance(facts)}" if gap > 0 else "no less"
     looks = facts["run"]["earlier_looks"]
     # Whoever resumes a search because of a test accuracy lets the test pictures choose.
     before = f" ({wording.count(looks, 'time')} before, when the search had ended earlier)"
     return (
         f"{begin} The test pictures had no say, were shown to the final model once"
-        f"{before if looks else ''}, and give {wording.percent(told)}: {compared}. That is the "
+        f"{before if looks else ''}, and give {wording.percent(tested)}: {compared}. That is the "
         "figure to quote."
     )
 

@@ -145,12 +145,12 @@ def _faults_in(folder: RunFolder, options: Options) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        if told := refusal(error):
+        if reason := refusal(error):
             places = {SharedFolder(options.cache).here, folder.path}
-            if is_full(told):
+            if is_full(reason):
                 least = min(places, key=lambda each: shutil.disk_usage(each).free)
-                told = f"There is no room left in {least}; make room."
-            raise UserError(f"{told} Then go on with --resume {options.name}.") from error
+                reason = f"There is no room left in {least}; make room."
+            raise UserError(f"{reason} Then go on with --resume {options.name}.") from error
         keep(error, folder.path / LOG)
         raise
 

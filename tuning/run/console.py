@@ -46,14 +46,14 @@ def in_short(facts: Facts, folder: Path) -> str:
         words = in_words(best["hyperparameters"])
         lines.append(f"best: trial {best['trial']}{f', {words}' if words else ''}")
         lines.append(f"  validation accuracy {_score(best['validation'])}")
-        lines += [f"  {told}" for told in [compared(facts), together(best)] if told]
+        lines += [f"  {line}" for line in [compared(facts), together(best)] if line]
         lines += _by_metric(facts)
         lines += _again(facts)
         if best["test"]:
             lines.append(f"  test accuracy {_score(best['test'])}")
         lines.append(f"  model {folder / str(best['model'])}")
-    if told := advice(facts):
-        lines += [f"next: {told.next}", f"  {told.figure}"]
+    if advised := advice(facts):
+        lines += [f"next: {advised.next}", f"  {advised.figure}"]
     lines += [f"warning: {warning}" for warning in facts["warnings"]]
     lines.append(f"report: {folder / 'report.html'}")
     return "\n".join(lines)
@@ -64,10 +64,10 @@ def _by_metric(facts: Facts) -> list[str]:
     best, name = facts["best"], facts.get("metric", "accuracy")
     if best is None or name == "accuracy" or "score" not in best["validation"]:
         return []
-    told = f"validation {percent(best['validation']['score'])}"
+    text = f"validation {percent(best['validation']['score'])}"
     if best["test"] and "score" in best["test"]:
-        told += f", test {percent(best['test']['score'])}"
-    return [f"  {metric(name)}: {told}"]
+        text += f", test {percent(best['test']['score'])}"
+    return [f"  {metric(name)}: {text}"]
 
 
 def _again(facts: Facts) -> list[str]:
@@ -83,9 +83,9 @@ def _again(facts: Facts) -> list[str]:
 
 
 def _score(score: Score) -> str:
-    told = f"{percent(score['accuracy'])} ({interval(score['interval'])})"
+    text = f"{percent(score['accuracy'])} ({interval(score['interval'])})"
     commonest = score.get("commonest")
     if commonest is None:
-        return told
+        return text
     is_none = "; no better is shown" if score["interval"][0] <= commonest else ""
-    return f"{told}; the commonest class is {percent(commonest)}{is_none}"
+    return f"{text}; the commonest class is {percent(commonest)}{is_none}"

@@ -173,14 +173,14 @@ def _verdict(
     if run.interrupted():
         return None, INTERRUPTED
     if ending.full:
-        told = ending.full.rstrip(".")
-        return f"{told}. Then go on with --resume {run.options.name}.", MISTAKE
+        reason = ending.full.rstrip(".")
+        return f"{reason}. Then go on with --resume {run.options.name}.", MISTAKE
     if ending.failing:
         reasons = [each.reason for each in run.trial_log.trials if each.status == "failed"]
         return f"{ending.ended}, {reasons[-1]}", FAILED
     if winner is None and ending.ended:
-        told = f"{ending.ended}, before any trial finished an epoch: there is no model"
-        return f"{told}; --resume {run.options.name} goes on, with more.", FAILED
+        reason = f"{ending.ended}, before any trial finished an epoch: there is no model"
+        return f"{reason}; --resume {run.options.name} goes on, with more.", FAILED
     return (fault, FAILED) if fault else (None, 0)
 
 

@@ -66,9 +66,9 @@ class _EachEpochAndEnd:
     ) -> None:
         """Called by Ray Tune."""
         for epoch in epochs_of(result):
-            told = {name: value for name, value in epoch.items() if name != "epochs"}
-            told["training_iteration"] = epoch["epoch"]
-            super().on_trial_result(iteration, trials, trial, told, **info)  # type: ignore[misc]
+            values = {name: value for name, value in epoch.items() if name != "epochs"}
+            values["training_iteration"] = epoch["epoch"]
+            super().on_trial_result(iteration, trials, trial, values, **info)  # type: ignore[misc]
 
 
 def _telling_all(kind: type[Any]) -> type[Any]:

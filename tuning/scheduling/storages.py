@@ -127,7 +127,7 @@ def _waiting(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: RDBStorage, *args: Any, **options: Any) -> Any:
         if getattr(_call, "waits", False):
             return method(self, *args, **options)  # the outermost begins anew
-        began, told = time.monotonic(), False
+        began, warned = time.monotonic(), False
         _call.waits = True
         try:
             while True:
@@ -137,8 +137,8 @@ def _waiting(method: Callable[..., Any]) -> Callable[..., Any]:
                     waited = time.monotonic() - began
                     if waited > PATIENCE or not _may_pass(error):
                         raise
-                    if waited >= ATTEMPT and not told:
-                        told = True
+                    if waited >= ATTEMPT and not warned:
+                        warned = True
                         log.warning(
                             "The study's database is held by another process or is away; the "
                             "search waits for it, %.0f s at most",

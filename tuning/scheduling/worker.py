@@ -190,8 +190,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                     epochs.clear()
                     return self._step(epochs)
                 if isinstance(error, NoRoom) or is_full(one_line(error)):
-                    told = str(error) if isinstance(error, NoRoom) else refusal(error)
-                    return {"full": told, "done": True, "epochs": epochs}
+                    reason = str(error) if isinstance(error, NoRoom) else refusal(error)
+                    return {"full": reason, "done": True, "epochs": epochs}
                 self._fault(error)
         return {"failed": self.failed, "done": True, "epochs": epochs}
 

@@ -113,10 +113,10 @@ class _Server:
             ) from None
         judge = partial(self._judge, content, "heat" in request.query_params)
         try:
-            told = await anyio.to_thread.run_sync(judge, limiter=self.turn)
+            answer = await anyio.to_thread.run_sync(judge, limiter=self.turn)
         except UnreadablePicture as error:
             raise HTTPException(422, f"The picture cannot be read: {error}.") from None
-        return JSONResponse(told, headers=SECURITY)
+        return JSONResponse(answer, headers=SECURITY)
 
     async def _content(self, request: Request) -> bytes:
         """The picture in a request: its body, or the first file of a form."""
@@ -149,12 +149,12 @@ class _Server:
         with self.metrics.judged.time():
             picture = decode(io.BytesIO(content), self.model.image_size, self.model.settings)
             (said,) = self.model.judge([picture])
-            told = as_json(self.model.ranked(said.probabilities), said.unlike)
+            answer = as_json(self.model.ranked(said.probabilities), said.unlike)
             maps = self.model.heat_maps if heated else None
             if maps is None:
-                return told
+                return answer
             heat = maps.drawn(picture, int(said.probabilities.argmax()))
-            return {**told, "heat": f"data:image/jpeg;base64,{jpeg(heat)}"}
+            return {**answer, "heat": f"data:image/jpeg;base64,{jpeg(heat)}"}
 
     def _too_large(self) -> HTTPException:
         return HTTPException(413, f"A picture may have {self.limit:,} bytes at most.")

@@ -79,8 +79,8 @@ class Scan:
         for group, found in zip(groups, values, strict=True):
             for variable, value in zip(group, found, strict=True):
                 variable.assign(value)
-        told = jax.device_get(logs)
-        return {name: float(told[name]) for name in ("loss", "accuracy")}
+        values = jax.device_get(logs)
+        return {name: float(values[name]) for name in ("loss", "accuracy")}
 
     def probabilities(self, column: Column) -> np.ndarray | None:
         """What the network says of rows (N, units); None where the device has no room for them."""
@@ -157,10 +157,10 @@ def _placed(columns: Sequence[Column]) -> tuple[jax.Array, ...] | None:
 
 
 def _room() -> float:
-    told = jax.devices()[0].memory_stats() or {}
-    if "bytes_limit" not in told:
+    stats = jax.devices()[0].memory_stats() or {}
+    if "bytes_limit" not in stats:
         return ON_CPU
-    free: float = told["bytes_limit"] - told.get("bytes_in_use", 0)
+    free: float = stats["bytes_limit"] - stats.get("bytes_in_use", 0)
     return SHARE * free
 
 

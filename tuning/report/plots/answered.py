@@ -34,7 +34,7 @@ def answered(facts: Facts) -> list[Plot]:
         "<extra></extra>",
     )
     caption = f"Of the {split} pictures, the surest first. {half(found)}"
-    told = "; ".join(
+    in_words = "; ".join(
         f"{wording.percent(each['share'])} answered, {wording.percent(each['accuracy'])} right"
         for each in found
     )
@@ -47,7 +47,7 @@ def answered(facts: Facts) -> list[Plot]:
         yaxis={"tickformat": ".0%"},
     )
     title = "What if it may say nothing?"
-    return [Plot("answered", "wrong", title, caption, f"{caption} {told}.", shown)]
+    return [Plot("answered", "wrong", title, caption, f"{caption} {in_words}.", shown)]
 
 
 def half(found: Sequence[Answered]) -> str:

@@ -55,7 +55,7 @@ def calibration(facts: Facts) -> list[Plot]:
         f"On the dashed line the model is right as often as it is sure; it lies {error} points off "
         f"on average (expected calibration error, {split} pictures). Larger dots, more pictures."
     )
-    told = "; ".join(
+    in_words = "; ".join(
         f"{100 * each['confidence']:.0f} % sure, {100 * each['accuracy']:.0f} % right "
         f"({wording.count(each['pictures'], 'picture')})"
         for each in bins
@@ -69,4 +69,4 @@ def calibration(facts: Facts) -> list[Plot]:
         yaxis={"tickformat": ".0%", "range": [start - 0.03, 1.05]},
     )
     title = "Can its probabilities be believed?"
-    return [Plot("calibration", "wrong", title, caption, f"{caption} {told}.", shown)]
+    return [Plot("calibration", "wrong", title, caption, f"{caption} {in_words}.", shown)]

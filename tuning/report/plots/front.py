@@ -41,7 +41,7 @@ def _against(found: Front, place: int) -> Plot:
             x=[each[place] for each in values],
             y=[each[0] for each in values],
             customdata=[
-                f"trial {number}<br>{objectives.told(found, number)}" for number in numbers
+                f"trial {number}<br>{objectives.in_words(found, number)}" for number in numbers
             ],
             hovertemplate="%{customdata}<extra></extra>",
         )
@@ -59,5 +59,5 @@ def _against(found: Front, place: int) -> Plot:
         yaxis={"tickformat": formats[0]},
     )
     title = f"{up} against {across[:1].lower()}{across[1:]}"
-    told = objectives.sentence(found)
-    return Plot(f"front-{place}", "answer", title, caption, f"{caption} {told}", shown)
+    in_words = objectives.sentence(found)
+    return Plot(f"front-{place}", "answer", title, caption, f"{caption} {in_words}", shown)

@@ -33,7 +33,7 @@ def importances(facts: Facts) -> list[Plot]:
         f"Share of the variation of {measured(facts).lower()} that each lever explains. fANOVA "
         "looks at all trials; PED-ANOVA asks what sets the better trials apart."
     )
-    told = "; ".join(
+    in_words = "; ".join(
         f"{levers.METHODS.get(method, method)}: "
         + ", ".join(
             f"{wording.label(name)} {100 * shares[name]:.0f} %" for name in ranked if name in shares
@@ -52,4 +52,4 @@ def importances(facts: Facts) -> list[Plot]:
         legend={"traceorder": "reversed"},
     )
     title = "How much each lever mattered"
-    return [Plot("importances", "levers", title, caption, f"{caption} {told}.", shown)]
+    return [Plot("importances", "levers", title, caption, f"{caption} {in_words}.", shown)]

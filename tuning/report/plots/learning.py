@@ -50,7 +50,7 @@ def learning(facts: Facts) -> list[Plot]:
         },
         hovertemplate="%{x:,} pictures · %{y:.1%}<extra></extra>",
     )
-    told = ", ".join(
+    in_words = ", ".join(
         f"{size:,} pictures {wording.percent(mean)}"
         for size, mean in zip(sizes, means, strict=True)
     )
@@ -67,4 +67,4 @@ def learning(facts: Facts) -> list[Plot]:
         xaxis={"type": "log", "tickvals": marks, "ticktext": [f"{each:,}" for each in marks]},
     )
     title = "Would more pictures help?"
-    return [Plot("learning", "better", title, caption, f"{caption} {told}.", shown)]
+    return [Plot("learning", "better", title, caption, f"{caption} {in_words}.", shown)]

@@ -100,18 +100,18 @@ def _lines(
     """Joins lines into one trace with gaps between them."""
     x: list[float | None] = []
     y: list[float | None] = []
-    told: list[str | None] = []
+    labels: list[str | None] = []
     for trial in trials:
         for place, axis in enumerate(axes):
             value = trial["hyperparameters"].get(axis.name)
             x.append(place)
             y.append(round(_height(axis, value, trial["number"]), 3))
-            told.append(f"trial {trial['number']} · {text(wording.value(value))}")
+            labels.append(f"trial {trial['number']} · {text(wording.value(value))}")
         accuracy = trial["best_accuracy"] or 0.0
         x += [len(axes), None]
         y += [round((accuracy - lowest) / ((highest - lowest) or 1.0), 3), None]
-        told += [f"trial {trial['number']} · {wording.percent(accuracy)}", None]
-    return {"x": x, "y": y, "customdata": told}
+        labels += [f"trial {trial['number']} · {wording.percent(accuracy)}", None]
+    return {"x": x, "y": y, "customdata": labels}
 
 
 def _height(axis: Lever, value: Any, number: int) -> float:

@@ -71,7 +71,7 @@ def _slice(lever: Lever, best: Trial | None, common: list[float], number: int) -
         yaxis={"range": common, "nticks": 5},
         showlegend=False,
     )
-    description = f"Accuracy by {lever.label}: {lever.told}."
+    description = f"Accuracy by {lever.label}: {lever.summary}."
     return Plot(f"slice-{number}", "slices", lever.label, "", description, shown, "small")
 
 

@@ -99,14 +99,16 @@ def _told(facts: Facts, drawn: Sequence[Trial], processes: int) -> str:
     first = min(trial["started"] or 0.0 for trial in drawn)
     last = max(trial["ended"] or 0.0 for trial in drawn)
     count = wording.count(len(drawn), "trial")
-    told = f"{count} in {wording.count(processes, 'process', 'processes')}"
+    in_words = f"{count} in {wording.count(processes, 'process', 'processes')}"
     at_once = facts["run"]["trials_at_once"]
     if at_once is not None and last > first:
         busy = sum(trial["seconds"] for trial in drawn) / ((last - first) * at_once)
-        told += f", busy {100 * min(1.0, busy):.0f} % of the time"
+        in_words += f", busy {100 * min(1.0, busy):.0f} % of the time"
     if first > PREPARED * last:
-        told += f"; {wording.duration(first)} before the first went into features of frozen layers"
-    return f"{told}."
+        in_words += (
+            f"; {wording.duration(first)} before the first went into features of frozen layers"
+        )
+    return f"{in_words}."
 
 
 def _rows(trials: Sequence[Trial]) -> dict[str | None, str]:
