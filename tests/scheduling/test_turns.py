@@ -13,6 +13,7 @@ from tuning.features import FeatureCache
 from tuning.options import Options
 from tuning.options.choices import SAMPLERS
 from tuning.records.trial_log import TrialRecord
+from tuning.scheduling import study as studies
 from tuning.scheduling.early_stopping import build_scheduler
 from tuning.scheduling.limits import Machine, limits
 from tuning.scheduling.optuna_private import EXPERIMENT, proposed
@@ -108,6 +109,22 @@ def test_one_that_was_interrupted_goes_on():
     study._storage.set_trial_state_values(0, TrialState.WAITING)
     assert search.suggest("b") == first
     assert search.suggest("c")["experiment"] is None
+
+
+def test_one_that_was_interrupted_goes_on_before_points_that_wait():
+    study = optuna.create_study(sampler=build_sampler("random", 0), direction="maximize")
+    for point in SPACE.portfolio():
+        study.enqueue_trial(SPACE.asked(point)[0])
+    first = LeverSearch(study, SPACE, turns=Turns(study, EXPERIMENTS, 4, 6))
+    for name in "abc":
+        config = first.suggest(name)
+        if config["experiment"] != CONVNET:
+            score = {"epoch": 6, "validation_score": 0.5, "best_score": 0.5, "over": True}
+            first.on_trial_complete(name, told(score))
+    studies.release(study)
+    again = LeverSearch(study, SPACE, turns=Turns(study, EXPERIMENTS, 4, 6))
+    assert again.suggest("d") == config
+    assert again.suggest("e")["experiment"] == FINE_TUNE
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -21,6 +21,14 @@ def set_waiting(study: optuna.Study, trial: BaseTrial | FrozenTrial) -> None:
     study._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)  # type: ignore[union-attr]
 
 
+def go_on(study: optuna.Study, trial: FrozenTrial) -> optuna.Trial | None:
+    """A trial that waits, as if it had been asked for; None if somebody else was quicker."""
+    storage, number = study._storage, trial._trial_id
+    if not storage.set_trial_state_values(number, TrialState.RUNNING):
+        return None
+    return optuna.Trial(study, number)
+
+
 def is_enqueued(trial: optuna.Trial) -> bool:
     """Whether a trial's point was asked for, and not proposed by the sampler."""
     return bool(trial._fixed_params)

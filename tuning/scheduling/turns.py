@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from search_spaces.experiments import EXPERIMENTS, Experiment
 from tuning.records.facts import Space
 from tuning.scheduling import study as studies
-from tuning.scheduling.optuna_private import EXPERIMENT, begin_beside
+from tuning.scheduling.optuna_private import EXPERIMENT, begin_beside, go_on
 from tuning.wording import count, duration
 
 EARLY = "bottleneck"
@@ -77,8 +77,11 @@ class Turns:
             exhausted: Whether nothing else is left to propose.
         """
         waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if any(EXPERIMENT in trial.user_attrs for trial in waiting):
-            return None  # one that was interrupted goes on first
+        # One that was interrupted goes on first. Its number is higher than those of the points that
+        # wait as well, so whoever asks the study would get it after all of these, if at all.
+        for each in waiting:
+            if EXPERIMENT in each.user_attrs and (trial := go_on(self.study, each)):
+                return trial
         begun = studies.count_begun(self.study)
         if waiting and not begun and not self.alone:
             return None  # the first result is another's
