@@ -246,12 +246,14 @@ def test_a_mistake_in_a_settings_file_names_its_line(tmp_path):
         assert f"line {line}" in str(error.value)
 
 
-def test_passwords_are_not_written_down(tmp_path):
+def test_passwords_are_not_written_down(tmp_path, monkeypatch):
     url = "postgresql://me:s3cret@host/db"
     options = parse(["--storage", url, "--runs", str(tmp_path), "--name", "r"])
     text = write(options).read_text()
     assert "s3cret" not in text
     assert "s3cret" not in typed(["--storage", url])
+    monkeypatch.setattr("sys.argv", ["/usr/bin/little-data-tuner", "--trials", "3"])
+    assert typed(["--trials", "3"]) == "little-data-tuner --trials 3"
     assert "s3cret" not in typed([f"--storage={url}"])
     resumed = parse(["--resume", "r", "--runs", str(tmp_path), "--storage", url])
     assert resumed.storage == url

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tuning import __main__ as console
 from tuning.errors import UserError
 from tuning.features import __main__ as features
 from tuning.process.commands import exit_code
@@ -47,6 +48,18 @@ def test_no_command_takes_half_an_option(run, capsys):
     assert report.main([str(run), "--wat"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "unrecognized arguments: --wat; did you mean --watch?" in line
+
+
+def test_a_command_that_there_is_not_names_the_one_that_is_meant(monkeypatch, capsys):
+    monkeypatch.setattr("tuning.__main__.leave_at_once", lambda: None)
+    for word, told in (
+        ("predit", "error: There is no command predit; did you mean predict?"),
+        ("photos", "error: There is no command photos; there are predict, report, serve, "),
+    ):
+        monkeypatch.setattr("sys.argv", ["little-data-tuner", word])
+        assert console.main() == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(told)
 
 
 def test_an_option_behind_an_action_belongs_before_it(tmp_path, capsys):

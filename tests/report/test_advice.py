@@ -39,6 +39,18 @@ def test_where_nothing_promises_more_it_says_stop(facts):
     assert told.index("A model that gets") < told.index("## The answer")
 
 
+def test_random_weights_come_before_all_else(facts):
+    facts["doubts"]["sure"] = 40
+    facts["weights"] |= {"source": "random, random", "title": "VGG16, MobileNet"}
+    _, then, figure = advice(facts)
+    assert "without --weights random" in then
+    assert figure.startswith("VGG16, MobileNet carried random weights")
+    facts["data"]["root"] = "embedded demo"
+    assert advice(facts).next == "Search pictures of your own: --data FOLDER."
+    facts["weights"]["source"] = "random, imagenet"
+    assert "--labels doubts.csv" in advice(facts).next
+
+
 def test_labels_come_first_where_many_are_surely_wrong(facts):
     facts["doubts"]["sure"] = 40
     _, then, figure = advice(facts)

@@ -21,6 +21,8 @@ def parser() -> argparse.ArgumentParser:
         description="Searches the best image classifier for little data: augmentation, dropout, "
         "L1/L2 and unfrozen layers of VGG16, on shared, cached features. Without --data it shows "
         "itself on an embedded demo.",
+        epilog="What comes after a search: little-data-tuner predict, report, serve, export and "
+        "features, each with a --help of its own.",
         argument_default=argparse.SUPPRESS,
     )
     groups: dict[str, Any] = {}

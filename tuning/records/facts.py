@@ -23,6 +23,7 @@ from tuning.records import shapes
 
 SCHEMA_VERSION = 2
 FILE_NAME = "report.json"
+DEMO = "embedded demo"  # where the pictures of a search without --data lie
 
 Interval = tuple[float, float]
 """Lower and upper end of a 95 % interval."""

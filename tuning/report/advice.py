@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tuning import wording
 from tuning.evaluation.intervals import interval
-from tuning.records.facts import Facts, Score
+from tuning.records.facts import DEMO, Facts, Score
 from tuning.report import better, mistakes, story
 
 SURE = 0.01  # share of all labels, from which on they are what to look at first
@@ -29,7 +29,7 @@ def advice(facts: Facts) -> Advice | None:
     if facts["best"] is None or facts["run"]["running"]:
         return None
     split, score = mistakes.judged(facts) or ("validation", facts["best"]["validation"])
-    tests = (_no_model, _labels, _class, _pictures, _network)
+    tests = (_weights, _no_model, _labels, _class, _pictures, _network)
     found = next((answer for test in tests if (answer := test(facts, score))), None)
     return Advice(_have(split, score), *(found or _stop(facts)))
 
@@ -42,6 +42,19 @@ def _have(split: str, score: Score) -> str:
     if split == "test":
         return f"A model that gets {text}; of new ones like these {ends}."
     return f"A model that gets {text}, which chose it; of new ones rather less than {ends}."
+
+
+def _weights(facts: Facts, score: Score) -> tuple[str, str] | None:
+    """Where the frozen layers know nothing, which outweighs all else."""
+    if set(facts["weights"]["source"].split(", ")) != {"random"}:
+        return None
+    carried = f"{facts['weights'].get('title', 'VGG16')} carried random weights"
+    if facts["data"]["root"] == DEMO:
+        return "Search pictures of your own: --data FOLDER.", f"{carried}, and the demo is drawn."
+    return (
+        "Search with weights that have seen pictures: without --weights random, or with a file.",
+        f"{carried}, so that what is frozen has learned nothing.",
+    )
 
 
 def _no_model(facts: Facts, score: Score) -> tuple[str, str] | None:

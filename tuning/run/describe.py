@@ -24,7 +24,7 @@ from tuning.features import FeatureCache
 from tuning.features.cost import Rates
 from tuning.options import Options
 from tuning.options.settings import FILE as SETTINGS
-from tuning.records.facts import Data, Kept, Screened, Space, Weights
+from tuning.records.facts import DEMO, Data, Kept, Screened, Space, Weights
 from tuning.records.metadata import Experiment, RunMetadata
 from tuning.scheduling.warm_start import known_as
 from tuning.training.context import TrialContext
@@ -88,7 +88,7 @@ def describe(
 def _data(options: Options, dataset: Dataset, earlier: RunMetadata | None) -> Data:
     levels = dataset.settings.levels
     return {
-        "root": str(options.data) if options.data else "embedded demo",
+        "root": str(options.data) if options.data else DEMO,
         "classes": list(dataset.classes),
         "image_size": dataset.image_size,
         "counts": dataset.counts(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from tuning.options import RUNS, Options, command_line, kinds, settings
 from tuning.options.option import masked
 from tuning.records.mirror import Mirror
 from tuning.records.run_folder import RunFolder
+
+CONSOLE = "little-data-tuner"  # the command that pip installs
 
 
 def read_options(arguments: list[str] | None = None) -> tuple[Options, bool]:
@@ -36,7 +39,9 @@ def read_options(arguments: list[str] | None = None) -> tuple[Options, bool]:
 
 def typed(arguments: list[str]) -> str:
     """What the user typed, without passwords."""
-    return shlex.join(["python", "tuning/search.py", *map(masked, arguments)])
+    console = Path(sys.argv[0]).name == CONSOLE
+    command = [CONSOLE] if console else ["python", "tuning/search.py"]
+    return shlex.join([*command, *map(masked, arguments)])
 
 
 def resumed_options(name: str, /, **given: Any) -> Options:
