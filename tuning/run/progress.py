@@ -46,6 +46,7 @@ class Progress(RunCallback):
         self.console = console
         self.began = time.monotonic()
         self.last_line = self.began
+        self._before = 0.0  # the share that sessions before have done
         self.records: dict[int, TrialRecord] = {}
         self.building = ""  # ahead of the first trial
         self._pictures = 0
@@ -58,6 +59,7 @@ class Progress(RunCallback):
 
     def open(self) -> None:
         """Begins to show the live table, on a terminal."""
+        self._before = self._share()
         if self.console.is_terminal:
             self.live.start()
 
@@ -95,8 +97,9 @@ class Progress(RunCallback):
         (first, before), (last, _) = self._ahead[0], self._ahead[-1]
         if last > first and done > before:
             rate = (done - before) / (last - first)
-            left = duration((pictures - done) / rate)
-            self.building += f", {rate:.0f} a second, about {left} left"
+            self.building += f", {rate:.0f} a second"
+            if done < pictures:
+                self.building += f", about {duration((pictures - done) / rate)} left"
         over = done >= pictures
         if not self.console.is_terminal and (over or time.monotonic() - self.last_line > QUIET):
             self._line(self.building)
@@ -116,18 +119,30 @@ class Progress(RunCallback):
         return f" | best so far {best.best_score:.3f} (trial {best.number}){self._left()}"
 
     def _left(self) -> str:
-        """Time left, from the share of epochs that is done or no longer needed."""
-        share = 0.0
-        for record in self.records.values():
-            over = record.status != "running"
-            share += 1.0 if over else record.epochs / record.hyperparameters["epochs"]
+        """Time left, from the share of epochs that is done or no longer needed.
+
+        As if those to come cost as much each, which is said: a head's cost less than others'.
+        """
+        share = self._share()
         elapsed = time.monotonic() - self.began
-        if share < 1:
+        if share - self._before < 1:
             return ""
-        left = [elapsed * (self.trials - share) / share] if self.trials else []
+        left = {}
+        if self.trials:
+            left["at this pace"] = elapsed * (self.trials - share) / (share - self._before)
         if self.budget is not None:
-            left.append(self.budget - elapsed)
-        return f" | about {duration(min(left))} left" if left and min(left) > 0 else ""
+            left["at most"] = self.budget - elapsed
+        if not left or min(left.values()) <= 0:
+            return ""
+        how, seconds = min(left.items(), key=lambda each: each[1])
+        return f" | {how} {duration(seconds)} left"
+
+    def _share(self) -> float:
+        """How many trials are over, the done parts of those that run among them."""
+        return sum(
+            record.epochs / record.hyperparameters["epochs"] if record.status == "running" else 1.0
+            for record in self.records.values()
+        )
 
     def _table(self) -> RenderableType:
         table = Table(box=None, pad_edge=False, header_style="bold")
