@@ -28,7 +28,7 @@ class Outcome:
     Attributes:
         seconds: From the end of the trial before it, or from the start, to its own end.
         epochs: Seconds of each epoch, as the trial itself measured them.
-        accuracy: Of validation, after the last epoch.
+        accuracy: The validation accuracy after the last epoch.
     """
 
     seconds: float

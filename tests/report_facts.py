@@ -41,9 +41,9 @@ def example(
         test: Whether there is a test split.
         looked: Whether the end of the run looked into mistakes, repeats and importances.
         running: Whether the search still goes on.
-        note: Of the weights.
-        warnings: Of the data.
-        seed: Of all that is made up.
+        note: The weights' note.
+        warnings: The data's warnings.
+        seed: The seed of all that is made up.
     """
     generator = random.Random(seed)
     made = [_trial(number, generator, scored) for number in range(trials)]
