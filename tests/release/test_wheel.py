@@ -49,6 +49,7 @@ def test_installed_its_commands_are_found_beside_a_package_of_the_users(built, t
     site = tmp_path / "site"
     wheel.install(built[0], site)
     (tmp_path / "models").mkdir()  # of the user's
+    (tmp_path / "models" / "__init__.py").touch()
     (tmp_path / "models" / "mine.py").write_text("LAYERS = 3\n")
 
     def run(*words: object, code: int = 0) -> str:
@@ -67,3 +68,6 @@ def test_installed_its_commands_are_found_beside_a_package_of_the_users(built, t
         assert "usage" in run(command, "--help")
     assert "No model" in run("predict", "runs/second", "picture.jpg", code=2)
     assert "nowhere" in run("--data", "nowhere", code=2)  # which reads our `models` first
+    # Ray's workers, where each of our packages lies in a folder of its own, find both as well.
+    small = ("--trials", 1, "--epochs", 1, "--image-size", 32, "--no-experiments")
+    assert "trial 0 finished" in run(*small, "--set", "network=convnet")

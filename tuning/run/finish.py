@@ -181,6 +181,10 @@ def _verdict(
     if winner is None and ending.ended:
         reason = f"{ending.ended}, before any trial finished an epoch: there is no model"
         return f"{reason}; --resume {run.options.name} goes on, with more.", FAILED
+    if winner is None:
+        reasons = [each.reason for each in run.trial_log.trials if each.status == "failed"]
+        why = f": {reasons[-1]}" if reasons else "."
+        return f"No trial finished an epoch, so there is no model{why}", FAILED
     return (fault, FAILED) if fault else (None, 0)
 
 
