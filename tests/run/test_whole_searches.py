@@ -340,6 +340,16 @@ def test_five_failures_alike_end_the_search(search):
     assert facts_of(folder)["best"] is None or facts_of(folder)["failures"]
 
 
+def test_where_all_of_a_few_trials_fail_there_is_no_model_and_that_is_said(search):
+    folder, code, said = search(
+        "few", "--hypermodel", "hypermodels_that_fail:Hopeless", "--trials", 2, "--epochs", 1
+    )
+    assert code == 1
+    assert "error: No trial finished an epoch, so there is no model: " in said
+    assert "does not fit" in said
+    assert facts_of(folder)["best"] is None
+
+
 def test_a_budget_that_ends_before_there_is_a_model_says_so(search):
     folder, code, said = search("hurried", "--time-budget", "0.1s", "--trials", 3)
     assert code == 1
